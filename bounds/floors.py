@@ -1,0 +1,72 @@
+"""What no margin can reach while the logits span a range: ceilings on fidelity and floors on entropy.
+
+    fidelity <= m / (m + (n-m) e^-D),   D = logit_range/temperature
+    entropy  >= min over whole k of ln(k + v) + D v/(k + v),   v = (n-k) e^-D: k keys on top, the others at the bottom
+
+Entropies in nats. Everything broadcasts; scalars give a float.
+Source: arXiv:2510.09338v2, abstract, claims C4 and C5; derived here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import bounds.arguments as check
+from bounds.closed_forms import floors as closed_forms
+
+Reals = NDArray[np.float64]
+
+
+def _scaled_range(logit_range: ArrayLike, temperature: ArrayLike) -> Reals:
+    span = check.real("logit_range", logit_range, "a number >= 0", lambda a: a >= 0)
+    return check.scaled(span, check.positive("temperature", temperature))
+
+
+def fidelity_ceiling(
+    logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
+) -> Any:
+    """Largest attention mass on the block that a logit range allows: m / (m + (n-m) e^-D).
+
+    Attained with the block at the top of the range. Raises ValueError for a negative range, impossible counts, a
+    temperature that is not positive, NaN.
+    """
+    n, m, _ = check.keys(n_keys, n_block)
+    with np.errstate(under="ignore"):
+        return check.result(closed_forms.fidelity_ceiling(_scaled_range(logit_range, temperature), n, m))
+
+
+def best_upper_keys(scaled_range: ArrayLike, n_keys: ArrayLike) -> Reals:
+    """How many keys at the top of the range give the least entropy; the smaller number where two tie.
+
+    Entropy in k falls up to n (c - 1)/(e^D - 1), c = D/(1 - e^-D), and rises after, so one of the two neighbours is
+    least. At tiny D that place is rounded, by up to ulp/D of n, where entropy differs by about ulp^2: by nothing.
+    """
+    span, n = np.broadcast_arrays(np.asarray(scaled_range, np.float64), np.asarray(n_keys, np.float64))
+    with np.errstate(all="ignore"):
+        place = np.floor(closed_forms.upper_keys(span, n))
+        lower, upper = (np.clip(k, 1, np.maximum(n - 1, 1)) for k in (place, place + 1))
+        better = closed_forms.two_level_entropy(span, n, lower) <= closed_forms.two_level_entropy(span, n, upper)
+    return np.where(better, lower, upper)
+
+
+def entropy_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """Least entropy (nats) of a row whose logits span at most `logit_range`: exact over whole numbers of keys.
+
+    Raises ValueError for a negative range, a count that is not whole, a temperature that is not positive, NaN.
+    """
+    span, n = np.broadcast_arrays(_scaled_range(logit_range, temperature), check.count("n_keys", n_keys))
+    with np.errstate(under="ignore"):
+        return check.result(closed_forms.two_level_entropy(span, n, best_upper_keys(span, n)))
+
+
+def specht_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """Specht's floor on the entropy (nats): ln n - (c - 1 - ln c), c = D/(1 - e^-D). May be negative.
+
+    Never above `entropy_floor`, of which it is the minimum over real k. Raises ValueError like it.
+    """
+    span, n = _scaled_range(logit_range, temperature), check.count("n_keys", n_keys)
+    with np.errstate(all="ignore"):
+        return check.result(closed_forms.specht_floor(span, n))

@@ -1,0 +1,28 @@
+"""The theorem objects, one topic a module. Importing this package loads sympy; `import bounds` alone does not."""
+
+from __future__ import annotations
+
+from bounds.theorems import concentration, dial, entropy, floors, penalty
+from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem, Verdict
+
+THEOREMS: tuple[Theorem, ...] = (
+    *concentration.THEOREMS,
+    *entropy.THEOREMS,
+    *floors.THEOREMS,
+    *dial.THEOREMS,
+    *penalty.THEOREMS,
+)
+
+__all__ = ["THEOREMS", "Hypothesis", "ProofStep", "Relation", "Rows", "Theorem", "Verdict", "by_key"]
+
+
+def by_key(key: str) -> Theorem:
+    """The theorem of that name. Raises ValueError with the nearest known names."""
+    import difflib
+
+    for theorem in THEOREMS:
+        if theorem.key == key:
+            return theorem
+    known = [theorem.key for theorem in THEOREMS]
+    nearest = difflib.get_close_matches(key, known, n=3) or known
+    raise ValueError(f"theorem must be one of the known keys, got {key!r}; nearest: {', '.join(nearest)}")

@@ -1,0 +1,159 @@
+"""Floors: what a logit range D = range/temperature cannot reach (claims C4, C5, read the other way).
+
+fidelity <= m / (m + (n-m) e^-D)
+entropy  >= min over k of ln(k + v) + D v/(k + v),   v = (n-k) e^-D     (k keys at D, the others at 0)
+entropy  >= ln n - (c - 1 - ln c),   c = D / (1 - e^-D)                 (Specht: k real)
+"""
+
+# sympy does not type its operators.
+# pyright: reportOperatorIssue=false
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Eq, Min, Piecewise, S, Symbol, diff, exp, log, together
+from sympy.codegen.cfunctions import expm1, log1p
+
+import bounds.floors as calculators
+from bounds.theorems.rows import (
+    ABSTRACT,
+    FINITE_RANGE,
+    VALID,
+    block_on_top,
+    key_arguments,
+    range_argument,
+    softmax_rounding,
+)
+from bounds.theorems.symbols import D, k, m, n
+from bounds.theorems.theorem import ProofStep, Relation, Rows, Theorem
+
+# --- expressions, as one would write them down -----------------------------------------------------------------------
+v = (n - k) * exp(-D)
+c = D / (1 - exp(-D))
+FIDELITY_CEILING = m / (m + (n - m) * exp(-D))
+TWO_LEVEL = log(k + v) + D * v / (k + v)
+UPPER_KEYS = n * (c - 1) / (exp(D) - 1)
+SPECHT = log(n) - (c - 1 - log(c))
+
+# --- the same, in forms that stay accurate and finite ----------------------------------------------------------------
+c0 = Piecewise((S.One, Eq(D, 0)), (D / -expm1(-D), True))
+capped = Min(D, 700)  # beyond, one key at the top is best, and e^D overflows
+
+FORMS = {
+    "fidelity_ceiling": ((D, n, m), FIDELITY_CEILING),
+    "two_level_entropy": ((D, n, k), log(k) + log1p(v / k) + D * v / (k + v)),
+    "upper_keys": ((D, n), Piecewise((n / 2, Eq(D, 0)), (n * (capped / -expm1(-capped) - 1) / expm1(capped), True))),
+    "specht_floor": ((D, n), log(n) - (c0 - 1 - log(c0))),
+}
+
+
+def _arguments(rows: Rows) -> dict[str, np.ndarray]:
+    return {
+        "logit_range": range_argument(rows),
+        "n_keys": key_arguments(rows)["n_keys"],
+        "temperature": rows["temperature"],
+    }
+
+
+def _fidelity_bound(rows: Rows) -> np.ndarray:
+    return calculators.fidelity_ceiling(**_arguments(rows), n_block=key_arguments(rows)["n_block"])
+
+
+def spikes(n_keys: int, n_block: int, n_anchors: int, x: float) -> np.ndarray:
+    """The best number of keys at D = |x|, the others at 0: the least entropy that this range allows."""
+    upper = calculators.best_upper_keys(abs(x), n_keys)
+    return np.where(np.arange(n_keys) < upper, abs(x), 0.0)
+
+
+# --- proofs ----------------------------------------------------------------------------------------------------------
+_z = Symbol("z", positive=True)  # (total weight)/n, the outsiders at weight 1
+_e = exp(D)
+_share = (_z - 1) / (_e - 1)  # k/n
+_relative = log(_z) - D * _share * _e / _z  # H - ln n of the two-level row
+
+_EXTREME = (
+    ProofStep(
+        "Rows of range at most D are the projective image of the box of weights in [1, e^D]: a polytope whose extreme "
+        "points have every weight at 1 or e^D; H is concave, so its minimum is at one of these"
+    ),
+    ProofStep(
+        "With k weights e^D the entropy is ln Z - D k e^D/Z, Z = k e^D + n - k",
+        residual=(log(k * _e + n - k) - D * k * _e / (k * _e + n - k) - TWO_LEVEL).subs(n, k + _z),
+    ),
+    ProofStep("In z = Z/n it is ln n + ln z - c (1 - 1/z)", residual=_relative - log(_z) + c * (1 - 1 / _z)),
+    ProofStep(
+        "which falls up to z = c and rises after: the derivative is (z - c)/z^2",
+        residual=diff(log(_z) - c * (1 - 1 / _z), _z) - (_z - c) / _z**2,
+    ),
+    ProofStep("z = c is k = n (c - 1)/(e^D - 1)", residual=(n * _share).subs(_z, c) - UPPER_KEYS),
+)
+
+THEOREMS: tuple[Theorem, ...] = (
+    Theorem(
+        key="fidelity_ceiling",
+        claims=("C5",),
+        title="Fidelity ceiling from the logit range",
+        statement="Whatever the margin, attention mass on the block is at most m / (m + (n-m)e^-D).",
+        quantity="fidelity",
+        relation=Relation.AT_MOST,
+        expression=FIDELITY_CEILING,
+        hypotheses=(VALID, FINITE_RANGE),
+        bound=_fidelity_bound,
+        rounding=softmax_rounding,
+        proof=(
+            ProofStep("Scale the largest weight to 1: W_in <= m, and every outsider weighs e^-D at least"),
+            ProofStep(
+                "Fidelity W_in/(W_in + W_out) rises with W_in and falls with W_out",
+                relation=together(diff(k / (k + _z), k)) > 0,
+            ),
+            ProofStep("A larger range allows more", relation=together(diff(FIDELITY_CEILING.subs(n, m + _z), D)) > 0),
+        ),
+        source=f"{ABSTRACT}, claim C5; derived here",
+        witness=block_on_top,
+    ),
+    Theorem(
+        key="entropy_floor",
+        claims=("C4",),
+        title="Entropy floor from the logit range, exact over integers",
+        statement="Entropy is at least the least of ln(k + v) + D v/(k + v), v = (n-k)e^-D, over whole k in [1, n-1]; "
+        "only the floor and the ceiling of n (c - 1)/(e^D - 1), c = D/(1 - e^-D), need looking at.",
+        quantity="entropy_nats",
+        relation=Relation.AT_LEAST,
+        expression=TWO_LEVEL,
+        hypotheses=(VALID, FINITE_RANGE),
+        bound=lambda rows: calculators.entropy_floor(**_arguments(rows)),
+        rounding=softmax_rounding,
+        proof=(
+            *_EXTREME,
+            ProofStep("so among whole k the least is at one of its two neighbours"),
+            ProofStep(
+                "The printed form equals it",
+                residual=log(k)
+                + log(1 + v / k)
+                + D * v / (k + v)
+                - TWO_LEVEL.subs(log(k + v), log(k) + log(1 + v / k)),
+            ),
+            ProofStep("where ln k + ln(1 + v/k) = ln(k + v)", residual=k * (1 + v / k) - (k + v)),
+        ),
+        source=f"{ABSTRACT}, claim C4; derived here",
+        witness=spikes,
+    ),
+    Theorem(
+        key="specht_floor",
+        claims=("C4",),
+        title="Specht's entropy floor",
+        statement="Entropy is at least ln n - (c - 1 - ln c), c = D/(1 - e^-D): never above the exact floor.",
+        quantity="entropy_nats",
+        relation=Relation.AT_LEAST,
+        expression=SPECHT,
+        hypotheses=(VALID, FINITE_RANGE),
+        bound=lambda rows: calculators.specht_floor(**_arguments(rows)),
+        rounding=softmax_rounding,
+        proof=(
+            *_EXTREME,
+            ProofStep("At z = c, the least over real k", residual=(log(n) + log(c) - c * (1 - 1 / c)) - SPECHT),
+        ),
+        source=f"{ABSTRACT}, claim C4; derived here, by Specht's ratio",
+        tolerance=lambda rows: softmax_rounding(rows) * np.log(rows["n_keys"]),  # the floor is a difference from ln n
+    ),
+)

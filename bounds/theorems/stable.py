@@ -1,0 +1,31 @@
+"""That a printed form is its expression: the proof steps every stable rewriting needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import exp, log
+from sympy.codegen.cfunctions import expm1, log1p
+from sympy.codegen.numpy_nodes import logaddexp
+
+from bounds.theorems.symbols import F, eps, x, x_plus
+from bounds.theorems.theorem import ProofStep
+
+
+def plain(form: Any) -> Any:
+    """A stable form with F = 1 - eps, and log1p, expm1 and logaddexp written out."""
+    return (
+        form.subs(F, 1 - eps)
+        .replace(log1p, lambda a: log(1 + a))
+        .replace(expm1, lambda a: exp(a) - 1)
+        .replace(logaddexp, lambda a, b: log(exp(a) + exp(b)))
+    )
+
+
+def same(form: Any, expression: Any) -> tuple[ProofStep, ProofStep]:
+    """On either side of x = 0; a logarithm is compared by its exponential."""
+    gap = exp(plain(form)) - exp(expression) if expression.has(log) else plain(form) - expression
+    return (
+        ProofStep("The printed form equals it for x >= 0", residual=gap.subs(x, x_plus)),
+        ProofStep("and for x <= 0", residual=gap.subs(x, -x_plus)),
+    )

@@ -1,0 +1,1 @@
+"""What is observed: the reference model, its training across penalties, and the checks of observed attention."""
