@@ -199,6 +199,7 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=f"{ABSTRACT}, claim C4; derived here",
         witness=two_levels,
+        witness_ratio=0.999,  # as (n-m) e^-x falls, at m = 1
     ),
     _row(
         key="entropy_split",

@@ -95,7 +95,7 @@ class Theorem:
     source: str
     level: str = "row"  # "row", "pair" or "setting"
     witness: Callable[[int, int, int, float], np.ndarray] | None = None
-    witness_ratio: float = 0.999
+    witness_ratio: float = 1.0  # 1: attained to rounding; below: approached in a limit
     tolerance: Callable[[Rows], np.ndarray] | None = None  # absolute room, e.g. a stationarity residual
 
     @property

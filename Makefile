@@ -1,0 +1,53 @@
+# Two commands do everything on a bare machine with Python 3.11+, pip and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUNS   ?= runs
+export MPLBACKEND := Agg
+
+.PHONY: help demo test test-slow study lint generated figures benchmarks clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+demo: $(VENV)/installed ## thresholds, penalised sweeps, checks and every figure, for both tasks (10 minutes on 2 cores)
+	$(BIN)/localist run examples/blocks.toml --out $(RUNS)/blocks --resume
+	$(BIN)/localist run examples/topics.toml --out $(RUNS)/topics --resume
+	$(BIN)/localist run examples/topics_without_anchors.toml --out $(RUNS)/topics_without_anchors --resume
+	@echo "Figures: $(RUNS)/blocks/figures $(RUNS)/topics/figures $(RUNS)/topics_without_anchors/figures"
+
+test: $(VENV)/installed-dev ## the test suite
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/installed-dev ## the tests that take minutes
+	$(BIN)/python -m pytest -n 2 -m slow
+
+study: $(VENV)/installed-dev ## both edges of the transition in the blocks laboratory, residual 1e-8
+	$(BIN)/python -m pytest -m study -s
+
+lint: $(VENV)/installed-dev ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+generated: $(VENV)/installed-dev ## print the closed forms and paper_checks.md from the theorems
+	$(BIN)/python -m bounds.printer
+	$(BIN)/python -m bounds.claims
+
+benchmarks: $(VENV)/installed-dev ## ratios measured in one run, saved as JSON
+	$(BIN)/python benchmarks/startup.py
+
+clean: ## remove the virtual environment and the runs
+	rm -rf $(VENV) $(RUNS)

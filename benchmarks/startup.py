@@ -1,0 +1,115 @@
+"""Whole-process time of `localist thresholds` against bare `python -c 'import numpy'`, measured in turn in one run.
+
+    python benchmarks/startup.py [--runs 30] [--limit 3.5] [--out benchmarks/startup.json]
+
+The two commands alternate, so that a slow moment of the machine meets both. Exit status 1 where the ratio of medians
+exceeds the limit. What a first run after installation costs (no compiled bytecode) is not covered: one warm-up is free.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+
+QUESTION = ["--n-keys", "64", "--n-block", "16", "--n-anchors", "1", "--margin", "6", "--fidelity", "0.95"]
+COMMANDS = {
+    "python -c 'import numpy'": [sys.executable, "-c", "import numpy"],
+    "localist thresholds": [str(Path(sys.executable).parent / "localist"), "thresholds", *QUESTION],
+}
+
+
+def seconds(command: list[str]) -> float:
+    """Wall-clock time of one process from start to exit; a failing command is an error, not a measurement."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    took = time.perf_counter() - begin
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}: {done.stderr.strip()}")
+    return took
+
+
+def measure(runs: int) -> dict[str, list[float]]:
+    """Seconds of every run of each command, interleaved, after one warm-up each."""
+    for command in COMMANDS.values():
+        seconds(command)
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(runs):
+        for name, command in COMMANDS.items():
+            times[name].append(seconds(command))
+    return times
+
+
+def commit() -> str:
+    """The commit measured, marked where the working tree differs from it; empty outside a repository."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True
+        ).stdout.strip()
+    except FileNotFoundError:
+        return ""
+    return (head.stdout.strip() + ("+changes" if dirty else "")) if head.returncode == 0 else ""
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it, else what Python knows."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def report(times: dict[str, list[float]]) -> dict:
+    base, ours = (median(values) for values in times.values())
+    return {
+        "ratio": ours / base,
+        "seconds": {
+            name: {"median": median(v), "quartiles": [quantiles(v, n=4)[0], quantiles(v, n=4)[2]], "runs": v}
+            for name, v in times.items()
+        },
+        "commit": commit(),
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+        },
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="start-up time of `localist thresholds` over that of `import numpy`")
+    parser.add_argument("--runs", type=int, default=30, help="runs of each command, 2 or more (default 30)")
+    parser.add_argument("--limit", type=float, default=3.5, help="the largest ratio allowed (default 3.5)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the JSON goes")
+    arguments = parser.parse_args()
+    if arguments.runs < 2:
+        parser.error(f"--runs must be 2 or more, got {arguments.runs}")
+    result = report(measure(arguments.runs))
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"{'command':<28}{'median':>10}{'quartiles':>20}")
+    for name, row in result["seconds"].items():
+        low, high = row["quartiles"]
+        print(f"{name:<28}{1e3 * row['median']:>7.1f} ms{1e3 * low:>9.1f} to {1e3 * high:.1f} ms")
+    good = result["ratio"] <= arguments.limit
+    print(f"ratio of medians {result['ratio']:.2f}, limit {arguments.limit:g}: {'kept' if good else 'EXCEEDED'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

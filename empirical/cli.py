@@ -1,0 +1,219 @@
+"""`localist`: thresholds of a configuration, a run from end to end, checks and figures of what was saved.
+
+Exit status: 0; 1 violated, or a requirement missed; 2 bad input; 3 a requested theorem has no decided row;
+130 interrupted. Everything heavy is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bounds.setting import PenaltySetting, Setting
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from empirical.config import Config
+
+OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+CALCULATION = ("n_keys", "n_block", "n_anchors")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="localist", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    thresholds = commands.add_parser("thresholds", help="every threshold that a configuration, or flags, determine")
+    thresholds.add_argument("config", nargs="?", metavar="CONFIG.toml", type=Path)
+    thresholds.add_argument("--json", action="store_true", help="machine-readable, nats and bits")
+    for kind, title in ((Setting, "[setting]"), (PenaltySetting, "[penalty]")):
+        group = thresholds.add_argument_group(f"{title}: flags win over the file")
+        for field in fields(kind):
+            number = int if field.name in CALCULATION else float
+            group.add_argument(_flag(field.name), type=number, metavar="N" if number is int else "X")
+    thresholds.set_defaults(run=_thresholds)
+
+    run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures")
+    run.add_argument("config", metavar="CONFIG.toml", type=Path)
+    run.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
+    run.add_argument("--resume", action="store_true", help="go on with what DIR holds of this very configuration")
+    run.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, in place of task.text_dir")
+    run.add_argument("--workers", type=int, metavar="N", help="one-thread processes; changes no result")
+    run.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    run.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+    run.set_defaults(run=_run)
+
+    check = commands.add_parser("check", help="verdicts on saved observations, or on anybody's attention")
+    check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
+    check.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+    check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(run=_check)
+
+    plot = commands.add_parser("plot", help="every figure, from saved observations alone")
+    plot.add_argument("path", metavar="DIR|FILE.nc", type=Path)
+    plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
+    plot.set_defaults(run=_plot)
+    return parser
+
+
+def _given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
+    values = {field.name: getattr(arguments, field.name) for field in fields(kind)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _thresholds(arguments: argparse.Namespace) -> int:
+    from bounds.design import design
+
+    setting, penalty = Setting(), PenaltySetting()
+    if arguments.config is not None:
+        from empirical.config import load
+
+        config = load(arguments.config)
+        setting, penalty = config.setting, config.penalty_setting
+    result = design(
+        replace(setting, **_given(arguments, Setting)), replace(penalty, **_given(arguments, PenaltySetting))
+    )
+    if not result.lines:
+        from empirical.errors import BadInput
+
+        raise BadInput("thresholds must be given CONFIG.toml or flags that determine one (see --help), got too little")
+    print(json.dumps(result.as_dict(), indent=2) if arguments.json else result.table())
+    return OK
+
+
+def _configured(arguments: argparse.Namespace) -> Config:
+    from empirical.config import load
+
+    config = load(arguments.config)
+    given = {"workers": arguments.workers, "device": arguments.device}
+    config = replace(config, sweep=replace(config.sweep, **{k: v for k, v in given.items() if v is not None}))
+    if arguments.text_dir is not None:
+        config = replace(config, task=replace(config.task, text_dir=arguments.text_dir))
+    return config
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bounds.design import design
+    from empirical.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    config = _configured(arguments)
+    print(design(config.setting, config.penalty_setting).table(), flush=True)
+
+    from empirical.dataset import assemble
+    from empirical.sweep import sweep
+
+    sweep(config, arguments.out, resume=arguments.resume, progress=True)
+    dataset = assemble(arguments.out)
+    print(f"\n{_settled(dataset)}\n")
+    status = _verdicts(dataset, requirements, (), arguments.out)
+    _draw(dataset, arguments.out / "figures")
+    return status
+
+
+def _settled(dataset: xr.Dataset) -> str:
+    """How many settings of each start converged. One that did not is no error: theorems on thresholds pass it over."""
+    start, converged = dataset["start"].values, dataset["converged"].values.astype(bool)
+    shares = [f"{s} {converged[start == s].sum()} of {(start == s).sum()}" for s in dict.fromkeys(start)]
+    return f"{dataset['fidelity'].size:,} attention rows; settings converged: {', '.join(shares)}"
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from empirical.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    if arguments.theorem:
+        from bounds.theorems import by_key
+
+        theorems = tuple(by_key(key) for key in arguments.theorem)
+    else:
+        theorems = ()
+    from empirical.dataset import open_observations
+
+    dataset = open_observations(arguments.path)
+    folder = arguments.path if arguments.path.is_dir() and not theorems else None
+    return _verdicts(dataset, requirements, theorems, folder, arguments.json)
+
+
+def _verdicts(
+    dataset: xr.Dataset,
+    requirements: Sequence[Any],
+    theorems: Sequence[Any],
+    folder: Path | None,
+    as_json: bool = False,
+) -> int:
+    """Prints the verdicts, saves them as verdicts.json in `folder`, and returns the exit status."""
+    from bounds.theorems import Verdict
+    from empirical.check import check_dataset
+    from empirical.report import verdict_table
+    from empirical.requirement import meets
+    from empirical.store import write_atomically
+
+    outcomes = check_dataset(dataset, theorems or None)
+    met = [meets(requirement, dataset) for requirement in requirements]
+    saved = {
+        "config_digest": dataset.attrs.get("config_digest"),
+        "commit": dataset.attrs.get("commit"),
+        "outcomes": [outcome.as_dict() for outcome in outcomes],
+        "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
+    }
+    text = json.dumps(saved, indent=2)
+    if folder is not None:
+        write_atomically(folder / "verdicts.json", (text + "\n").encode())
+    print(text if as_json else "\n".join([verdict_table(outcomes), *(str(m) for m in met)]))
+    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
+        return REFUTED
+    if any(not outcome.decided for outcome in outcomes if theorems) or any(not m.rows for m in met):
+        return UNDECIDED
+    return OK
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from empirical.dataset import open_observations
+
+    path = arguments.path
+    out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
+    _draw(open_observations(path), out)
+    return OK
+
+
+def _draw(dataset: xr.Dataset, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from empirical.plots import plot
+
+    files = plot(dataset, out)
+    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is saved, --resume goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, `| head` say, has gone
+        sys.stderr.close()
+        return OK
+    except ValueError as error:
+        print(f"localist: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

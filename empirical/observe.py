@@ -1,0 +1,190 @@
+"""What one attention row shows: leakage, fidelity, entropy, margin, range, each to relative accuracy in float64.
+
+    a = softmax(s / tau) over visible keys;  leakage = sum of a outside the query's block;  F = sum of a inside
+    H = ln(1 + sum of the other weights) + sum a z,  z = (max s - s) / tau  (terms >= 0: no cancellation, no 0 * inf)
+
+A key of weight zero (logit -inf) is not seen: the theorems speak of the row that is left. A row is `valid` if it sums
+to one and sees its own block and something outside; a theorem says nothing about the others.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empirical.errors import BadInput
+from empirical.shapes import Bool, Float
+
+ROW_FIELDS = (
+    "entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "n_keys", "n_block", "n_anchors",
+    "anchor_mass", "leakage_dialled", "valid",
+)  # fmt: skip
+
+
+def dial_bias(dial: float, temperature: float) -> float:
+    """What the dial adds to a logit outside the block, before the division by tau: tau ln(1 - dial)."""
+    return temperature * math.log1p(-dial) if dial < 1 else -math.inf
+
+
+def _top(logits: Tensor, where: Tensor) -> Tensor:
+    return logits.where(where, -math.inf).amax(-1)
+
+
+def _masses(scaled: Tensor, *groups: Tensor) -> list[Tensor]:
+    """Softmax mass of each group of keys; `scaled` is s/tau with -inf at keys not seen."""
+    weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
+    total = weights.sum(-1)
+    return [weights.where(group, 0.0).sum(-1) / total for group in groups]
+
+
+def _entropy(scaled: Tensor) -> Tensor:
+    """Entropy in nats: the largest weight is 1, and log1p takes the sum of the others."""
+    top, index = scaled.max(-1, keepdim=True)
+    drop = top - scaled
+    weights = (-drop).exp()
+    others = weights.scatter(-1, index, 0.0).sum(-1)
+    spread = torch.where(weights > 0, weights * drop, 0.0).sum(-1)
+    return others.log1p() + spread / (1 + others)
+
+
+@torch.no_grad()
+def row_statistics(
+    logits: Float[Tensor, "*rows keys"],
+    in_block: Bool[Tensor, "..."],
+    visible: Bool[Tensor, "..."],
+    n_anchors: int | None,
+    temperature: float,
+    anchor: Bool[Tensor, "..."] | None = None,
+    dial: float = 0.5,
+) -> dict[str, Tensor]:
+    """The row fields of every query.
+
+    `in_block`, `visible` and `anchor` (anchor keys) broadcast to `logits`; `n_anchors` None means the whole block.
+    `margin` is the r-th largest in-block logit minus the largest outside, r = n_anchors clipped to the block's visible
+    keys; `margin` and `logit_range` are in logits, not divided by the temperature. `anchor_mass` is the part of the
+    fidelity that the query's own anchors hold. `leakage_dialled` is recomputed from the logits with the dial's bias.
+    """
+    logits = logits.double()
+    finite = ~(logits.isnan() | (logits == math.inf)).any(-1)
+    seen = visible & (logits > -math.inf)
+    inside, outside = seen & in_block, seen & ~in_block
+    n, m, k = (mask.expand(logits.shape).sum(-1) for mask in (seen, inside, outside))
+    valid = finite & (m > 0) & (k > 0)
+    masked = logits.where(seen, -math.inf)
+    scaled = masked / temperature
+    r = m if n_anchors is None else m.clamp(max=n_anchors)
+    ranked = masked.where(in_block, -math.inf).sort(-1, descending=True).values
+    weakest_anchor = ranked.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    fidelity, leakage = _masses(scaled, inside, outside)
+    log_leakage = _lse(scaled, outside) - _lse(scaled, seen)
+    dialled = torch.where(in_block, scaled, scaled + dial_bias(dial, 1.0))
+    none = torch.zeros((), dtype=torch.bool, device=logits.device)
+    blank = ~(finite & (n > 0))
+    fields = {
+        "entropy_nats": _entropy(scaled),
+        "fidelity": fidelity,
+        "leakage": leakage,
+        "log_leakage": torch.where(leakage > 0.5, (-fidelity).log1p(), log_leakage),
+        "margin": (weakest_anchor - _top(masked, outside)).masked_fill(~valid, math.nan),
+        "logit_range": _top(masked, seen) + _top(-masked, seen),
+        "anchor_mass": _masses(scaled, inside & (none if anchor is None else anchor))[0],
+        "leakage_dialled": _masses(dialled, outside)[0],
+    }
+    return {
+        **{name: value.masked_fill(blank, math.nan) for name, value in fields.items()},
+        "n_keys": n,
+        "n_block": m,
+        "n_anchors": r,
+        "valid": valid,
+    }
+
+
+def _lse(scaled: Tensor, where: Tensor) -> Tensor:
+    return scaled.where(where, -math.inf).logsumexp(-1)
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    try:
+        return value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput(f"{name} must be a numeric array, got {type(value).__name__}") from None
+
+
+def _labels(name: str, value: Any, size: int, lead: torch.Size) -> Tensor:
+    labels = _tensor(name, value)
+    if labels.ndim == 0 or labels.shape[-1] != size or labels.is_floating_point():
+        shape = tuple(labels.shape)
+        raise BadInput(f"{name} must be whole numbers, one each of {size}, got shape {shape} of {labels.dtype}")
+    try:
+        return labels.expand(*lead, size)
+    except RuntimeError:
+        raise BadInput(f"{name} must broadcast to {(*lead, size)}, got shape {tuple(labels.shape)}") from None
+
+
+def _rows_sum_to_one(weights: Tensor, original: torch.dtype) -> Tensor:
+    """Rounding each weight to its dtype moves the sum by at most eps/2; twice eps allows for how it was summed."""
+    room = max(1e-5, 2 * torch.finfo(original).eps) if original.is_floating_point else 1e-5
+    return (weights.sum(-1) - 1).abs() <= room
+
+
+def observe_attention(
+    weights_or_logits: Any,
+    query_block: Any,
+    key_block: Any,
+    *,
+    kind: str = "logits",
+    visible: Any = None,
+    n_anchors: int | None = 1,
+    temperature: float = 1.0,
+    dial: float = 0.5,
+) -> dict[str, np.ndarray]:
+    """The row fields, dims (setting, layer, head, query), of anybody's attention (..., queries, keys).
+
+    Up to three leading axes; numpy or torch, float16 to float64. `query_block` (..., queries) and `key_block`
+    (..., keys) name the blocks by whole numbers. Logits are those before the division by `temperature`; weights stand
+    for the logits temperature * ln(weight), and a row of weights that does not sum to one is not valid. `visible`
+    (..., queries, keys) is by default every key of finite logit or positive weight.
+    Raises BadInput for another shape, NaN, a logit of +inf, a negative weight, a temperature or dial out of range.
+    """
+    given = _tensor("weights_or_logits", weights_or_logits)
+    if not 2 <= given.ndim <= 5 or 0 in given.shape:
+        raise BadInput(
+            f"weights_or_logits must have shape (setting, layer, head, queries, keys), the first three optional and "
+            f"none empty, got {tuple(given.shape)}"
+        )
+    if kind not in ("logits", "weights"):
+        raise BadInput(f"kind must be 'logits' or 'weights', got {kind!r}")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise BadInput(f"temperature must be a finite number > 0, got {temperature!r}")
+    if not 0 <= dial <= 1:
+        raise BadInput(f"dial must be in [0, 1], got {dial!r}")
+    if n_anchors is not None and not n_anchors >= 1:
+        raise BadInput(f"n_anchors must be a whole number >= 1, got {n_anchors!r}")
+    values = given.double()
+    allowed = "free of NaN and +inf" if kind == "logits" else "free of NaN and in [0, 1]"
+    bad = values.isnan() | (values == math.inf) | ((kind == "weights") & ((values < 0) | (values > 1.01)))
+    if bad.any():
+        raise BadInput(
+            f"weights_or_logits must be {allowed}, got {values[bad][0].item()} at {bad.nonzero()[0].tolist()}"
+        )
+    shape = (1,) * (5 - values.ndim) + tuple(values.shape)
+    lead = torch.Size(shape[:3])
+    queries = _labels("query_block", query_block, shape[3], lead)
+    in_block = queries.unsqueeze(-1) == _labels("key_block", key_block, shape[4], lead).unsqueeze(-2)
+    seen = torch.ones((), dtype=torch.bool) if visible is None else _tensor("visible", visible).bool()
+    try:
+        seen = seen.expand(shape)
+    except RuntimeError:
+        raise BadInput(f"visible must broadcast to {shape}, got shape {tuple(seen.shape)}") from None
+    values = values.reshape(shape)
+    logits = temperature * values.log() if kind == "weights" else values
+    fields = row_statistics(logits, in_block, seen, n_anchors, temperature, dial=dial)
+    if kind == "weights":
+        fields["valid"] &= _rows_sum_to_one(values.where(seen, 0.0), given.dtype)
+    per_setting = {"temperature": np.full(shape[0], float(temperature)), "dial": np.full(shape[0], float(dial))}
+    labels = _tensor("query_block", query_block) if np.ndim(query_block) == 1 else queries
+    return {**{k: v.numpy() for k, v in fields.items()}, "query_block": labels.numpy(), **per_setting}

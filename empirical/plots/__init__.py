@@ -1,0 +1,52 @@
+"""Every figure of a run, drawn from its saved observations alone: PNG and SVG, and the plotted points as text.
+
+A figure whose data the observations do not hold is skipped, and the reason printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empirical.plots import style
+from empirical.plots.against_penalty import fidelity_and_entropy
+from empirical.plots.losses import loss_against_fidelity, masking
+from empirical.plots.maps import attention_maps
+from empirical.plots.observed import Absent, Observed
+from empirical.plots.phase import frontier, phase_diagram
+from empirical.plots.points import write_points
+from empirical.plots.slack import slack_histograms
+from empirical.plots.steps import steps_to_zero
+from empirical.plots.transition import transition
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, Callable[[Observed], Figure]] = {
+    "fidelity_and_entropy": fidelity_and_entropy,
+    "transition": transition,
+    "slack": slack_histograms,
+    "phase": phase_diagram,
+    "frontier": frontier,
+    "loss_and_fidelity": loss_against_fidelity,
+    "attention": attention_maps,
+    "steps_to_zero": steps_to_zero,
+    "masking": masking,
+}
+
+
+def plot(dataset: xr.Dataset, out: Path) -> list[Path]:
+    """Draws every figure that `dataset` has the data for into the folder `out`; returns the files written."""
+    seen = Observed(dataset)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for name, draw in FIGURES.items():
+        try:
+            with style.drawing():
+                files += style.save(draw(seen), out, name)
+        except Absent as reason:
+            print(f"figure {name}: not drawn, {reason}")
+    return [*files, write_points(seen, out / "points.csv")]

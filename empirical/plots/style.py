@@ -1,0 +1,159 @@
+"""How every figure looks: one palette (Okabe-Ito), one set of markers, one way to save, and the penalty axis.
+
+Colour never stands alone: starts differ in marker shape, lines in dash, regions in hatch, so grey print loses nothing.
+No pyplot: a figure is an object, and style holds only inside `drawing()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+GREY, PALE = "#6b6b6b", "#e4e4e4"
+BLOCKS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY)
+STARTS = {  # start: (marker, colour, words)
+    "localised": ("o", BLUE, "localised start"),
+    "zero": ("s", RED, "zero start"),
+    "random": ("^", GREEN, "random start"),
+    "plain": ("D", PURPLE, "random start, plain steps"),
+}
+ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
+DPI = 200
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "legend.fontsize": 7.0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.0,
+    "hatch.linewidth": 0.4,
+    "hatch.color": "#8a8a8a",
+    "svg.fonttype": "path",  # the same letters on every machine
+    "svg.hashsalt": "localist-bounds",  # the same file from the same data
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Our style inside, the caller's settings outside."""
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def sheet(width: float, height: float, claim: str, note: str = "") -> Figure:
+    """An empty figure in inches: what is seen as its title, the conditions in grey below, both wrapped to its width."""
+    figure = Figure(figsize=(width, height))
+    top = 1 - 0.06 / height
+    for words, size, weight, colour, letters in ((claim, 8.5, "bold", BLACK, 14.0), (note, 7.0, "normal", GREY, 19.5)):
+        if words:
+            lines = fill(words, int(letters * width))
+            figure.text(0.05 / width, top, lines, va="top", size=size, weight=weight, color=colour, linespacing=1.2)
+            top -= 1.32 * size / 72 / height * (lines.count("\n") + 1)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, top - 0.02 / height))
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """NAME.png at 200 dpi and NAME.svg without a date, so that equal data give equal files."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    figure.savefig(svg, dpi=DPI, metadata={"Date": None, "Creator": None})
+    return [png, svg]
+
+
+class PenaltyAxis:
+    """A logarithmic penalty axis on which an unpenalised setting has a place: left of the others, marked 0."""
+
+    def __init__(self, penalties: np.ndarray, marks: Sequence[float] = ()):
+        penalties = np.asarray(penalties, dtype=float)
+        positive = np.concatenate([penalties[penalties > 0], [m for m in marks if m > 0]])
+        self.low, self.high = (positive.min(), positive.max()) if positive.size else (1e-4, 1e-2)
+        self.apart = (self.high / self.low) ** 0.008  # a factor that sets markers of equal penalty side by side
+        self.has_zero = bool((penalties == 0).any())
+        self.zero = self.low / max(2.0, (self.high / self.low) ** 0.12)
+
+    def place(self, penalties: Any) -> np.ndarray:
+        penalties = np.asarray(penalties, dtype=float)
+        return np.where(penalties > 0, penalties, self.zero)
+
+    def dress(self, axes: Axes, label: str | None = "penalty $\\lambda$ (nats or loss units per unit norm)") -> None:
+        left, right = (self.zero if self.has_zero else self.low), self.high
+        room = (right / left) ** 0.04 if right > left else 1.5
+        axes.set_xscale("log")
+        axes.set_xlim(left / room, right * room)
+        if self.has_zero:
+            ticks = [
+                t for t in LogLocator().tick_values(self.low, self.high) if self.low * 0.999 <= t <= self.high * 1.001
+            ]
+            names = [f"$10^{{{round(np.log10(t))}}}$" for t in ticks]
+            axes.xaxis.set_major_locator(FixedLocator([self.zero, *ticks]))
+            axes.xaxis.set_major_formatter(FixedFormatter(["0", *names]))
+            minor = LogLocator(subs=tuple(range(2, 10))).tick_values(self.low, self.high)
+            axes.xaxis.set_minor_locator(FixedLocator([t for t in minor if self.low <= t <= self.high]))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            gap = np.sqrt(self.zero * self.low)
+            for shift in (0.97, 1.03):  # a broken axis says that zero is not on the scale
+                axes.plot(
+                    [gap * shift] * 2,
+                    [-0.018, 0.018],
+                    transform=axes.get_xaxis_transform(),
+                    color=BLACK,
+                    lw=0.7,
+                    clip_on=False,
+                )
+        if label:
+            axes.set_xlabel(label)
+
+
+def penalty_norm(penalties: np.ndarray) -> Normalize:
+    """Colours by penalty, logarithmic; an unpenalised setting takes the darkest."""
+    positive = penalties[penalties > 0]
+    if positive.size == 0 or positive.min() == positive.max():
+        value = positive.min() if positive.size else 1.0
+        return LogNorm(value / 10, value * 10, clip=True)
+    return LogNorm(positive.min(), positive.max(), clip=True)
+
+
+def start_key(starts: Sequence[str], hollow: bool = False) -> list[Line2D]:
+    """Legend handles of the starts present; hollow markers stand for settings that did not converge."""
+    handles = [Line2D([], [], ls="", marker=STARTS[s][0], color=STARTS[s][1], label=STARTS[s][2]) for s in starts]
+    if hollow:
+        handles.append(Line2D([], [], ls="", marker="o", mfc="white", color=GREY, label="hollow: not converged"))
+    return handles
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], columns: int = 4) -> None:
+    figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, handlelength=2.2, columnspacing=1.6)

@@ -1,0 +1,18 @@
+"""Shapes in signatures: `Float[Tensor, "S B T K"]` where jaxtyping is installed, the plain type where it is not.
+
+S settings, L layers, H heads, T queries, N keys, K blocks, d features a block, B sequences of a batch.
+"""
+
+from __future__ import annotations
+
+try:
+    from jaxtyping import Bool, Float, Int  # pyright: ignore[reportAssignmentType]
+except ImportError:  # annotations are never evaluated in production, so a subscript that returns the type is enough
+
+    class Float:
+        def __class_getitem__(cls, item):
+            return item[0]
+
+    Bool = Int = Float
+
+__all__ = ["Bool", "Float", "Int"]

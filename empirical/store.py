@@ -1,0 +1,158 @@
+"""A run's folder: run.json (what is run) and cells/HASH.safetensors (what came out), each written whole or not at all.
+
+    hash = sha256(configuration, code, cell):  the same name always stands for the same numbers
+
+A cell that cannot be read, or is not the cell its name says, counts as missing and is trained again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from empirical.config import Config
+from empirical.errors import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+NUMERICS = ("config", "model", "observe", "proximal", "shapes", "tasks", "text", "train")
+TEMPORARY = ".part"
+
+
+def package_version() -> str:
+    try:
+        return version("localist-bounds")
+    except PackageNotFoundError:  # run from the source tree
+        return "0+source"
+
+
+@cache
+def code_hash() -> str:
+    """sha256 of the sources that the numbers of a cell depend on."""
+    sources = [ROOT / "empirical" / f"{name}.py" for name in NUMERICS]
+    sources += [ROOT / "bounds" / "penalty.py", ROOT / "bounds" / "closed_forms" / "penalty.py"]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def commit() -> str:
+    """The commit of the source tree, marked where the tree differs from it; empty outside a repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + ("-modified" if changed.strip() else "")
+
+
+def versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("numpy", "torch", "safetensors")}
+    return {"localist-bounds": package_version(), "python": platform.python_version(), **packages}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole file or none: written beside it, flushed to disk, renamed. Raises BadInput where the disk is full."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise BadInput(
+                f"--out must be a writable folder with room for {len(content):,} bytes, got {str(path.parent)!r} "
+                f"({error.strerror})"
+            ) from None
+        raise
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one configuration and one version of the code."""
+
+    folder: Path
+    digest: str
+    code: str
+
+    @classmethod
+    def open(cls, folder: Path, config: Config, text: dict[str, str], resume: bool) -> Store:
+        """A new or empty folder; with `resume` also one of the same configuration, text and code."""
+        folder = Path(folder)
+        store = cls(folder, config.digest(), code_hash())
+        identity = {"config_digest": store.digest, "code": store.code, "text": text}
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"--out must be a folder, got the file {str(folder)!r}")
+        held = sorted(p.name for p in folder.iterdir() if not p.name.endswith(TEMPORARY)) if folder.is_dir() else []
+        if held and not resume:
+            raise BadInput(f"--out must be a new or empty folder (or --resume), got {str(folder)!r} with {held[0]!r}")
+        if held:
+            _same_run(read_run(folder), identity, folder)
+        try:
+            (folder / "cells").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"--out must be a writable folder, got {str(folder)!r} ({error.strerror})") from None
+        for left in (*folder.glob(f"*{TEMPORARY}"), *(folder / "cells").glob(f"*{TEMPORARY}")):
+            left.unlink()
+        if not held or not (folder / "run.json").exists():
+            described = {**identity, "config": config.as_dict(), "versions": versions(), "commit": commit()}
+            write_atomically(folder / "run.json", (json.dumps(described, indent=2) + "\n").encode())
+        return store
+
+    def name(self, cell: str) -> str:
+        return hashlib.sha256("\n".join((self.digest, self.code, cell)).encode()).hexdigest()
+
+    def path(self, cell: str) -> Path:
+        return self.folder / "cells" / f"{self.name(cell)}.safetensors"
+
+    def save(self, cell: str, arrays: dict[str, np.ndarray]) -> None:
+        whole = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
+        write_atomically(self.path(cell), save(whole, {"cell": cell, "name": self.name(cell)}))
+
+    def load(self, cell: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a cell; None where it is missing, damaged or another cell's."""
+        try:
+            with safe_open(self.path(cell), framework="numpy") as file:
+                if (file.metadata() or {}).get("name") != self.name(cell):
+                    return None
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError):
+            return None
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What run.json says."""
+    try:
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        assert isinstance(found, dict)
+        return found
+    except (OSError, ValueError, AssertionError):
+        raise BadInput(f"DIR must be the folder of a run with a readable run.json, got {str(folder)!r}") from None
+
+
+def _same_run(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    for key, name in (
+        ("config_digest", "another configuration"),
+        ("code", "another version of the code"),
+        ("text", "another text"),
+    ):
+        if found.get(key) != wanted[key]:
+            raise BadInput(f"--out must be a folder of this very run to resume, got {str(folder)!r}, made from {name}")

@@ -1,0 +1,218 @@
+"""A sweep: cells trained by one-thread worker processes on a CPU, in this process on a GPU, and saved as they finish.
+
+    stage 1   one localised solution a seed (blocks): its critical penalty, and the start of every `localised` cell
+    stage 2   (seed, start, at most 8 penalties) a cell; its settings are trained side by side
+
+What is in a cell never depends on the number of workers, so neither does any result.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from empirical.config import Config, parse
+from empirical.errors import BadInput
+from empirical.store import Store
+
+CELL_SETTINGS = 8
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A unit of work; `penalties` as configured, that is in multiples of the critical one where the sweep says so."""
+
+    seed: int
+    start: str
+    penalties: tuple[float, ...] = ()
+
+    @property
+    def spec(self) -> str:
+        return json.dumps([self.seed, self.start, list(self.penalties)])
+
+
+LOCALISE = "localise"  # the start of a stage-1 cell
+
+
+def plan(config: Config) -> tuple[Cell, ...]:
+    """Every cell, stage 1 first."""
+    sweep = config.sweep
+    first = [Cell(seed, LOCALISE) for seed in sweep.seeds] if config.task.name == "blocks" else []
+    chunks = [sweep.penalties[i : i + CELL_SETTINGS] for i in range(0, len(sweep.penalties), CELL_SETTINGS)]
+    return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in chunks))
+
+
+def train_cell(config: Config, store: Store, cell: Cell, report: Any = None) -> None:
+    """Trains and saves one cell; a stage-2 cell of `blocks` reads its seed's localised solution from the store."""
+    from empirical.train import localise, train
+
+    if cell.start == LOCALISE:
+        store.save(cell.spec, localise(config, cell.seed, report))
+        return
+    localised = store.load(Cell(cell.seed, LOCALISE).spec) if config.task.name == "blocks" else None
+    factor = float(localised["critical"]) if localised is not None and config.sweep.relative_to_critical else 1.0
+    penalties = tuple(factor * p for p in cell.penalties)
+    store.save(cell.spec, train(config, cell.seed, cell.start, penalties, localised, report))
+
+
+def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True) -> None:
+    """Trains every cell of the configuration that the folder `out` does not hold yet.
+
+    Raises BadInput for a folder that is not empty (without `resume`) or holds another run, a device or text that is
+    not there, a full disk: all but the last before anything is written. KeyboardInterrupt leaves the finished cells.
+    """
+    from empirical.tasks import device_of, make_task
+    from empirical.text import text_digest
+
+    device_of(config)
+    make_task(config, config.sweep.seeds[0], device_of(config))
+    text = text_digest(config) if config.task.name == "topics" else {}
+    store = Store.open(Path(out), config, text, resume)
+    cells = plan(config)
+    missing = [cell for cell in cells if store.load(cell.spec) is None]
+    stages = ([c for c in missing if c.start == LOCALISE], [c for c in missing if c.start != LOCALISE])
+    with _bar(len(cells), len(cells) - len(missing), progress) as bar:
+        for stage in stages:
+            workers = min(config.sweep.workers, len(stage)) if config.sweep.device == "cpu" else 1
+            if config.sweep.device == "cpu" and stage:
+                _in_workers(config, store, stage, workers, bar)
+            else:
+                for cell in stage:
+                    train_cell(config, store, cell, lambda *state, cell=cell: bar.moving(cell, *state))
+                    bar.finished(cell)
+
+
+def _in_workers(config: Config, store: Store, cells: list[Cell], workers: int, bar: Bar) -> None:
+    """Hands the cells to spawned one-thread processes; the first failure, or an interrupt, stops them all."""
+    context = multiprocessing.get_context("spawn")
+    tasks, messages = context.Queue(), context.Queue()
+    for cell in cells:
+        tasks.put(cell)
+    for _ in range(workers):
+        tasks.put(None)
+    arguments = (config.as_dict(), store, tasks, messages)
+    with _environment(ONE_THREAD):
+        processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
+        for process in processes:
+            process.start()
+    left = len(cells)
+    try:
+        while left:
+            try:
+                cell, state = messages.get(timeout=0.5)
+            except queue.Empty:
+                dead = [p for p in processes if p.exitcode not in (None, 0)]
+                if dead:
+                    raise RuntimeError(
+                        f"a worker process ended with status {dead[0].exitcode}; out of memory?"
+                    ) from None
+                continue
+            if isinstance(state, BaseException):
+                raise state
+            if state is None:
+                left -= 1
+                bar.finished(cell)
+            else:
+                bar.moving(cell, *state)
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _work(plain: dict[str, Any], store: Store, tasks: Any, messages: Any) -> None:
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    torch.set_num_threads(1)
+    config = parse(plain)
+    parent = os.getppid()
+
+    def go_on() -> None:
+        if os.getppid() != parent:  # the parent was killed
+            os._exit(1)
+
+    while True:
+        try:
+            cell = tasks.get(timeout=1.0)
+        except queue.Empty:
+            go_on()
+            continue
+        if cell is None:
+            return
+
+        def report(*state: int, cell: Cell = cell) -> None:
+            go_on()
+            messages.put((cell, state))
+
+        try:
+            train_cell(config, store, cell, report)
+            messages.put((cell, None))
+        except Exception as error:
+            told = error if isinstance(error, BadInput) else RuntimeError(f"{type(error).__name__}: {error} ({cell})")
+            messages.put((cell, told))
+            return
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment of the processes started within."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+class Bar:
+    """Progress on stderr: cells done, settings still moving, time left."""
+
+    def __init__(self, total: int, done: int, shown: bool):
+        from tqdm import tqdm
+
+        self.fractions: dict[Cell, tuple[float, int]] = {}
+        self.done = done
+        form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
+        self.bar = tqdm(total=total, initial=done, disable=not shown, bar_format=form, desc="sweep", mininterval=0.5)
+        self.last = 0.0
+
+    def moving(self, cell: Cell, step: int, steps: int, moving: int) -> None:
+        self.fractions[cell] = (step / steps, moving)
+        if time.monotonic() - self.last > 0.5:
+            self._show()
+
+    def finished(self, cell: Cell) -> None:
+        self.fractions.pop(cell, None)
+        self.done += 1
+        self._show()
+
+    def _show(self) -> None:
+        self.last = time.monotonic()
+        self.bar.n = self.done + sum(fraction for fraction, _ in self.fractions.values())
+        still = sum(moving for _, moving in self.fractions.values())
+        self.bar.set_postfix_str(f"{self.done}/{self.bar.total} cells done, {still} settings moving", refresh=False)
+        self.bar.refresh()
+
+
+@contextmanager
+def _bar(total: int, done: int, shown: bool) -> Iterator[Bar]:
+    bar = Bar(total, done, shown)
+    try:
+        yield bar
+    finally:
+        bar.bar.close()
