@@ -89,7 +89,7 @@ def read_corpus(config: Config) -> Corpus:
     counts = Counter(w for name, found in words.items() for w in found[: cut[name]])
     common = sorted(counts, key=lambda w: (-counts[w], w))[: config.task.vocabulary - 1]
     index = {w: i for i, w in enumerate(common)}
-    other = config.task.vocabulary - 1
+    other = len(common)
 
     def stream(group: list[str], held_out: bool) -> Tensor:
         chosen = [w for n in sorted(group) for w in (words[n][cut[n] :] if held_out else words[n][: cut[n]])]
