@@ -103,3 +103,57 @@ def test_levels_are_in_their_order(dataset):
     level_c = dataset["level_c"].values
     assert dataset["critical"].values.min() < witness < level_c[:, cross].max(axis=1).min()
     assert (level_c[:, cross] <= level_a[:, cross]).all()
+
+
+# --- topics ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def topics():
+    """The runs of `make demo`, finished here where they are not: with anchors, and the counterexample without."""
+    root = STUDY.parent.parent
+    runs = []
+    for name in ("topics", "topics_without_anchors"):
+        sweep(load(root / "examples" / f"{name}.toml"), root / "runs" / name, resume=True)
+        runs.append(assemble(root / "runs" / name))
+    return runs
+
+
+def by_penalty(dataset, values):
+    """(least, largest) penalty: one value a seed."""
+    penalty = dataset["penalty"].values
+    return values[penalty == penalty.min()], values[penalty == penalty.max()]
+
+
+def beyond_three_standard_errors(values, least):
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    print(f"{values.mean():.3f} nats, standard error {error:.3f}")
+    return values.mean() >= least and values.mean() > 3 * error
+
+
+def test_foreign_blocks_matter_to_the_unpenalised_model_and_localising_costs(topics):
+    dataset = topics[0]
+    loss, masked = dataset["loss_heldout"].values, dataset["loss_masked"].values
+    free, localised = by_penalty(dataset, loss)
+    assert beyond_three_standard_errors(by_penalty(dataset, masked - loss)[0], 0.1)
+    assert beyond_three_standard_errors(localised - free, 0.05)
+
+
+def test_fidelity_rises_to_the_anchor_floor(topics):
+    from bounds import fidelity_floor
+
+    dataset = topics[0]
+    free, localised = by_penalty(dataset, dataset["fidelity"].values)
+    keys = [by_penalty(dataset, dataset[name].values)[1] for name in ("n_keys", "n_block", "n_anchors")]
+    assert (localised >= fidelity_floor(6.0, *keys) * (1 - 1e-9)).all()
+    assert free.mean() < localised.mean() - 0.1
+    cross = ~np.eye(4, dtype=bool)
+    assert (by_penalty(dataset, dataset["group_norm"].values)[1][..., cross] == 0).all()
+
+
+def test_without_anchors_zero_cross_blocks_do_not_concentrate(topics):
+    with_anchors, without = (by_penalty(dataset, dataset["fidelity"].values)[1].mean() for dataset in topics)
+    cross = ~np.eye(4, dtype=bool)
+    assert (by_penalty(topics[1], topics[1]["group_norm"].values)[1][..., cross] == 0).all()
+    print(f"fidelity with every cross block zero: {with_anchors:.3f} with anchors, {without:.3f} without")
+    assert without < with_anchors - 0.1
