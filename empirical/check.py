@@ -135,7 +135,7 @@ def _derived(dataset: xr.Dataset, level: str, dims: tuple[str, ...]) -> dict[str
 
 
 def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None) -> tuple[Outcome, ...]:
-    """Every theorem that the dataset has the fields for, or those given (without a row where it has not)."""
+    """Every theorem, or those given; without a row where the dataset lacks the fields."""
     from bounds.theorems import THEOREMS
 
     outcomes = []
@@ -144,10 +144,8 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
         if rows is not None:
             outcome = check(theorem, rows)
             outcome = replace(outcome, worst=_coordinates(dataset, theorem.level, tuple(outcome.worst.values())))
-        elif theorems is not None:
-            outcome = Outcome(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {})
         else:
-            continue
+            outcome = Outcome(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {})
         if theorem.tight:
             outcome = replace(outcome, witness=witness(theorem, sizes_of(rows)))
         outcomes.append(outcome)

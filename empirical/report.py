@@ -12,7 +12,7 @@ from empirical.check import Outcome
 def verdict_table(outcomes: Sequence[Outcome]) -> str:
     """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm."""
     header = ("theorem", "verdict", "HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "least slack", "median slack")
-    rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes)]
+    rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
     lines = []

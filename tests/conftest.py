@@ -1,14 +1,18 @@
-"""Tests are the same on every machine: one torch thread, hypothesis without deadlines and without chance."""
+"""Tests alike on every machine: one torch thread, no deadlines, no chance; shapes and types checked at run time."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+SHAPED = ("model", "observe", "proximal", "tasks", "text", "train")
+install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")

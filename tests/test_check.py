@@ -80,7 +80,7 @@ def test_derived_fields_are_counted_by_hand(dataset):
 def test_a_dataset_without_the_fields_has_no_rows(dataset):
     little = dataset[["leakage", "fidelity", "valid", "n_keys", "n_block", "n_anchors"]]
     assert rows_of(little, by_key("leakage_ceiling")) is None
-    assert check_dataset(little) == ()
+    assert {o.theorem.key for o in check_dataset(little) if o.rows} == set()
     (outcome,) = check_dataset(little, [by_key("leakage_ceiling")])
     assert outcome.rows == 0
     assert outcome.verdict is Verdict.VACUOUS

@@ -171,3 +171,11 @@ def test_bad_input_is_named(change, message):
     with pytest.raises(BadInput) as caught:
         observe_attention(**{**given_, **change})
     assert message in str(caught.value)
+
+
+def test_it_is_public():
+    import empirical
+
+    assert empirical.observe_attention is observe_attention
+    with pytest.raises(AttributeError, match="no attribute 'attention'"):
+        _ = empirical.attention

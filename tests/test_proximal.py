@@ -133,3 +133,10 @@ def test_steps_to_zero_are_counted_from_the_last_time_it_was_not():
         <= np.ceil(first / (0.5 * (3 * LEVEL - float(solution.gradient_peak[0, 0, 1]))))
     )
     assert int(run([0.1 * LEVEL]).steps_to_zero[0, 0, 1]) == -1
+
+
+def test_shapes_are_checked_in_tests():
+    from jaxtyping import TypeCheckError
+
+    with pytest.raises(TypeCheckError):
+        shrink(torch.zeros(2, *FORM), torch.zeros(3))  # two settings, three penalties
