@@ -52,8 +52,10 @@ def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
         return check.result(closed_forms.kappa_leakage(before, 1 - before, kappa))
 
 
-def _met(leakage: Reals, fidelity: Reals) -> Any:
-    return (leakage <= 1 - fidelity) & (1 - leakage >= fidelity)
+def _met(outside: Reals, inside: Reals, fidelity: Reals) -> Any:
+    """Whether weights outside and inside give the fidelity: the smaller of the two masses decides, to its own digits."""
+    leakage, rest = closed_forms.dial_leakage(outside, inside, 0.0), closed_forms.dial_leakage(inside, outside, 0.0)
+    return (leakage <= 1 - fidelity) & (rest >= fidelity)
 
 
 def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
@@ -68,7 +70,7 @@ def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
             np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
         )
     place, _ = least(
-        lambda o: _met(closed_forms.dial_leakage(before, 1 - before, at_ordinal(o)), target),
+        lambda o: _met(before * (1 - at_ordinal(o)), 1 - before, target),
         *(ordinal(guess), ordinal(guess)),
         np.full(target.shape, ONE),
     )
@@ -81,7 +83,7 @@ def kappa_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
     with np.errstate(divide="ignore", under="ignore"):
         guess = np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
         place, _ = least(
-            lambda o: _met(closed_forms.kappa_leakage(before, 1 - before, at_ordinal(o)), target),
+            lambda o: _met(before * np.exp(-at_ordinal(o)), 1 - before, target),
             *(ordinal(guess), ordinal(guess)),
             np.full(target.shape, LARGEST),
         )
@@ -118,7 +120,7 @@ def worst_case_dial(
         inside = m * np.exp(-scaled_range)
         start = ordinal(closed_forms.dial_of_kappa(guess))
         place, _ = least(
-            lambda o: (o == ONE) | _met(closed_forms.dial_leakage(n - m, inside, at_ordinal(o)), target),
+            lambda o: (o == ONE) | _met((n - m) * (1 - at_ordinal(o)), inside, target),
             start,
             start,
             np.full(target.shape, ONE),
