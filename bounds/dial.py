@@ -53,7 +53,7 @@ def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
 
 
 def _met(outside: Reals, inside: Reals, fidelity: Reals) -> Any:
-    """Whether weights outside and inside give the fidelity: the smaller of the two masses decides, to its own digits."""
+    """Whether weights outside and inside give the fidelity: the smaller mass decides, to its own digits."""
     leakage, rest = closed_forms.dial_leakage(outside, inside, 0.0), closed_forms.dial_leakage(inside, outside, 0.0)
     return (leakage <= 1 - fidelity) & (rest >= fidelity)
 
