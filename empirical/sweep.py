@@ -183,13 +183,14 @@ class Bar:
     """Progress on stderr: cells done, settings still moving, time left."""
 
     def __init__(self, total: int, done: int, shown: bool):
+        self.fractions: dict[Cell, tuple[float, int]] = {}
+        self.done, self.total, self.bar, self.last = done, total, None, 0.0
+        if not shown:
+            return
         from tqdm import tqdm
 
-        self.fractions: dict[Cell, tuple[float, int]] = {}
-        self.done = done
         form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
-        self.bar = tqdm(total=total, initial=done, disable=not shown, bar_format=form, desc="sweep", mininterval=0.5)
-        self.last = 0.0
+        self.bar = tqdm(total=total, initial=done, bar_format=form, desc="sweep", mininterval=0.5)
 
     def moving(self, cell: Cell, step: int, steps: int, moving: int) -> None:
         self.fractions[cell] = (step / steps, moving)
@@ -203,9 +204,11 @@ class Bar:
 
     def _show(self) -> None:
         self.last = time.monotonic()
+        if self.bar is None:
+            return
         self.bar.n = self.done + sum(fraction for fraction, _ in self.fractions.values())
         still = sum(moving for _, moving in self.fractions.values())
-        self.bar.set_postfix_str(f"{self.done}/{self.bar.total} cells done, {still} settings moving", refresh=False)
+        self.bar.set_postfix_str(f"{self.done}/{self.total} cells done, {still} settings moving", refresh=False)
         self.bar.refresh()
 
 
@@ -215,4 +218,5 @@ def _bar(total: int, done: int, shown: bool) -> Iterator[Bar]:
     try:
         yield bar
     finally:
-        bar.bar.close()
+        if bar.bar is not None:
+            bar.bar.close()

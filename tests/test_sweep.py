@@ -193,6 +193,33 @@ def test_a_killed_worker_is_an_error_and_no_hang(tmp_path, monkeypatch):
         sweeps._in_workers(config, store, [Cell(1, sweeps.LOCALISE)], 1, bar)
 
 
+ALONE = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("xarray", "h5netcdf", "h5py", "matplotlib", "tqdm", "jaxtyping", "beartype", "scipy"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from small import SMALL, configured
+from empirical.observe import observe_attention
+from empirical.store import Store
+from empirical.sweep import plan, train_cell
+config = configured(SMALL, sweep={"seeds": [1], "starts": ["zero"], "max_steps": 5})
+store = Store.open(Path(sys.argv[2]), config, {}, resume=False)
+for cell in plan(config):
+    train_cell(config, store, cell)
+print(sum(store.load(cell.spec) is not None for cell in plan(config)))
+"""
+
+
+def test_training_and_observing_need_only_torch_numpy_and_safetensors(tmp_path):
+    command = [sys.executable, "-c", ALONE, os.path.dirname(__file__), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.strip() == "2", done.stderr
+
+
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
