@@ -1,7 +1,7 @@
 """`localist`: thresholds of a configuration, a run from end to end, checks and figures of what was saved.
 
-Exit status: 0; 1 violated, or a requirement missed; 2 bad input; 3 a requested theorem has no decided row;
-130 interrupted. Everything heavy is imported by the command that needs it.
+Exit status: 0; 1 violated, or a requirement missed; 2 bad input; 3 a requested theorem has no decided row, or
+no theorem has; 130 interrupted. Everything heavy is imported by the command that needs it.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ def _verdicts(
     print(text if as_json else "\n".join([verdict_table(outcomes), *(str(m) for m in met)]))
     if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
         return REFUTED
-    if any(not outcome.decided for outcome in outcomes if theorems) or any(not m.rows for m in met):
+    asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
+    if not asked(outcome.decided for outcome in outcomes) or any(not m.rows for m in met):
         return UNDECIDED
     return OK
 

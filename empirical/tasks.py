@@ -200,7 +200,7 @@ def level_ingredients(data: Retrieval) -> dict[str, np.ndarray]:
         "key_diameters": key_diameter,
         "query_norms": norms,
     }
-    return {name: value.double().cpu().numpy() for name, value in fields.items()}
+    return {name: value.cpu().double().numpy() for name, value in fields.items()}
 
 
 def level_c(ingredients: dict[str, np.ndarray], temperature: float) -> Float[np.ndarray, "K K"]:

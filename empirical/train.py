@@ -148,10 +148,9 @@ def _train_blocks(
     )
     forms = solution.forms
     logits, weights, _ = (x.transpose(0, 1)[:, None, None] for x in data.logits_and_output(forms))
-    seen = torch.ones((), dtype=torch.bool, device=logits.device)
-    rows = row_statistics(
-        logits, data.in_block, seen, config.setting.n_anchors, config.setting.temperature, dial=_dial(config)
-    )
+    setting, seen = config.setting, torch.ones((), dtype=torch.bool)
+    in_block = data.in_block.cpu()  # rows are observed in float64, which not every device has
+    rows = row_statistics(logits.cpu(), in_block, seen, setting.n_anchors, setting.temperature, dial=_dial(config))
     drawn = data.query_block[:MAP_QUERIES].argsort(stable=True)
     ingredients = level_ingredients(data)
     levels = {**{k: ingredients[k] for k in LEVEL_FIELDS}, "level_c": level_c(ingredients, config.setting.temperature)}
@@ -253,7 +252,7 @@ def _train_topics(
 def _heldout(parameters: Parameters, task: Topics, layout: Layout, config: Config, masked: bool) -> np.ndarray:
     """Mean held-out loss of each setting, a few sequences at a time to bound memory."""
     chunks = task.heldout.split(OBSERVED_SEQUENCES)
-    losses = [cross_entropy(parameters, c, layout, config, masked=masked).double().cpu() * len(c) for c in chunks]
+    losses = [cross_entropy(parameters, c, layout, config, masked=masked).cpu().double() * len(c) for c in chunks]
     return _plain(sum(losses, torch.zeros(())) / len(task.heldout))
 
 
@@ -289,7 +288,7 @@ def _topic_levels(config: Config, settings: int, layout: Layout) -> Arrays:
     model, root = config.model, math.sqrt(config.model.d_block)
     proved = config.ends_in_head
     local = model.stream == "localist" or model.layers == 1  # else a query holds features in every block
-    share = layout.own.double().mean(0).squeeze(-1).cpu().numpy() if local else np.ones(model.blocks)
+    share = layout.own.cpu().double().mean(0).squeeze(-1).numpy() if local else np.ones(model.blocks)
     both = {
         "gradient_bound": np.array(2 * (model.unembedding_norm or 0.0) if proved else math.nan),
         "value_diameter": np.array(2 * (model.value_norm or 0.0) if proved else math.nan),

@@ -172,6 +172,9 @@ def test_own_attention_and_a_violation(tmp_path, capsys):
     )
     assert cli.main(["check", str(tmp_path / "bad.npz")]) == cli.REFUTED
     assert "VIOLATED leakage_ceiling" in capsys.readouterr().out
+    np.savez(tmp_path / "little.npz", loss_train=[1.0])
+    assert cli.main(["check", str(tmp_path / "little.npz")]) == cli.UNDECIDED
+    assert "No rows: the observations lack the fields of leakage_ceiling" in capsys.readouterr().out
 
 
 def toml(**changes: str) -> str:
