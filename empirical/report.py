@@ -1,4 +1,4 @@
-"""Verdicts as text: one line a theorem, then what was VACUOUS and why, then the worst rows and the witnesses."""
+"""Verdicts as text: one line a theorem, then tightest rows, what was VACUOUS and why, and the witnesses."""
 
 from __future__ import annotations
 
@@ -11,24 +11,13 @@ from empirical.check import Outcome
 
 def verdict_table(outcomes: Sequence[Outcome]) -> str:
     """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm."""
-    header = (
-        "theorem",
-        "verdict",
-        "HOLDS",
-        "VIOLATED",
-        "VACUOUS",
-        "UNKNOWN",
-        "decided",
-        "least slack",
-        "median slack",
-        "tightest row",
-    )
+    header = ("theorem", "verdict", "HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "least slack", "median slack")
     rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
     lines = []
     for row in rows:
-        cells = [c.ljust(w) if i in (0, 1, 9) else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([*lines, *_explanations(outcomes)])
 
@@ -39,7 +28,6 @@ def _cells(outcome: Outcome) -> Iterator[str]:
         yield f"{outcome.counts[verdict]:,}"
     yield share(outcome.decided, outcome.rows)
     yield from ("" if math.isnan(s) else f"{s + 0.0:.3g}" for s in (outcome.least_slack, outcome.median_slack))
-    yield ", ".join(f"{name} {_short(value)}" for name, value in outcome.worst.items())
 
 
 def _short(value: object) -> str:
@@ -55,6 +43,11 @@ def share(part: int, whole: int) -> str:
 
 
 def _explanations(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    said = [o for o in outcomes if o.worst]
+    if said:
+        yield from ("", "Tightest row:")
+    for outcome in said:
+        yield f"  {outcome.theorem.key}: {', '.join(f'{name} {_short(v)}' for name, v in outcome.worst.items())}"
     vacuous = [o for o in outcomes if o.counts[Verdict.VACUOUS]]
     if vacuous:
         yield from ("", "VACUOUS, because a hypothesis does not hold there (one row may fail several):")
