@@ -169,7 +169,7 @@ THEOREMS: tuple[Theorem, ...] = (
         relation=Relation.AT_MOST,
         expression=ENTROPY,
         bound=lambda rows: calculators.entropy_ceiling(**margin_arguments(rows)),
-        proof=(*_GIBBS, *same(FORMS["entropy_ceiling"][1], ENTROPY)[:1], *_MONOTONE),
+        proof=(*_GIBBS, *same(FORMS, "entropy_ceiling", ENTROPY)[:1], *_MONOTONE),
         source=f"{ABSTRACT}, claim C4; derived here",
         witness=entropy_maximiser,
     ),
@@ -192,7 +192,11 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep(
                 "so the exponent is at most v(1+x)", residual=(u / r) * (1 + x) - (n - m) * (1 + x) * exp(-x) / r
             ),
-            *same(FORMS["entropy_envelope"][1].subs(no_more, x0), ENVELOPE)[:1],
+            *same(
+                {"entropy_envelope": (None, FORMS["entropy_envelope"][1].subs(no_more, x0))},
+                "entropy_envelope",
+                ENVELOPE,
+            )[:1],
             ProofStep(
                 "For r = m it is linear", residual=ENVELOPE.subs(r, m) - log(m) - (n - m) / m * (1 + x) * exp(-x)
             ),

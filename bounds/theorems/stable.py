@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sympy import exp, log
@@ -10,6 +11,9 @@ from sympy.codegen.numpy_nodes import logaddexp
 
 from bounds.theorems.symbols import F, eps, x, x_plus
 from bounds.theorems.theorem import ProofStep
+
+Forms = Mapping[str, tuple[Any, Any]]
+"""name -> (arguments, stable expression)"""
 
 
 def plain(form: Any) -> Any:
@@ -22,10 +26,11 @@ def plain(form: Any) -> Any:
     )
 
 
-def same(form: Any, expression: Any) -> tuple[ProofStep, ProofStep]:
-    """On either side of x = 0; a logarithm is compared by its exponential."""
+def same(forms: Forms, name: str, expression: Any) -> tuple[ProofStep, ProofStep]:
+    """The printed form of that name is the expression, on either side of x = 0; logarithms by their exponentials."""
+    form = forms[name][1]
     gap = exp(plain(form)) - exp(expression) if expression.has(log) else plain(form) - expression
     return (
-        ProofStep("The printed form equals it for x >= 0", residual=gap.subs(x, x_plus)),
+        ProofStep(f"The printed `{name}` equals it for x >= 0", residual=gap.subs(x, x_plus)),
         ProofStep("and for x <= 0", residual=gap.subs(x, -x_plus)),
     )
