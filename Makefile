@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow study lint generated figures benchmarks clean
+.PHONY: help demo test test-slow study lint generated benchmarks clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20

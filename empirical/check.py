@@ -72,7 +72,7 @@ class Outcome:
 
 
 def check(theorem: Theorem, rows: Rows) -> Outcome:
-    """The verdicts of the rows, summed up; `worst` names the place by index in the broadcast rows."""
+    """The verdicts of the rows, summed up; `worst` names the place by index along the dims of its level."""
     codes = theorem.verdicts(rows)
     with np.errstate(all="ignore"):
         slack, room, _ = np.broadcast_arrays(theorem.slack(rows), theorem.room(rows), codes)
@@ -88,7 +88,7 @@ def check(theorem: Theorem, rows: Rows) -> Outcome:
         {verdict: int((codes == verdict.code).sum()) for verdict in Verdict},
         float(slack[says].min()) if some else math.nan,
         float(np.median(slack[says])) if some else math.nan,
-        {f"axis_{axis}": int(place) for axis, place in enumerate(worst)},
+        dict(zip(DIMS[theorem.level], map(int, worst))),
         {statement: int(mask.sum()) for statement, mask in fails if mask.any()},
     )
 
@@ -102,7 +102,7 @@ def rows_of(dataset: xr.Dataset, theorem: Theorem) -> dict[str, np.ndarray] | No
             order = [d for d in dims if d in variable.dims]
             shape = [dataset.sizes[d] if d in order else 1 for d in dims]
             rows[str(name)] = variable.transpose(*order).values.reshape(shape)
-    rows |= _derived(dataset, theorem.level, dims)
+    rows |= _derived(dataset, theorem.level)
     first = {name: values[tuple(slice(1) for _ in values.shape)] for name, values in rows.items()}
     try:
         theorem.verdicts(first)
@@ -111,7 +111,7 @@ def rows_of(dataset: xr.Dataset, theorem: Theorem) -> dict[str, np.ndarray] | No
     return rows
 
 
-def _derived(dataset: xr.Dataset, level: str, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _derived(dataset: xr.Dataset, level: str) -> dict[str, np.ndarray]:
     """Counts and means over blocks that theorems speak of, where their ingredients are there."""
     if "group_norm" not in dataset:
         return {}
@@ -143,7 +143,7 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
         rows = rows_of(dataset, theorem)
         if rows is not None:
             outcome = check(theorem, rows)
-            outcome = replace(outcome, worst=_coordinates(dataset, theorem.level, tuple(outcome.worst.values())))
+            outcome = replace(outcome, worst=_labelled(dataset, outcome.worst))
         else:
             outcome = Outcome(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {})
         if theorem.tight:
@@ -152,10 +152,7 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     return tuple(outcomes)
 
 
-def _coordinates(dataset: xr.Dataset, level: str, place: tuple[int, ...]) -> dict[str, Any]:
-    """A place in a level's dims, by index, and what is known of its setting."""
-    found: dict[str, Any] = dict(zip(DIMS[level], place))
-    for name in ("penalty", "seed", "start"):
-        if name in dataset.variables and "setting" in found:
-            found[name] = dataset[name].values[found["setting"]].item()
-    return found
+def _labelled(dataset: xr.Dataset, place: dict[str, Any]) -> dict[str, Any]:
+    """A place, and what is known of its setting."""
+    known = [n for n in ("penalty", "seed", "start") if n in dataset.variables and "setting" in place]
+    return {**place, **{name: dataset[name].values[place["setting"]].item() for name in known}}

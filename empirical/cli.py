@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from empirical.config import Config
 
 OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
-CALCULATION = ("n_keys", "n_block", "n_anchors")
+COUNTS = ("n_keys", "n_block", "n_anchors")
 
 
 def _flag(name: str) -> str:
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind, title in ((Setting, "[setting]"), (PenaltySetting, "[penalty]")):
         group = thresholds.add_argument_group(f"{title}: flags win over the file")
         for field in fields(kind):
-            number = int if field.name in CALCULATION else float
+            number = int if field.name in COUNTS else float
             group.add_argument(_flag(field.name), type=number, metavar="N" if number is int else "X")
     thresholds.set_defaults(run=_thresholds)
 

@@ -155,20 +155,25 @@ class Config:
 
     @property
     def penalty_setting(self) -> PenaltySetting:
-        """What `[penalty]` says of the training problem, and where it is silent what the configuration bounds.
+        """What `[penalty]` says of the training problem, and where it is silent what the configuration bounds."""
+        given = {name: value for name, value in asdict(self.penalty).items() if value is not None}
+        return PenaltySetting(**{"step": self.step, **self.level_bounds, **given})
 
-        blocks: queries, keys, values and targets are of norm 1 at most, so ||o - y|| <= 2 and G = 4. topics: with one
-        layer, no MLP and both caps, G is twice the one and V twice the other; a normalised block has norm sqrt(d).
+    @property
+    def level_bounds(self) -> dict[str, float]:
+        """What level A needs, where the configuration bounds it at every parameter; else nothing.
+
+        blocks: queries, keys, values and targets are of norm 1 at most, so ||o - y|| <= 2 and G = 4. topics, where the
+        model ends in its head: the loss gradient there is sum_k p_k (u_k - u_target), of norm at most twice the cap on
+        u; V is twice the cap on a value; a normalised block has norm sqrt(d) at most, so two keys differ by twice that.
         """
         model = self.model
-        bounded: dict[str, float] = {"step": self.step}
         if self.task.name == "blocks":
-            bounded |= dict(zip(LEVEL_FIELDS, (4.0, 2.0, 1.0, 1.0, 2.0)))
-        elif model.value_norm is not None and model.unembedding_norm is not None and self.ends_in_head:
-            root = math.sqrt(model.d_block)
-            bounded |= dict(zip(LEVEL_FIELDS, (2 * model.unembedding_norm, 2 * model.value_norm, root, root, 2 * root)))
-        given = {name: value for name, value in asdict(self.penalty).items() if value is not None}
-        return PenaltySetting(**{**bounded, **given})
+            return dict(zip(LEVEL_FIELDS, (4.0, 2.0, 1.0, 1.0, 2.0)))
+        if model.value_norm is None or model.unembedding_norm is None or not self.ends_in_head:
+            return {}
+        root = math.sqrt(model.d_block)
+        return dict(zip(LEVEL_FIELDS, (2 * model.unembedding_norm, 2 * model.value_norm, root, root, 2 * root)))
 
     @property
     def ends_in_head(self) -> bool:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirical.check import DIMS
 from empirical.config import Config, parse
 from empirical.errors import BadInput
 from empirical.store import Store, commit, read_run, versions, write_atomically
-from empirical.sweep import LOCALISE, Cell, plan
+from empirical.sweep import LOCALISE, Cell, absolute_penalties, plan
 
 FILE = "observations.nc"
-ROW, PAIR = ("setting", "layer", "head", "query"), ("setting", "layer", "head", "block_query", "block_key")
+ROW, PAIR = DIMS["row"], DIMS["pair"]
 SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "entropy_nats": (ROW, "nats", "entropy of the attention row"),
     "fidelity": (ROW, "1", "attention mass on the relevant block"),
@@ -104,15 +105,11 @@ def _combine(config: Config, store: Store, loaded: list[tuple[Cell, dict[str, np
             continue
         parts = [arrays[name] for _, arrays in loaded]
         fields[name] = (dims, np.concatenate(parts) if dims[0] == "setting" else parts[0])
-    penalty: list[float] = []
-    for cell, _ in loaded:
-        factor = 1.0
-        if config.sweep.relative_to_critical:
-            localised = store.load(Cell(cell.seed, LOCALISE).spec)
-            if localised is None:
-                raise BadInput(f"DIR must hold every cell of its run, got none localised for seed {cell.seed}")
-            factor = float(localised["critical"])
-        penalty += [factor * p for p in cell.penalties]
+    localised = {seed: store.load(Cell(seed, LOCALISE).spec) for seed in config.sweep.seeds}
+    for seed, solution in localised.items():
+        if solution is None and config.sweep.relative_to_critical:
+            raise BadInput(f"DIR must hold every cell of its run, got none localised for seed {seed}")
+    penalty = [p for cell, _ in loaded for p in absolute_penalties(config, cell, localised[cell.seed])]
     seeds = np.repeat([cell.seed for cell, _ in loaded], [len(cell.penalties) for cell, _ in loaded])
     starts = np.repeat([cell.start for cell, _ in loaded], [len(cell.penalties) for cell, _ in loaded])
     return _described(
@@ -179,8 +176,8 @@ def _from_npz(path: Path) -> xr.Dataset:
     if not arrays:
         raise BadInput(f"FILE.npz must hold row fields, or logits or weights, got {str(path)!r} without arrays")
     raw = [kind for kind in ("logits", "weights") if kind in arrays]
-    known = ("logits", "weights", "query_block", "key_block", *OPTIONS) if raw else tuple(SCHEMA)
-    known = known if raw else (*known, "penalty", "seed", "start")
+    observed = (*SCHEMA, "penalty", "seed", "start")
+    known = ("logits", "weights", "query_block", "key_block", *OPTIONS) if raw else observed
     for name in arrays:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,12 @@ def plan(config: Config) -> tuple[Cell, ...]:
     return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in chunks))
 
 
+def absolute_penalties(config: Config, cell: Cell, localised: Mapping[str, Any] | None) -> tuple[float, ...]:
+    """The penalties of a stage-2 cell; relative ones are multiples of its seed's critical one."""
+    factor = float(localised["critical"]) if localised is not None and config.sweep.relative_to_critical else 1.0
+    return tuple(factor * p for p in cell.penalties)
+
+
 def train_cell(config: Config, store: Store, cell: Cell, report: Any = None) -> None:
     """Trains and saves one cell; a stage-2 cell of `blocks` reads its seed's localised solution from the store."""
     from empirical.train import localise, train
@@ -59,8 +65,7 @@ def train_cell(config: Config, store: Store, cell: Cell, report: Any = None) -> 
         store.save(cell.spec, localise(config, cell.seed, report))
         return
     localised = store.load(Cell(cell.seed, LOCALISE).spec) if config.task.name == "blocks" else None
-    factor = float(localised["critical"]) if localised is not None and config.sweep.relative_to_critical else 1.0
-    penalties = tuple(factor * p for p in cell.penalties)
+    penalties = absolute_penalties(config, cell, localised)
     store.save(cell.spec, train(config, cell.seed, cell.start, penalties, localised, report))
 
 
@@ -73,7 +78,6 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     from empirical.tasks import device_of, make_task
     from empirical.text import text_digest
 
-    device_of(config)
     make_task(config, config.sweep.seeds[0], device_of(config))
     text = text_digest(config) if config.task.name == "topics" else {}
     store = Store.open(Path(out), config, text, resume)
@@ -82,13 +86,12 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     stages = ([c for c in missing if c.start == LOCALISE], [c for c in missing if c.start != LOCALISE])
     with _bar(len(cells), len(cells) - len(missing), progress) as bar:
         for stage in stages:
-            workers = min(config.sweep.workers, len(stage)) if config.sweep.device == "cpu" else 1
-            if config.sweep.device == "cpu" and stage:
-                _in_workers(config, store, stage, workers, bar)
-            else:
-                for cell in stage:
-                    train_cell(config, store, cell, lambda *state, cell=cell: bar.moving(cell, *state))
-                    bar.finished(cell)
+            if stage and config.sweep.device == "cpu":
+                _in_workers(config, store, stage, min(config.sweep.workers, len(stage)), bar)
+                continue
+            for cell in stage:
+                train_cell(config, store, cell, lambda *state, cell=cell: bar.moving(cell, *state))
+                bar.finished(cell)
 
 
 def _in_workers(config: Config, store: Store, cells: list[Cell], workers: int, bar: Bar) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bounds import setting
 from empirical.config import Config
 from empirical.errors import BadInput
 from empirical.model import Layout, Parameters, cap, cross_entropy, forward, initial_parameters
@@ -27,7 +28,7 @@ OBSERVED_SEQUENCES = 16  # topics: held-out sequences whose rows are kept
 MAP_QUERIES = 32  # blocks: queries in the drawn attention map
 LAST_BATCHES = 8  # topics: batches over which loss and gradient are taken at the end
 DECAY_FLOOR = 0.05  # both learning rates fall to this share along a half cosine, never to zero
-LEVEL_FIELDS = ("gradient_bound", "value_diameter", "query_norm", "query_share", "key_norm", "key_diameter")
+LEVEL_FIELDS = (*setting.LEVEL_FIELDS, "query_share")
 
 
 def localise(config: Config, seed: int, report: Report | None = None) -> Arrays:
@@ -148,12 +149,12 @@ def _train_blocks(
     )
     forms = solution.forms
     logits, weights, _ = (x.transpose(0, 1)[:, None, None] for x in data.logits_and_output(forms))
-    setting, seen = config.setting, torch.ones((), dtype=torch.bool)
+    r, temperature, seen = config.setting.n_anchors, config.setting.temperature, torch.ones((), dtype=torch.bool)
     in_block = data.in_block.cpu()  # rows are observed in float64, which not every device has
-    rows = row_statistics(logits.cpu(), in_block, seen, setting.n_anchors, setting.temperature, dial=_dial(config))
+    rows = row_statistics(logits.cpu(), in_block, seen, r, temperature, dial=_dial(config))
     drawn = data.query_block[:MAP_QUERIES].argsort(stable=True)
     ingredients = level_ingredients(data)
-    levels = {**{k: ingredients[k] for k in LEVEL_FIELDS}, "level_c": level_c(ingredients, config.setting.temperature)}
+    levels = {**{k: ingredients[k] for k in LEVEL_FIELDS}, "level_c": level_c(ingredients, temperature)}
     return {
         **{name: _plain(value) for name, value in rows.items()},
         **_solved(solution),
@@ -283,15 +284,14 @@ def _observe_topics(config: Config, task: Topics, parameters: Parameters) -> Arr
 
 
 def _topic_levels(config: Config, settings: int, layout: Layout) -> Arrays:
-    """Level A where it is proved: the loss gradient at the head's output is sum_k p_k (u_k - u_target), of norm at most
-    twice the cap on u; a normalised block has norm sqrt(d) at most, so two keys differ by twice that."""
+    """What level A needs, as far as the configuration bounds it; a normalised block has norm sqrt(d) at most."""
     model, root = config.model, math.sqrt(config.model.d_block)
-    proved = config.ends_in_head
+    bounded = config.level_bounds
     local = model.stream == "localist" or model.layers == 1  # else a query holds features in every block
     share = layout.own.cpu().double().mean(0).squeeze(-1).numpy() if local else np.ones(model.blocks)
     both = {
-        "gradient_bound": np.array(2 * (model.unembedding_norm or 0.0) if proved else math.nan),
-        "value_diameter": np.array(2 * (model.value_norm or 0.0) if proved else math.nan),
+        "gradient_bound": np.array(bounded.get("gradient_bound", math.nan)),
+        "value_diameter": np.array(bounded.get("value_diameter", math.nan)),
         "query_norm": np.full(model.blocks, root),
         "query_share": share,
         "key_norm": np.full(model.blocks, root),

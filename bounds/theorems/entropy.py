@@ -192,11 +192,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep(
                 "so the exponent is at most v(1+x)", residual=(u / r) * (1 + x) - (n - m) * (1 + x) * exp(-x) / r
             ),
-            *same(
-                {"entropy_envelope": (None, FORMS["entropy_envelope"][1].subs(no_more, x0))},
-                "entropy_envelope",
-                ENVELOPE,
-            )[:1],
+            *same(FORMS, "entropy_envelope", ENVELOPE, {no_more: x0})[:1],
             ProofStep(
                 "For r = m it is linear", residual=ENVELOPE.subs(r, m) - log(m) - (n - m) / m * (1 + x) * exp(-x)
             ),

@@ -26,9 +26,12 @@ def plain(form: Any) -> Any:
     )
 
 
-def same(forms: Forms, name: str, expression: Any) -> tuple[ProofStep, ProofStep]:
-    """The printed form of that name is the expression, on either side of x = 0; logarithms by their exponentials."""
-    form = forms[name][1]
+def same(forms: Forms, name: str, expression: Any, uncapped: Mapping[Any, Any] | None = None) -> tuple[ProofStep, ...]:
+    """The printed form of that name is the expression, on either side of x = 0; logarithms by their exponentials.
+
+    `uncapped` replaces what only keeps the form from overflowing.
+    """
+    form = forms[name][1].subs(uncapped or {})
     gap = exp(plain(form)) - exp(expression) if expression.has(log) else plain(form) - expression
     return (
         ProofStep(f"The printed `{name}` equals it for x >= 0", residual=gap.subs(x, x_plus)),

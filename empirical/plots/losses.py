@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 import bounds
 from empirical.plots import style
+from empirical.plots.against_penalty import KEYS
 from empirical.plots.observed import Absent, Observed, average, middle
 
 
@@ -30,27 +31,12 @@ def loss_against_fidelity(seen: Observed) -> Figure:
     norm = style.penalty_norm(seen.penalty)
     for axes, (name, words) in zip(grid, panels):
         loss = seen.values(name).astype(float)
-        for start in seen.starts:
-            mine = seen.start == start
-            axes.scatter(
-                fidelity[mine],
-                loss[mine],
-                c=seen.penalty[mine],
-                norm=norm,
-                cmap=style.ORDERED,
-                marker=style.STARTS[start][0],
-                s=20,
-                lw=0.5,
-                ec="white",
-            )
+        style.scatter_starts(axes, seen.start, fidelity, loss, seen.penalty, norm=norm, s=20, lw=0.5)
         axes.set_title(words)
         axes.set_xlabel("median pointer fidelity $F$")
     grid[0].set_ylabel(f"loss ({seen.loss_unit})")
     figure.colorbar(ScalarMappable(norm, style.ORDERED), ax=list(grid), label=seen.penalty_label, pad=0.01, aspect=28)
-    handles = style.start_key(seen.starts)
-    for handle in handles:
-        handle.set_color(style.GREY)
-    style.legend_below(figure, handles)
+    style.legend_below(figure, style.start_key(seen.starts, grey=True))
     return figure
 
 
@@ -87,8 +73,7 @@ def masking(seen: Observed) -> Figure:
     fidelity = middle(seen.row("fidelity"))
     _seeds(lower, seen, axis, fidelity, "o", style.BLUE, "-")
     if seen.has("anchor_logit") and np.isfinite(seen.values("anchor_logit")).any():
-        sizes = {n: n for n in ("n_keys", "n_block", "n_anchors", "temperature")}
-        floor = middle(seen.bound(bounds.fidelity_floor, margin="anchor_logit", **sizes))
+        floor = middle(seen.bound(bounds.fidelity_floor, margin="anchor_logit", **KEYS))
         lower.axhline(average(floor), color=style.BLACK, lw=0.9, ls=(0, (5, 2)))
         handles.append(
             Line2D(

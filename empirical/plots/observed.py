@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from empirical.check import DIMS
+from empirical.config import STARTS
 from empirical.errors import BadInput
 
-ROW = ("setting", "layer", "head", "query")
-STARTS = ("localised", "zero", "random", "plain")
+ROW, PAIR = DIMS["row"], DIMS["pair"]
 
 
 class Absent(Exception):
@@ -178,9 +179,8 @@ class Observed:
 
     def pairs(self, name: str) -> np.ndarray:
         """A pair field of the cross blocks, (setting, layer, head, pair)."""
-        dims = ("setting", "layer", "head", "block_query", "block_key")
-        shape = [self.dataset.sizes[d] for d in dims]
-        return np.broadcast_to(self.along(name, dims), shape)[..., self.cross]
+        shape = [self.dataset.sizes[d] for d in PAIR]
+        return np.broadcast_to(self.along(name, PAIR), shape)[..., self.cross]
 
 
 def _blank(values: np.ndarray) -> bool:

@@ -56,7 +56,7 @@ def phase_diagram(seen: Observed) -> Figure:
         Patch(fc="white", ec=style.BLACK, lw=0.5, label="open"),
         Patch(fc="white", ec="#8a8a8a", hatch="////", label="impossible"),
         Line2D([], [], color=style.GREY, lw=0.8, label="$x = D$, the largest margin"),
-        *_grey(style.start_key(seen.starts)),
+        *style.start_key(seen.starts, grey=True),
     ]
     style.legend_below(figure, handles, columns=3)
     return figure
@@ -82,20 +82,8 @@ def _scatter(axes, seen: Observed, x: np.ndarray, y: np.ndarray, known: np.ndarr
     centre_x = middle(np.where(known, x, np.nan).reshape(settings * layers * heads, -1))
     centre_y = middle(np.where(known, y, np.nan).reshape(settings * layers * heads, -1))
     owner = np.repeat(np.arange(settings), layers * heads)
-    for start in seen.starts:
-        mine = seen.start[owner] == start
-        axes.scatter(
-            centre_x[mine],
-            centre_y[mine],
-            c=seen.penalty[owner[mine]],
-            norm=norm,
-            cmap=style.ORDERED,
-            marker=style.STARTS[start][0],
-            s=22,
-            lw=0.6,
-            ec="white",
-            zorder=5,
-        )
+    look = {"norm": norm, "s": 22, "lw": 0.6, "zorder": 5}
+    style.scatter_starts(axes, seen.start[owner], centre_x, centre_y, seen.penalty[owner], **look)
 
 
 def frontier(seen: Observed) -> Figure:
@@ -187,9 +175,3 @@ def _edge(reached) -> float:
     grid = np.arange(0, 60, 0.05)
     good = np.flatnonzero(reached(grid))
     return float(grid[good[0]]) if good.size else 0.0
-
-
-def _grey(handles: list[Line2D]) -> list[Line2D]:
-    for handle in handles:
-        handle.set_color(style.GREY)
-    return handles

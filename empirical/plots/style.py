@@ -147,9 +147,18 @@ def penalty_norm(penalties: np.ndarray) -> Normalize:
     return LogNorm(positive.min(), positive.max(), clip=True)
 
 
-def start_key(starts: Sequence[str], hollow: bool = False) -> list[Line2D]:
+def scatter_starts(axes: Axes, start: np.ndarray, x: np.ndarray, y: np.ndarray, c: np.ndarray, **look: Any) -> None:
+    """Points in the shape of their start and the colour of `c`, edged in white."""
+    for name, (marker, _, _) in STARTS.items():
+        mine = start == name
+        if mine.any():
+            axes.scatter(x[mine], y[mine], c=c[mine], cmap=ORDERED, marker=marker, ec="white", **look)
+
+
+def start_key(starts: Sequence[str], hollow: bool = False, grey: bool = False) -> list[Line2D]:
     """Legend handles of the starts present; hollow markers stand for settings that did not converge."""
-    handles = [Line2D([], [], ls="", marker=STARTS[s][0], color=STARTS[s][1], label=STARTS[s][2]) for s in starts]
+    looks = [(STARTS[s][0], GREY if grey else STARTS[s][1], STARTS[s][2]) for s in starts]
+    handles = [Line2D([], [], ls="", marker=marker, color=colour, label=words) for marker, colour, words in looks]
     if hollow:
         handles.append(Line2D([], [], ls="", marker="o", mfc="white", color=GREY, label="hollow: not converged"))
     return handles
