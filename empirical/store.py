@@ -107,14 +107,15 @@ class Store:
         if held:
             _same_run(read_run(folder), identity, folder)
         try:
-            (folder / "cells").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            for left in (*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"cells/*{TEMPORARY}")):
+                left.unlink()
+            if not held:  # run.json first: a folder with anything in it can then always be resumed
+                described = {**identity, "config": config.as_dict(), "versions": versions(), "commit": commit()}
+                write_atomically(folder / "run.json", (json.dumps(described, indent=2) + "\n").encode())
+            (folder / "cells").mkdir(exist_ok=True)
         except OSError as error:
             raise BadInput(f"--out must be a writable folder, got {str(folder)!r} ({error.strerror})") from None
-        for left in (*folder.glob(f"*{TEMPORARY}"), *(folder / "cells").glob(f"*{TEMPORARY}")):
-            left.unlink()
-        if not held or not (folder / "run.json").exists():
-            described = {**identity, "config": config.as_dict(), "versions": versions(), "commit": commit()}
-            write_atomically(folder / "run.json", (json.dumps(described, indent=2) + "\n").encode())
         return store
 
     def name(self, cell: str) -> str:

@@ -144,6 +144,30 @@ def test_twenty_kills_change_nothing(finished, tmp_path):
     assert same_bits(finished[1], killed_run(tmp_path, 20, seed=2))
 
 
+def test_a_kill_while_the_folder_is_made_leaves_one_that_resumes(tmp_path, monkeypatch):
+    """Stopped at each step of opening: before run.json is written, and before cells/ is made."""
+    import pathlib
+
+    config, folder = configured(SMALL), tmp_path / "run"
+    make = pathlib.Path.mkdir
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    def killed_at_cells(path, *arguments, **options):
+        return killed() if path.name == "cells" else make(path, *arguments, **options)
+
+    for target, stop in (("empirical.store.write_atomically", killed), ("pathlib.Path.mkdir", killed_at_cells)):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, stop)
+            with pytest.raises(KeyboardInterrupt):
+                Store.open(folder, config, {}, resume=True)
+        assert not (folder / "cells").exists()
+    assert Store.open(folder, config, {}, resume=True).folder == folder
+    assert (folder / "run.json").exists()
+    assert (folder / "cells").is_dir()
+
+
 def alive(group: int) -> list[str]:
     """Processes of the group that still run (a zombie does not)."""
     found = []
