@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 import bounds.arguments as check
 from bounds.closed_forms import concentration as closed_forms
 from bounds.closed_forms import entropy as entropy_forms
+from bounds.rigorous import enclosable
 
 Reals = NDArray[np.float64]
 
@@ -59,6 +60,7 @@ def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: Array
     return _evaluate(getattr(closed_forms, f"{name}_range"), x, *keys, scaled_range)
 
 
+@enclosable
 def leakage_ceiling(
     margin: ArrayLike,
     n_keys: ArrayLike,
@@ -77,6 +79,7 @@ def leakage_ceiling(
     return _with_range("leakage_ceiling", x, tuple(keys), logit_range, temperature)
 
 
+@enclosable
 def log_leakage_ceiling(
     margin: ArrayLike,
     n_keys: ArrayLike,
@@ -90,6 +93,7 @@ def log_leakage_ceiling(
     return _with_range("log_leakage_ceiling", x, tuple(keys), logit_range, temperature)
 
 
+@enclosable
 def fidelity_floor(
     margin: ArrayLike,
     n_keys: ArrayLike,
@@ -103,6 +107,7 @@ def fidelity_floor(
     return _with_range("fidelity_floor", x, tuple(keys), logit_range, temperature)
 
 
+@enclosable
 def entropy_ceiling(
     margin: ArrayLike,
     n_keys: ArrayLike,
@@ -118,6 +123,7 @@ def entropy_ceiling(
     return _evaluate(entropy_forms.entropy_ceiling, *_margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
 
 
+@enclosable
 def entropy_envelope(
     margin: ArrayLike,
     n_keys: ArrayLike,
@@ -133,6 +139,7 @@ def entropy_envelope(
     return _evaluate(entropy_forms.entropy_envelope, *_margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
 
 
+@enclosable
 def entropy_split(leakage: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike) -> Any:
     """Largest entropy (nats) at a leakage eps: h(eps) + (1-eps) ln m + eps ln(n-m), h the binary entropy.
 
@@ -143,6 +150,7 @@ def entropy_split(leakage: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike) -> 
     return _evaluate(entropy_forms.entropy_split, eps, 1 - eps, n, m)
 
 
+@enclosable
 def frontier(
     leakage: ArrayLike,
     margin: ArrayLike,

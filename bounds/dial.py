@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 import bounds.arguments as check
 from bounds.closed_forms import dial as closed_forms
 from bounds.inverse import Reals, guaranteed
+from bounds.rigorous import enclosable
 from bounds.search import LARGEST, at_ordinal, least, ordinal
 
 ONE = int(ordinal(1.0))
@@ -34,6 +35,7 @@ def _undialled(leakage: ArrayLike, masks: Any = False) -> Reals:
     return leakage
 
 
+@enclosable
 def dial_leakage(leakage: ArrayLike, dial: ArrayLike) -> Any:
     """Leakage of a row after the dial is turned: eps (1 - dial) / (1 - dial eps).
 
@@ -44,6 +46,7 @@ def dial_leakage(leakage: ArrayLike, dial: ArrayLike) -> Any:
     return check.result(closed_forms.dial_leakage(before, 1 - before, dial))
 
 
+@enclosable
 def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
     """`dial_leakage` with the dial given as kappa = -ln(1 - dial), in [0, inf]."""
     kappa = _kappa(kappa)
@@ -58,6 +61,7 @@ def _met(outside: Reals, inside: Reals, fidelity: Reals) -> Any:
     return (leakage <= 1 - fidelity) & (rest >= fidelity)
 
 
+@enclosable
 def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
     """Least dial that brings a row of this leakage to the fidelity, rounded up; 0 where nothing need be done.
 
@@ -77,6 +81,7 @@ def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
     return check.result(at_ordinal(place))
 
 
+@enclosable
 def kappa_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
     """`dial_for_fidelity` as kappa = max(0, ln(odds(eps) / odds(1 - F))), rounded up."""
     target, before = np.broadcast_arrays(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
@@ -103,6 +108,7 @@ def _worst_case_arguments(
     return target, scaled_range, n, m, guess
 
 
+@enclosable
 def worst_case_dial(
     fidelity: ArrayLike,
     logit_range: ArrayLike,
@@ -128,6 +134,7 @@ def worst_case_dial(
     return check.result(at_ordinal(place))
 
 
+@enclosable
 def worst_case_kappa(
     fidelity: ArrayLike,
     logit_range: ArrayLike,
@@ -148,6 +155,7 @@ def worst_case_kappa(
     return check.result(np.where(reachable, at_ordinal(place), np.inf))
 
 
+@enclosable
 def dial_bias(dial: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
     """What the dial adds to the logits outside the block: temperature * ln(1 - dial), in logits; -inf at dial 1."""
     with np.errstate(divide="ignore"):
@@ -155,18 +163,21 @@ def dial_bias(dial: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
     return check.result(bias + 0.0)  # -0.0 becomes 0.0
 
 
+@enclosable
 def kappa_bias(kappa: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
     """`dial_bias` from kappa: -temperature * kappa, in logits."""
     with np.errstate(over="ignore"):
         return check.result(closed_forms.kappa_bias(_kappa(kappa), check.positive("temperature", temperature)) + 0.0)
 
 
+@enclosable
 def kappa_of_dial(dial: ArrayLike) -> Any:
     """kappa = -ln(1 - dial) for a dial in [0, 1]; inf at 1."""
     with np.errstate(divide="ignore"):
         return check.result(closed_forms.kappa_of_dial(check.unit_closed("dial", dial)) + 0.0)
 
 
+@enclosable
 def dial_of_kappa(kappa: ArrayLike) -> Any:
     """dial = 1 - e^-kappa for kappa in [0, inf], the nearest float64: prefer kappa where a guarantee hangs on it."""
     with np.errstate(under="ignore"):

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import bounds.arguments as check
 from bounds.closed_forms import floors as closed_forms
+from bounds.rigorous import enclosable
 
 Reals = NDArray[np.float64]
 
@@ -25,6 +26,7 @@ def _scaled_range(logit_range: ArrayLike, temperature: ArrayLike) -> Reals:
     return check.scaled(span, check.positive("temperature", temperature))
 
 
+@enclosable
 def fidelity_ceiling(
     logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
 ) -> Any:
@@ -52,6 +54,7 @@ def best_upper_keys(scaled_range: ArrayLike, n_keys: ArrayLike) -> Reals:
     return np.where(better, lower, upper)
 
 
+@enclosable
 def entropy_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
     """Least entropy (nats) of a row whose logits span at most `logit_range`: exact over whole numbers of keys.
 
@@ -62,6 +65,67 @@ def entropy_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayL
         return check.result(closed_forms.two_level_entropy(span, n, best_upper_keys(span, n)))
 
 
+@enclosable
+def entropy_floor_with_margin(
+    margin: ArrayLike,
+    logit_range: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    n_anchors: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """Least entropy (nats) of a row of at least this margin whose logits span at most `logit_range`: exact.
+
+    The least over rows of two and three levels (theorem `entropy_floor_margin`), 0 <= margin <= logit_range. Raises
+    ValueError for a margin outside that, impossible counts, a temperature that is not positive, NaN.
+    """
+    n, m, r = check.keys(n_keys, n_block, n_anchors)
+    span, tau = _scaled_range(logit_range, temperature), np.asarray(temperature, np.float64)
+    x = check.scaled(check.non_negative("margin", margin), tau)
+    x, span, n, m, r = np.broadcast_arrays(x, span, n, m, r)
+    if not (x <= span).all():
+        raise check.reject("margin", "at most logit_range", f"{x[x > span].flat[0]:g}", " (both over temperature)")
+    x_row, d_row, n_row, m_row, r_row = (np.ravel(a) for a in (x, span, n, m, r))
+    least = np.full(x_row.shape, np.inf)
+    for free in range(int((m - r).max(initial=0)) + 1):  # free keys of the block at the top
+        has = free <= m_row - r_row
+        for anchors_down in (True, False):
+            found = _least_of_family(x_row, d_row, n_row, m_row, r_row, free, anchors_down)
+            least = np.where(has, np.minimum(least, found), least)
+    return check.result(least.reshape(x.shape))
+
+
+def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: float, anchors_down: bool) -> Reals:
+    """Least entropy with `free` block keys at the top: over the anchors at x, or over the outsiders at D - x.
+
+    A key moved down from the top, or up from the bottom, changes Z and sum w ln w linearly, w = e^(s - D); the least
+    count is an end, or next to where Z = -a, sum w ln w = a + b Z.
+    """
+
+    def entropy(count: Reals) -> Reals:
+        top = free + np.where(anchors_down, r - count, r)
+        level = np.where(anchors_down, x, span - x)
+        return closed_forms.three_level_entropy(span, level, n, top, count)
+
+    most = r if anchors_down else n - m
+    with np.errstate(all="ignore"):
+        moved = np.exp(x - span) if anchors_down else np.exp(-x)
+        bottom = np.exp(-span)
+        rate = moved - (1.0 if anchors_down else bottom)  # of Z in the count
+        w_log = moved * (x - span) if anchors_down else -moved * x
+        rate_log = w_log - (0.0 if anchors_down else -span * bottom)
+        z = free + r + (n - r - free) * bottom
+        total_log = -(n - r - free) * bottom * span
+        slope = rate_log / rate
+        place = np.floor((-(total_log - slope * z) - z) / rate)
+        ends = (np.zeros_like(most), most)
+        inner = (
+            np.clip(np.nan_to_num(place + step), 0, most) for step in (-1, 0, 1)
+        )  # its rounding may be a whole key
+        return np.min([entropy(count) for count in (*ends, *inner)], axis=0)
+
+
+@enclosable
 def specht_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
     """Specht's floor on the entropy (nats): ln n - (c - 1 - ln c), c = D/(1 - e^-D). May be negative.
 

@@ -19,6 +19,7 @@ import bounds.arguments as check
 from bounds.arguments import scaled
 from bounds.closed_forms import concentration, dial
 from bounds.closed_forms import entropy as entropy_forms
+from bounds.rigorous import enclosable
 from bounds.search import LARGEST, Solutions, Unreachable, answer, at_ordinal, greatest, least, ordinal
 
 __all__ = [
@@ -54,6 +55,7 @@ def _margin(fidelity: Reals, n: Reals, m: Reals, r: Reals, tau: Reals) -> tuple[
     return at_ordinal(place), reachable
 
 
+@enclosable
 def margin_for_fidelity(
     fidelity: ArrayLike,
     n_keys: ArrayLike,
@@ -71,6 +73,7 @@ def margin_for_fidelity(
     return answer(margin, (~reachable, "the margin exceeds the largest float64 at this temperature"))
 
 
+@enclosable
 def margin_for_entropy(
     entropy: ArrayLike,
     n_keys: ArrayLike,
@@ -100,6 +103,7 @@ def margin_for_entropy(
     )
 
 
+@enclosable
 def anchors_for_fidelity(
     fidelity: ArrayLike, margin: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
 ) -> Any:
@@ -118,6 +122,7 @@ def anchors_for_fidelity(
     return answer(anchors, (~reachable, reason), whole=True)
 
 
+@enclosable
 def context_for_fidelity(
     fidelity: ArrayLike,
     margin: ArrayLike,
@@ -144,6 +149,7 @@ def context_for_fidelity(
     return answer(context, (~reachable, reason), whole=True)
 
 
+@enclosable
 def temperature_for_fidelity(
     fidelity: ArrayLike,
     margin: ArrayLike,

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 import bounds.arguments as check
 from bounds.closed_forms import penalty as closed_forms
 from bounds.inverse import Reals
+from bounds.rigorous import enclosable
 from bounds.search import answer
 
 
@@ -44,6 +45,7 @@ def _level_arguments(
     )
 
 
+@enclosable
 def penalty_threshold_worst_case(
     gradient_bound: ArrayLike,
     value_diameter: ArrayLike,
@@ -65,6 +67,7 @@ def penalty_threshold_worst_case(
     return check.result(closed_forms.worst_case(*np.broadcast_arrays(*arguments)))
 
 
+@enclosable
 def penalty_threshold_leakage_aware(
     gradient_bound: ArrayLike,
     value_diameter: ArrayLike,
@@ -92,6 +95,7 @@ def penalty_threshold_leakage_aware(
     return check.result(level(*np.broadcast_arrays(*arguments, check.unit_closed("leakage", leakage))))
 
 
+@enclosable
 def penalty_threshold_mean_of_products(
     gradient_bounds: ArrayLike,
     value_diameters: ArrayLike,
@@ -116,6 +120,7 @@ def penalty_threshold_mean_of_products(
     return check.result(closed_forms.product(gradients, values, queries, keys, tau[..., None]).mean(-1))
 
 
+@enclosable
 def critical_penalty(gradient_norms: ArrayLike, axis: int | tuple[int, ...] | None = None) -> Any:
     """Level D: the largest ||grad_bc|| over the cross blocks at an in-block optimum with the cross blocks held at zero.
 
@@ -127,6 +132,7 @@ def critical_penalty(gradient_norms: ArrayLike, axis: int | tuple[int, ...] | No
     return check.result(norms.max(axis=axis))
 
 
+@enclosable
 def global_penalty_witness(loss_localised: ArrayLike, loss: ArrayLike, group_norms: ArrayLike) -> Any:
     """Level E from below: the localised point is a global minimiser only if lambda >= (L_loc - L(W)) / sum ||W_bc||.
 
@@ -153,6 +159,7 @@ def predicted_steps(group_norm: Reals, penalty: Reals, gradient_bound: Reals, st
     return count
 
 
+@enclosable
 def steps_to_zero(group_norm: ArrayLike, penalty: ArrayLike, gradient_bound: ArrayLike, step: ArrayLike) -> Any:
     """Plain proximal steps after which the group is exactly zero, for good: ceil(||W_bc(0)|| / (eta (lambda - g))).
 

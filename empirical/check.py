@@ -136,10 +136,12 @@ def _derived(dataset: xr.Dataset, level: str) -> dict[str, np.ndarray]:
 
 def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None) -> tuple[Outcome, ...]:
     """Every theorem, or those given; without a row where the dataset lacks the fields."""
-    from bounds.theorems import THEOREMS
+    from bounds.theorems import OBSERVED
 
     outcomes = []
-    for theorem in THEOREMS if theorems is None else theorems:
+    for theorem in OBSERVED if theorems is None else theorems:
+        if theorem.level not in DIMS:
+            raise ValueError(f"theorem must speak of observations (one each {', '.join(DIMS)}), got {theorem.key!r}")
         rows = rows_of(dataset, theorem)
         if rows is not None:
             outcome = check(theorem, rows)

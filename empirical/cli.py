@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     thresholds = commands.add_parser("thresholds", help="every threshold that a configuration, or flags, determine")
     thresholds.add_argument("config", nargs="?", metavar="CONFIG.toml", type=Path)
     thresholds.add_argument("--json", action="store_true", help="machine-readable, nats and bits")
+    thresholds.add_argument("--rigorous", action="store_true", help="the safe end of a rigorous enclosure of each")
     for kind, title in ((Setting, "[setting]"), (PenaltySetting, "[penalty]")):
         group = thresholds.add_argument_group(f"{title}: flags win over the file")
         for field in fields(kind):
@@ -66,6 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("path", metavar="DIR|FILE.nc", type=Path)
     plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
     plot.set_defaults(run=_plot)
+
+    verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
+    verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
+    verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
+    verify.add_argument("--out", type=Path, metavar="DIR", help="default: evidence/ beside the packages")
+    verify.add_argument("--runs", action="append", default=[], type=Path, metavar="DIR", help="finished runs to cite")
+    verify.set_defaults(run=_verify)
+
+    claims = commands.add_parser("claims", help="paper_checks.md and its graph, from the theorems and their evidence")
+    claims.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
+    claims.set_defaults(run=_claims)
     return parser
 
 
@@ -84,7 +96,9 @@ def _thresholds(arguments: argparse.Namespace) -> int:
         config = load(arguments.config)
         setting, penalty = config.setting, config.penalty_setting
     result = design(
-        replace(setting, **_given(arguments, Setting)), replace(penalty, **_given(arguments, PenaltySetting))
+        replace(setting, **_given(arguments, Setting)),
+        replace(penalty, **_given(arguments, PenaltySetting)),
+        arguments.rigorous,
     )
     if not result.lines:
         from empirical.errors import BadInput
@@ -189,6 +203,30 @@ def _plot(arguments: argparse.Namespace) -> int:
     out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
     _draw(open_observations(path), out)
     return OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from bounds.evidence import FOLDER
+    from bounds.theorems import THEOREMS, by_key
+    from empirical.verify import summary, verify
+
+    theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS)
+    folder = FOLDER if arguments.out is None else arguments.out
+    failed = 0
+    for theorem, evidence, wrong in verify(theorems, folder, arguments.runs, arguments.quick, progress=True):
+        tqdm.write(summary(theorem, evidence, wrong))
+        failed += bool(wrong)
+    where = "nothing was written (--quick)" if arguments.quick else f"evidence in {folder}"
+    print(f"\n{len(theorems) - failed} of {len(theorems)} theorems stand as they should; {where}")
+    return REFUTED if failed else OK
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from bounds.claims import main
+
+    return main(["--check"] if arguments.check else [])
 
 
 def _draw(dataset: xr.Dataset, out: Path) -> None:

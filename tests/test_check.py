@@ -12,14 +12,14 @@ from synthetic_observations import observations
 
 import bounds.closed_forms.concentration as concentration_forms
 import bounds.closed_forms.entropy as entropy_forms
-from bounds.theorems import THEOREMS, Verdict, by_key
+from bounds.theorems import OBSERVED, Verdict, by_key
 from empirical import observe, proximal, witness
 from empirical.check import check, check_dataset, rows_of
 from empirical.errors import BadInput
 from empirical.report import share, verdict_table
 from empirical.requirement import meets, parse
 
-ROWS = [t for t in THEOREMS if t.level == "row" and t.key != "anchor_floor"]
+ROWS = [t for t in OBSERVED if t.level == "row" and t.key != "anchor_floor"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def outcomes(dataset):
 
 
 def test_every_theorem_is_checked_and_none_violated(outcomes):
-    assert set(outcomes) == {theorem.key for theorem in THEOREMS}
+    assert set(outcomes) == {theorem.key for theorem in OBSERVED}
     assert not [key for key, outcome in outcomes.items() if outcome.verdict is Verdict.VIOLATED]
 
 

@@ -19,7 +19,8 @@ from bounds.theorems.theorem import ProofStep, Relation, Verdict
 
 SIZES = ((2, 1, 1, 0.7), (9, 8, 3, 2.0), (9, 3, 3, -1.5), (64, 16, 4, 5.0), (500, 10, 1, 12.0), (33, 32, 32, 30.0))
 TIGHT = [theorem for theorem in THEOREMS if theorem.tight]
-ROW = [t for t in THEOREMS if t.level == "row" and t.key not in ("odds_law", "anchor_floor")]
+ROW = [t for t in THEOREMS if t.level == "row" and t.key not in ("odds_law", "anchor_floor", "worst_case_dial")]
+CLOSED = [t for t in ROW if t.key != "entropy_floor_margin"]  # a least over rows: test_ledger has it by brute force
 
 
 @pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.key)
@@ -45,7 +46,7 @@ def test_keys_are_unique_and_found():
         by_key("fidelty_floor")
 
 
-@pytest.mark.parametrize("theorem", ROW, ids=lambda t: t.key)
+@pytest.mark.parametrize("theorem", CLOSED, ids=lambda t: t.key)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_bound_of_a_row_is_the_expression(theorem, size):
     """At a row of random logits, evaluated by sympy in 40 digits from the row's own fields."""
@@ -54,8 +55,10 @@ def test_the_bound_of_a_row_is_the_expression(theorem, size):
     x = float(row["margin"] / 0.8)
     values = {symbols.x: x, symbols.n: n, symbols.m: m, symbols.r: r, symbols.D: float(row["logit_range"] / 0.8)}
     values |= {symbols.eps: float(row["leakage"])}
-    if theorem.key in ("entropy_ceiling", "entropy_envelope"):
+    if theorem.key in ("entropy_ceiling", "entropy_envelope", "repaired_envelope"):
         values[symbols.x] = max(x, 0.0)
+    if theorem.key == "repaired_envelope":
+        values[symbols.c] = 0.5
     if theorem.key == "entropy_floor":
         exact = min(float(theorem.expression.subs({**values, symbols.k: k}).evalf(40)) for k in range(1, n))
     else:

@@ -29,6 +29,14 @@ def kappa_bias(kappa, tau):
     return -kappa*tau
 
 
+def peak_leakage(H_in, H_out):
+    return (numpy.exp(H_in - H_out) + 1)**(-1.0)
+
+
+def peak_entropy(H_in, H_out):
+    return numpy.logaddexp(H_in, H_out)
+
+
 def dial_bias(dial, tau):
     return tau*numpy.log1p(-dial)
 

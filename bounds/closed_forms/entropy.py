@@ -16,6 +16,10 @@ def entropy_envelope(x, n, m, r):
     return t1 + numpy.log(r + (m - r)*numpy.exp(-t1))
 
 
+def repaired_envelope(x, n, m, c):
+    return numpy.log(m) + (-m + n)*numpy.exp(-c*(numpy.maximum(0, x) + 1))/(m*(1 - c))
+
+
 def entropy_split(epsilon, F, n, m):
     t0 = epsilon <= 1/2
     return numpy.where(F > 0, F*(-numpy.where(t0, numpy.log1p(-epsilon), numpy.log(F)) + numpy.log(m)), 0) + numpy.where(epsilon > 0, epsilon*(-numpy.where(t0, numpy.log(epsilon), numpy.log1p(-F)) + numpy.log(-m + n)), 0)

@@ -12,6 +12,15 @@ def two_level_entropy(D, n, k):
     return D*t0/(k + t0) + numpy.log(k) + numpy.log1p(t0/k)
 
 
+def three_level_entropy(D, y_l, n, k_t, k_y):
+    t0 = D - y_l
+    t1 = k_y*numpy.exp(-t0)
+    t2 = (-k_t - k_y + n)*numpy.exp(-D)
+    t3 = t1 + t2
+    t4 = k_t + t3
+    return numpy.where(k_t > 0, numpy.log(k_t) + numpy.log1p(t3/k_t), numpy.log(t4)) + (D*t2 + t0*t1)/t4
+
+
 def upper_keys(D, n):
     t0 = numpy.minimum(700, D)
     return numpy.where(D == 0, (1/2)*n, n*(-t0/numpy.expm1(-t0) - 1)/numpy.expm1(t0))

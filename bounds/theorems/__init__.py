@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from bounds.theorems import concentration, dial, entropy, floors, penalty
+from bounds.theorems import (
+    anchors,
+    concentration,
+    depth,
+    dial,
+    entropy,
+    floors,
+    kinds,
+    penalty,
+    penalty_global,
+    published,
+    recruitment,
+    rules,
+)
 from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem, Verdict
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -11,9 +24,19 @@ THEOREMS: tuple[Theorem, ...] = (
     *floors.THEOREMS,
     *dial.THEOREMS,
     *penalty.THEOREMS,
+    *penalty_global.THEOREMS,
+    *anchors.THEOREMS,
+    *rules.THEOREMS,
+    *depth.THEOREMS,
+    *recruitment.THEOREMS,
+    *kinds.THEOREMS,
+    *published.THEOREMS,
 )
 
-__all__ = ["THEOREMS", "Hypothesis", "ProofStep", "Relation", "Rows", "Theorem", "Verdict", "by_key"]
+OBSERVED: tuple[Theorem, ...] = tuple(t for t in THEOREMS if t.level in ("row", "pair", "setting"))
+"""Those that speak of observed attention and training; the others speak of heads, rules, layers, ..."""
+
+__all__ = ["OBSERVED", "THEOREMS", "Hypothesis", "ProofStep", "Relation", "Rows", "Theorem", "Verdict", "by_key"]
 
 
 def by_key(key: str) -> Theorem:

@@ -64,7 +64,9 @@ _mass = _out / (_out + _inside)
 _EXTREMES = (
     ProofStep("Leakage W_out/(W_out + W_in) rises with the weight outside", relation=together(diff(_mass, _out)) > 0),
     ProofStep("and falls with the weight inside", relation=together(diff(_mass, _inside)) < 0),
-    ProofStep("Scale the largest outside weight to 1: W_out <= n - m, and r anchors give W_in >= r e^x"),
+    ProofStep(
+        "Scale the largest outside weight to 1: W_out <= n - m, and r anchors give W_in >= r e^x", lemma="termwise"
+    ),
     ProofStep(
         "At these extremes leakage is the ceiling", residual=_mass.subs({_out: n - m, _inside: r * exp(x)}) - LEAKAGE
     ),
@@ -105,7 +107,8 @@ THEOREMS: tuple[Theorem, ...] = (
             *_EXTREMES[:2],
             ProofStep(
                 "With the largest outside weight 1 the largest of all is at least e^max(x,0), so a free block key "
-                "weighs at least e^(max(x,0) - D): W_in >= r e^x + (m-r) e^(max(x,0) - D)"
+                "weighs at least e^(max(x,0) - D): W_in >= r e^x + (m-r) e^(max(x,0) - D)",
+                lemma="termwise",
             ),
             ProofStep(
                 "At these extremes leakage is the ceiling",

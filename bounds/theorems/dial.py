@@ -11,27 +11,33 @@ cross blocks zero, anchors of logit >= a: margin >= a, hence F >= r / (r + (n-m)
 from __future__ import annotations
 
 import numpy as np
-from sympy import exp, log
+from sympy import Symbol, diff, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
+from sympy.codegen.numpy_nodes import logaddexp
 
 import bounds.concentration as concentration
+from bounds.closed_forms import concentration as concentration_forms
 from bounds.closed_forms import dial as closed_forms
 from bounds.theorems.concentration import FIDELITY, LEAKAGE
 from bounds.theorems.rows import (
     ABSTRACT,
+    FINITE_RANGE,
     ULP,
     VALID,
     margin_arguments,
+    range_argument,
     scaled_range,
     softmax_rounding,
     two_levels,
 )
-from bounds.theorems.symbols import D, F, F_goal, anchor_logit, dial, eps, eps_goal, kappa, m, n, r, tau, x
+from bounds.theorems.symbols import D, F, F_goal, H_in, H_out, anchor_logit, dial, eps, eps_goal, kappa, m, n, r, tau, x
 from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
 DIALLED = eps * exp(-kappa) / (1 - eps + eps * exp(-kappa))
 NEEDED = log(eps / (1 - eps)) - log((1 - F_goal) / F_goal)
+PEAK_LEAKAGE = exp(H_out) / (exp(H_in) + exp(H_out))
+PEAK_ENTROPY = log(exp(H_in) + exp(H_out))
 WORST = D + log((n - m) * F_goal / (m * (1 - F_goal)))
 ANCHOR_FLOOR = FIDELITY.subs(x, anchor_logit / tau)
 
@@ -43,6 +49,8 @@ FORMS = {
     "kappa_of_dial": ((dial,), -log1p(-dial)),
     "dial_of_kappa": ((kappa,), -expm1(-kappa)),
     "kappa_bias": ((kappa, tau), -tau * kappa),
+    "peak_leakage": ((H_in, H_out), 1 / (1 + exp(H_in - H_out))),
+    "peak_entropy": ((H_in, H_out), logaddexp(H_in, H_out)),
     "dial_bias": ((dial, tau), tau * log1p(-dial)),
     "scaled_margin": ((F_goal, eps_goal, n, m, r), log((n - m) * F_goal / (r * eps_goal))),
     "anchors_needed": ((x, F_goal, eps_goal, n, m), (n - m) * (F_goal / eps_goal) * exp(-x)),
@@ -55,14 +63,21 @@ def _form(name: str):
 
 
 # --- what the data must satisfy --------------------------------------------------------------------------------------
-INSIDE = Hypothesis("the block holds some of the attention, leakage < 1", lambda rows: rows["fidelity"] > 0)
+INSIDE = Hypothesis(
+    "the block holds some of the attention, leakage < 1",
+    lambda rows: rows["fidelity"] > 0,
+    spare="with nothing inside, the leakage is 1 at every dial below 1, and at 1 the row is not defined",
+)
 LOCALIST = Hypothesis(
     "every token that enters this layer holds features in its own block only",
     lambda rows: np.asarray(rows.get("localist", False), dtype=bool),
 )
 ANCHORED = Hypothesis(
     "the block has anchors whose logit for its own queries is at least the anchor logit",
-    lambda rows: np.isfinite(rows.get("anchor_logit", np.nan)),
+    lambda rows: (
+        np.isfinite(rows.get("anchor_logit", np.nan))
+        & ~(rows.get("least_anchor", np.inf) < np.asarray(rows.get("anchor_logit", np.nan)))
+    ),
 )
 NO_CROSS = Hypothesis(
     "every cross block of the query's block is exactly zero in this layer and head",
@@ -92,6 +107,17 @@ def _anchor_bound(rows: Rows) -> np.ndarray:
     return np.where(np.isfinite(logit), floor, np.nan)
 
 
+def _worst_bound(rows: Rows) -> np.ndarray:
+    """The leakage ceiling at the margin kappa - D, the whole block as anchors."""
+    keys = margin_arguments(rows)
+    with np.errstate(all="ignore"):
+        kappa_row = closed_forms.kappa_of_dial(np.minimum(rows["dial"], 1.0))
+        x_row = kappa_row - range_argument(rows) / rows["temperature"]
+        return concentration_forms.leakage_ceiling(x_row, keys["n_keys"], keys["n_block"], keys["n_block"])
+
+
+_mixed = -eps * log(eps) - (1 - eps) * log(1 - eps) + (1 - eps) * H_in + eps * H_out
+_sum = Symbol("Z", positive=True)  # e^H_in + e^H_out
 _second = kappa.func("kappa_2", nonnegative=True)
 _worst_leakage = LEAKAGE.subs({x: -D, r: m})
 
@@ -109,7 +135,10 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=_odds_bound,
         rounding=_odds_rounding,
         proof=(
-            ProofStep("Weights outside times e^-kappa, weights inside as they were: masses (1-eps) and eps e^-kappa"),
+            ProofStep(
+                "Weights outside times e^-kappa, weights inside as they were: masses (1-eps) and eps e^-kappa",
+                lemma="definition",
+            ),
             ProofStep(
                 "The odds after are the odds before times e^-kappa",
                 residual=DIALLED / (1 - DIALLED) - exp(-kappa) * eps / (1 - eps),
@@ -138,6 +167,99 @@ THEOREMS: tuple[Theorem, ...] = (
         witness=two_levels,
     ),
     Theorem(
+        key="worst_case_dial",
+        claims=("C1", "C2"),
+        title="What the dial guarantees in every row of a range",
+        statement="Dialled by kappa = -ln(1 - dial), a row of range D leaks at most (n-m)/((n-m) + m e^(kappa - "
+        "D)): so "
+        "kappa >= D + ln((n-m) F/(m (1-F))) guarantees the fidelity F.",
+        quantity="leakage_dialled",
+        relation=Relation.AT_MOST,
+        expression=LEAKAGE.subs({x: kappa - D, r: m}),
+        hypotheses=(VALID, FINITE_RANGE),
+        bound=_worst_bound,
+        rounding=_odds_rounding,
+        proof=(
+            ProofStep("A row of range D has a margin of -D at least, the whole block as anchors", lemma="definition"),
+            ProofStep(
+                "Its leakage is at most the ceiling there, and the odds law moves that by kappa",
+                residual=DIALLED.subs(eps, LEAKAGE.subs({x: -D, r: m})) - LEAKAGE.subs({x: kappa - D, r: m}),
+            ),
+        ),
+        source=f"{ABSTRACT}, claims C1 and C2; derived here",
+        needs=("leakage_ceiling", "odds_law"),
+        attained=True,
+    ),
+    Theorem(
+        key="entropy_along_dial",
+        claims=("C1", "C14"),
+        title="The largest entropy along the dial",
+        statement="H_in and H_out stay as they are along the dial, and entropy is at most ln(e^H_in + e^H_out) on "
+        "the way.",
+        quantity="entropy_dialled",
+        relation=Relation.AT_MOST,
+        expression=PEAK_ENTROPY,
+        hypotheses=(
+            Hypothesis(
+                "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
+            ),
+        ),
+        bound=lambda rows: closed_forms.peak_entropy(rows["entropy_inside"], rows["entropy_outside"]),
+        rounding=lambda rows: np.asarray(512 * ULP),
+        proof=(
+            ProofStep("H = h(eps) + (1-eps) H_in + eps H_out", lemma="chain rule"),
+            ProofStep(
+                "its slope in eps is ln((1-eps)/eps) + H_out - H_in",
+                residual=diff(_mixed, eps) - (log(1 - eps) - log(eps) + H_out - H_in),
+            ),
+            ProofStep(
+                "0 where the odds of the leakage are e^(H_out - H_in)",
+                residual=PEAK_LEAKAGE / (1 - PEAK_LEAKAGE) - exp(H_out - H_in),
+            ),
+            ProofStep(
+                "where H is the bound",
+                residual=(
+                    _mixed.subs(eps, exp(H_out) / _sum)
+                    .subs(1 - exp(H_out) / _sum, exp(H_in) / _sum)
+                    .expand(log=True, force=True)
+                    - log(_sum)
+                ).subs(_sum, exp(H_in) + exp(H_out)),
+            ),
+        ),
+        source=f"{ABSTRACT}, claim C1, and arXiv:2511.03559, abstract, claim C14; derived here",
+        level="logits",
+        attained=True,
+    ),
+    Theorem(
+        key="entropy_turning_point",
+        claims=("C1", "C14"),
+        title="When more dial means less entropy",
+        statement="Entropy rises along the dial until the leakage is e^H_out/(e^H_in + e^H_out) and falls after: it "
+        "falls "
+        "throughout iff the leakage at dial 0 is at most that.",
+        quantity="leakage_at_peak",
+        relation=Relation.EQUAL,
+        expression=PEAK_LEAKAGE,
+        hypotheses=(
+            Hypothesis(
+                "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
+            ),
+        ),
+        bound=lambda rows: closed_forms.peak_leakage(rows["entropy_inside"], rows["entropy_outside"]),
+        rounding=lambda rows: np.asarray(1e-6),  # the maximum of a smooth curve is located to the root of its rounding
+        proof=(
+            ProofStep(
+                "its slope in eps is ln((1-eps)/eps) + H_out - H_in, which falls in eps",
+                residual=diff(_mixed, eps, 2).simplify() + 1 / (eps * (1 - eps)),
+            ),
+            ProofStep("and is 0 there", residual=PEAK_LEAKAGE / (1 - PEAK_LEAKAGE) - exp(H_out - H_in)),
+        ),
+        source=f"{ABSTRACT}, claim C1, and arXiv:2511.03559, abstract, claim C14; derived here",
+        level="logits",
+        needs=("odds_law",),
+        attained=True,
+    ),
+    Theorem(
         key="anchor_floor",
         claims=("C3", "C5"),
         title="Fidelity floor from zero cross blocks and anchors",
@@ -152,9 +274,13 @@ THEOREMS: tuple[Theorem, ...] = (
         proof=(
             ProofStep(
                 "A query of block b and a key of block c hold features in one block each, so the logit is x_i W_bc x_j "
-                "and vanishes with W_bc: every key outside, other blocks' anchors included, has logit 0"
+                "and vanishes with W_bc: every key outside, other blocks' anchors included, has logit 0",
+                lemma="definition",
             ),
-            ProofStep("r anchors have logit at least a: the margin is at least a, whatever the other block keys do"),
+            ProofStep(
+                "r anchors have logit at least a: the margin is at least a, whatever the other block keys do",
+                lemma="definition",
+            ),
             ProofStep(
                 "The fidelity floor at x = a/tau; it rises with x, so a larger margin only helps",
                 relation=(FIDELITY.diff(x) * (r + (n - m) * exp(-x)) ** 2 / (r * (n - m))).simplify() > 0,

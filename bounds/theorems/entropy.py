@@ -30,8 +30,8 @@ from bounds.theorems.rows import (
     two_levels,
 )
 from bounds.theorems.stable import plain, same
-from bounds.theorems.symbols import F, eps, m, n, r, x, x_plus
-from bounds.theorems.theorem import ProofStep, Relation, Rows, Theorem
+from bounds.theorems.symbols import F, c, eps, m, n, r, x, x_plus
+from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
 A = r + u
@@ -42,6 +42,7 @@ q = r * exp(x) * eps / (n - m)  # the anchors' mass where the margin binds
 f = 1 - eps - q  # and that of the free keys of the block
 SPLIT = eps * log((n - m) / eps) + (1 - eps) * log(m / (1 - eps))
 BINDING = eps * log((n - m) / eps) + q * log(r / q) + f * log((m - r) / f)
+REPAIRED = log(m) + (n - m) / m * exp(-c * (1 + x)) / (1 - c)
 FRONTIER = Piecewise((SPLIT, q / r <= (1 - eps) / m), (BINDING, True))
 
 # --- the same, in forms that stay accurate and finite: F = 1 - eps is an argument of its own -------------------------
@@ -66,6 +67,7 @@ binding = _spread(eps, log_eps, n - m) + _spread(q0, log(q0), r) + _spread(f0, l
 FORMS = {
     "entropy_ceiling": ((x, n, m, r), log(m) + log1p((r * expm1(x0 * g0) + u0 * exp(x0 * g0)) / m)),
     "entropy_envelope": ((x, n, m, r), t0 + log(r + (m - r) * exp(-t0))),
+    "repaired_envelope": ((x, n, m, c), log(m) + (n - m) / m * exp(-c * (1 + x0)) / (1 - c)),
     "entropy_split": ((eps, F, n, m), split),
     "binding_mass": (
         (eps, F, x, n, m, r),
@@ -79,6 +81,18 @@ def _masses(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """(leakage, fidelity) of the row, each to relative accuracy, cleared where the row does not apply."""
     ok = VALID.holds(rows) & np.isfinite(rows["leakage"])
     return np.where(ok, rows["leakage"], 0.5), np.where(ok, rows["fidelity"], 0.5)
+
+
+def _exponent(rows: Rows) -> np.ndarray:
+    """The exponent of the repaired envelope; rows that name none take one half."""
+    return np.asarray(rows.get("envelope_exponent", 0.5), dtype=np.float64)
+
+
+def _repaired_bound(rows: Rows) -> np.ndarray:
+    row = margin_arguments(rows)
+    keys = (row["n_keys"], row["n_block"])
+    with np.errstate(all="ignore"):
+        return closed_forms.repaired_envelope(scaled(row["margin"], row["temperature"]), *keys, _exponent(rows))
 
 
 def _split_bound(rows: Rows) -> np.ndarray:
@@ -120,7 +134,8 @@ _total = r * exp(x) + (n - m) + (m - r) * exp(x * (1 - g))  # of the maximiser's
 
 _GIBBS = (
     ProofStep(
-        "Gibbs: H(a) <= ln sum v - sum a_j ln v_j for any positive weights v, equal where a is proportional to v"
+        "Gibbs: H(a) <= ln sum v - sum a_j ln v_j for any positive weights v, equal where a is proportional to v",
+        lemma="gibbs",
     ),
     ProofStep(
         "Take v = e^x on the anchors, 1 outside, e^(x(1-g)) on the free keys: the right side is the ceiling if "
@@ -128,7 +143,10 @@ _GIBBS = (
         residual=_total * exp(-x * (1 - g)) - exp(ENTROPY),
     ),
     ProofStep("and g/(1-g) = u/r", residual=g / (1 - g) - u / r),
-    ProofStep("while eps <= (n-m) max outside <= (n-m) e^-x min anchor <= (u/r) P_anchors: the margin itself"),
+    ProofStep(
+        "while eps <= (n-m) max outside <= (n-m) e^-x min anchor <= (u/r) P_anchors: the margin itself",
+        lemma="termwise",
+    ),
     ProofStep(
         "For x <= 0 it is ln n, as for any row", residual=plain(FORMS["entropy_ceiling"][1]).subs(x, -x_plus) - log(n)
     ),
@@ -201,6 +219,51 @@ THEOREMS: tuple[Theorem, ...] = (
         witness=two_levels,
         witness_ratio=0.999,  # as (n-m) e^-x falls, at m = 1
     ),
+    Theorem(
+        key="repaired_envelope",
+        claims=("C4",),
+        title="The repaired exponential, with its best constant",
+        statement="For r = m, x >= 0 and any 0 <= c < 1 the entropy is at most ln m + ((n-m)/m) (e^-c/(1-c)) e^(-c "
+        "x); no "
+        "smaller constant will do.",
+        quantity="entropy_nats",
+        relation=Relation.AT_MOST,
+        expression=REPAIRED,
+        hypotheses=(
+            VALID,
+            Hypothesis("the whole block is anchors", lambda rows: rows["n_anchors"] == rows["n_block"]),
+            Hypothesis(
+                "the margin is not negative",
+                lambda rows: rows["margin"] >= 0,
+                spare="at x <= 0 the form is that of x = 0, ln m + (n-m)/m e^-c/(1-c), which is at least ln n",
+            ),
+            Hypothesis("0 <= c < 1", lambda rows: (_exponent(rows) >= 0) & (_exponent(rows) < 1)),
+        ),
+        bound=_repaired_bound,
+        rounding=softmax_rounding,
+        proof=(
+            ProofStep("The envelope: H <= ln m + ((n-m)/m)(1+x) e^-x", lemma="definition"),
+            ProofStep(
+                "(1+x) e^(-(1-c)x) is stationary at x = c/(1-c)",
+                residual=((1 + x) * exp(-(1 - c) * x)).diff(x).subs(x, c / (1 - c)),
+            ),
+            ProofStep(
+                "where its slope goes from positive to negative: it is e^(-(1-c)x)(c - (1-c)x)",
+                residual=((1 + x) * exp(-(1 - c) * x)).diff(x) - exp(-(1 - c) * x) * (c - (1 - c) * x),
+            ),
+            ProofStep(
+                "and where it is e^-c/(1-c)",
+                residual=((1 + x) * exp(-(1 - c) * x)).subs(x, c / (1 - c)) - exp(-c) / (1 - c),
+            ),
+            ProofStep(
+                "The printed form equals it for x >= 0",
+                residual=(FORMS["repaired_envelope"][1] - REPAIRED).subs(x, x_plus),
+            ),
+        ),
+        source=f"{ABSTRACT}, claim C4; derived here",
+        needs=("entropy_envelope",),
+        attained=True,
+    ),
     _row(
         key="entropy_split",
         claims=("C4",),
@@ -211,8 +274,10 @@ THEOREMS: tuple[Theorem, ...] = (
         expression=SPLIT,
         bound=_split_bound,
         proof=(
-            ProofStep("H = h(eps) + (1-eps) H_in + eps H_out: the chain rule for the block indicator"),
-            ProofStep("H_in <= ln m and H_out <= ln(n-m), with equality for even spreads"),
+            ProofStep(
+                "H = h(eps) + (1-eps) H_in + eps H_out: the chain rule for the block indicator", lemma="chain rule"
+            ),
+            ProofStep("H_in <= ln m and H_out <= ln(n-m), with equality for even spreads", lemma="even spread"),
             ProofStep(
                 "The sum is the expression",
                 residual=(
@@ -240,16 +305,20 @@ THEOREMS: tuple[Theorem, ...] = (
         proof=(
             ProofStep(
                 "H is concave and the constraint is loosest where the mass outside is even: each outsider holds "
-                "eps/(n-m), each anchor at least e^x times that, all anchors at least q"
+                "eps/(n-m), each anchor at least e^x times that, all anchors at least q",
+                lemma="gibbs",
             ),
-            ProofStep("If the even spread over the block gives the anchors that much, it is the maximum: the split"),
+            ProofStep(
+                "If the even spread over the block gives the anchors that much, it is the maximum: the split",
+                lemma="even spread",
+            ),
             ProofStep(
                 "else the anchors hold exactly q: the entropy falls in P > q, since d/dP [P ln(r/P) + (1-eps-P) "
                 "ln((m-r)/(1-eps-P))] is the log of free over anchor share",
                 residual=diff(_v * log(r / _v) + (1 - eps - _v) * log((m - r) / (1 - eps - _v)), _v)
                 - (log(r / _v) - log((m - r) / (1 - eps - _v))),
             ),
-            ProofStep("The two pieces join where q/r = f/(m-r) = (1-eps)/m"),
+            ProofStep("The two pieces join where q/r = f/(m-r) = (1-eps)/m", lemma="definition"),
             ProofStep("The printed pieces equal them: the first", residual=_sums(_first(split) - SPLIT)),
             ProofStep("and the second", residual=_sums(_first(binding) - BINDING)),
             ProofStep("f = 0 at the leakage ceiling: no row lies beyond", residual=f.subs(eps, LEAKAGE)),

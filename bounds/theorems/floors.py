@@ -24,14 +24,17 @@ from bounds.theorems.rows import (
     range_argument,
     softmax_rounding,
 )
-from bounds.theorems.symbols import D, k, m, n
-from bounds.theorems.theorem import ProofStep, Relation, Rows, Theorem
+from bounds.theorems.symbols import D, k, k_mid, k_top, level, m, n
+from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
 v = (n - k) * exp(-D)
 c = D / (1 - exp(-D))
 FIDELITY_CEILING = m / (m + (n - m) * exp(-D))
 TWO_LEVEL = log(k + v) + D * v / (k + v)
+_top, _mid, _low_ = k_top, k_mid, n - k_top - k_mid  # keys at D, at y, at 0
+_weight = _top + _mid * exp(level - D) + _low_ * exp(-D)
+THREE_LEVEL = log(_weight) + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
 UPPER_KEYS = n * (c - 1) / (exp(D) - 1)
 SPECHT = log(n) - (c - 1 - log(c))
 
@@ -39,9 +42,16 @@ SPECHT = log(n) - (c - 1 - log(c))
 c0 = Piecewise((S.One, Eq(D, 0)), (D / -expm1(-D), True))
 capped = Min(D, 700)  # beyond, one key at the top is best, and e^D overflows
 
+_below = _mid * exp(level - D) + _low_ * exp(-D)  # the weight below the top, over that of one key there
+three_level = (
+    Piecewise((log(k_top) + log1p(_below / k_top), k_top > 0), (log(_weight), True))
+    + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
+)
+
 FORMS = {
     "fidelity_ceiling": ((D, n, m), FIDELITY_CEILING),
     "two_level_entropy": ((D, n, k), log(k) + log1p(v / k) + D * v / (k + v)),
+    "three_level_entropy": ((D, level, n, k_top, k_mid), three_level),
     "upper_keys": ((D, n), Piecewise((n / 2, Eq(D, 0)), (n * (capped / -expm1(-capped) - 1) / expm1(capped), True))),
     "specht_floor": ((D, n), log(n) - (c0 - 1 - log(c0))),
 }
@@ -53,6 +63,13 @@ def _arguments(rows: Rows) -> dict[str, np.ndarray]:
         "n_keys": key_arguments(rows)["n_keys"],
         "temperature": rows["temperature"],
     }
+
+
+def _margin_floor(rows: Rows) -> np.ndarray:
+    keys = key_arguments(rows)
+    span = range_argument(rows)
+    margin = np.clip(np.where(np.isfinite(rows["margin"]), rows["margin"], 0.0), 0.0, span)
+    return calculators.entropy_floor_with_margin(margin, span, **keys, temperature=rows["temperature"])
 
 
 def _fidelity_bound(rows: Rows) -> np.ndarray:
@@ -74,7 +91,8 @@ _relative = log(_z) - D * _share * _e / _z  # H - ln n of the two-level row
 _EXTREME = (
     ProofStep(
         "Rows of range at most D are the projective image of the box of weights in [1, e^D]: a polytope whose extreme "
-        "points have every weight at 1 or e^D; H is concave, so its minimum is at one of these"
+        "points have every weight at 1 or e^D; H is concave, so its minimum is at one of these",
+        lemma="concave minimum",
     ),
     ProofStep(
         "With k weights e^D the entropy is ln Z - D k e^D/Z, Z = k e^D + n - k",
@@ -101,7 +119,9 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=_fidelity_bound,
         rounding=softmax_rounding,
         proof=(
-            ProofStep("Scale the largest weight to 1: W_in <= m, and every outsider weighs e^-D at least"),
+            ProofStep(
+                "Scale the largest weight to 1: W_in <= m, and every outsider weighs e^-D at least", lemma="termwise"
+            ),
             ProofStep(
                 "Fidelity W_in/(W_in + W_out) rises with W_in and falls with W_out",
                 relation=together(diff(k / (k + _z), k)) > 0,
@@ -125,7 +145,7 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=softmax_rounding,
         proof=(
             *_EXTREME,
-            ProofStep("so among whole k the least is at one of its two neighbours"),
+            ProofStep("so among whole k the least is at one of its two neighbours", lemma="definition"),
             ProofStep(
                 "The printed form equals it",
                 residual=log(k)
@@ -137,6 +157,56 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=f"{ABSTRACT}, claim C4; derived here",
         witness=spikes,
+    ),
+    Theorem(
+        key="entropy_floor_margin",
+        claims=("C4",),
+        title="Entropy floor from margin and range together, exact",
+        statement="With a margin x in [0, D] too, entropy is at least the least of these rows: i anchors at D, the "
+        "others at "
+        "x, outsiders at 0, free keys at D or 0; or all anchors at D, outsiders at D - x or 0, free keys at D or 0.",
+        quantity="entropy_nats",
+        relation=Relation.AT_LEAST,
+        expression=THREE_LEVEL,
+        hypotheses=(
+            VALID,
+            FINITE_RANGE,
+            Hypothesis(
+                "the margin is not negative",
+                lambda rows: rows["margin"] >= 0,
+                spare="at x = 0 it is the floor of the range alone, which every row obeys",
+            ),
+        ),
+        bound=_margin_floor,
+        rounding=softmax_rounding,
+        proof=(
+            ProofStep(
+                "Weights with w_i <= e^D w_j and anchor >= e^x outsider form a cone; H is concave: an extreme ray "
+                "is least",
+                lemma="concave minimum",
+            ),
+            ProofStep(
+                "At an extreme ray the tight constraints connect all keys: a key is at 0 or D, or it is an anchor "
+                "exactly x "
+                "above an outsider of the other end: anchors at x over outsiders at 0, or outsiders at D - x under "
+                "anchors at D",
+                lemma="definition",
+            ),
+            ProofStep(
+                "The entropy of such a row, weights over e^D",
+                residual=(
+                    THREE_LEVEL - (log(_weight) - (_mid * (level - D) * exp(level - D) - _low_ * D * exp(-D)) / _weight)
+                ).expand(),
+            ),
+            ProofStep(
+                "With all else fixed, moving j keys from one level to another gives ln Z - a/Z - b with Z linear in "
+                "j: its slope has the sign of Z + a, so the least j is an end or next to Z = -a",
+                residual=diff(log(_z) - k / _z, _z) - (_z + k) / _z**2,
+            ),
+        ),
+        source=f"{ABSTRACT}, claim C4; derived here",
+        needs=("entropy_floor",),
+        attained=True,
     ),
     Theorem(
         key="specht_floor",

@@ -9,14 +9,24 @@ and the gradient belong to the same point. The bounds on the gradient are in `pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sympy import S, Symbol, ceiling
 
 import bounds.penalty as calculators
 from bounds.theorems import penalty_levels as levels
-from bounds.theorems.penalty_levels import CROSS, PRESENT, SOURCE, STEPS, field, flag, gradient_rounding, worst_case
+from bounds.theorems.penalty_levels import (
+    CROSS,
+    EITHER,
+    PRESENT,
+    SOURCE,
+    STEPS,
+    field,
+    flag,
+    gradient_rounding,
+    worst_case,
+)
 from bounds.theorems.symbols import eta, gradient, norm, penalty, residual, steps
 from bounds.theorems.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
@@ -24,6 +34,7 @@ FORMS = levels.FORMS
 
 # --- what the data must satisfy --------------------------------------------------------------------------------------
 CONVERGED = Hypothesis("the residual is within its tolerance", lambda rows: flag(rows, "converged"))
+SETTLED = replace(CONVERGED, spare="the residual, which the bound has room for, stands for it")
 LOCALISED = Hypothesis(
     "the run starts at the localised solution", lambda rows: np.asarray(rows["start"]) == "localised"
 )
@@ -64,9 +75,13 @@ class StepsTheorem(Theorem):
 _sign = Symbol("s", real=True)  # z/||z||, here along one direction
 _z = norm - eta * gradient
 _FIXED_POINT = (
-    ProofStep("prox(z) = z (1 - eta lambda/||z||)^+, and W = prox(W - eta grad) says 0 in grad + lambda d||W||"),
     ProofStep(
-        "At W = 0: R = 0 if ||grad|| <= lambda, else its norm is ||grad|| - lambda; so ||grad|| <= lambda + ||R||"
+        "prox(z) = z (1 - eta lambda/||z||)^+, and W = prox(W - eta grad) says 0 in grad + lambda d||W||",
+        lemma="proximal step",
+    ),
+    ProofStep(
+        "At W = 0: R = 0 if ||grad|| <= lambda, else its norm is ||grad|| - lambda; so ||grad|| <= lambda + ||R||",
+        lemma="proximal step",
     ),
     ProofStep(
         "At W with ||W|| > eta ||R|| the next point is not 0 and R = grad + lambda z/||z||: the norms of grad and of "
@@ -86,7 +101,15 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
         expression=penalty + residual,
-        hypotheses=(CROSS, CONVERGED, Hypothesis("the group is zero", lambda rows: rows["group_norm"] == 0)),
+        hypotheses=(
+            EITHER,
+            SETTLED,
+            Hypothesis(
+                "the group is zero",
+                lambda rows: rows["group_norm"] == 0,
+                spare="it holds for every group; of an active one `kkt_active` says more",
+            ),
+        ),
         bound=lambda rows: rows["penalty"] + rows["residual"],
         rounding=gradient_rounding,
         proof=_FIXED_POINT[:2],
@@ -103,10 +126,10 @@ THEOREMS: tuple[Theorem, ...] = (
         expression=penalty,
         hypotheses=(
             CROSS,
-            CONVERGED,
+            SETTLED,
             Hypothesis(
                 "the group is longer than step times residual, so the next step does not make it zero",
-                lambda rows: rows["group_norm"] > rows["step"] * rows["residual"],
+                lambda rows: rows["group_norm"] > rows["step"] * rows["residual"] * (1 + 1e-12),
             ),
         ),
         bound=lambda rows: rows["penalty"],
@@ -126,11 +149,11 @@ THEOREMS: tuple[Theorem, ...] = (
         expression=S.Zero,
         hypotheses=(
             CROSS,
-            CONVERGED,
+            SETTLED,
             PRESENT,
             Hypothesis(
                 "lambda exceeds level A by more than the residual",
-                lambda rows: rows["penalty"] > worst_case(rows) + rows["residual"],
+                lambda rows: rows["penalty"] > (worst_case(rows) + rows["residual"]) * (1 + 1e-12),
             ),
         ),
         bound=lambda rows: np.zeros_like(rows["penalty"], dtype=np.float64),
@@ -139,12 +162,15 @@ THEOREMS: tuple[Theorem, ...] = (
             *_FIXED_POINT,
             ProofStep(
                 "An active group needs ||grad|| >= lambda - residual, more than level A: none is longer "
-                "than step times residual"
+                "than step times residual",
+                lemma="proximal step",
             ),
         ),
         source=SOURCE,
         level="pair",
-        tolerance=lambda rows: rows["step"] * rows["residual"],  # ||W|| <= eta ||R|| once the next point is 0
+        tolerance=lambda rows: (
+            rows["step"] * rows["residual"] * (1 + 1e-12)
+        ),  # ||W|| <= eta ||R|| once the next point is 0
     ),
     StepsTheorem(
         key="steps_to_zero",
@@ -158,9 +184,21 @@ THEOREMS: tuple[Theorem, ...] = (
         hypotheses=(
             CROSS,
             Hypothesis("plain proximal steps, without momentum", lambda rows: ~flag(rows, "accelerated")),
-            Hypothesis("the gradient stayed below lambda", lambda rows: rows["gradient_peak"] < rows["penalty"]),
-            Hypothesis("the group starts away from zero", lambda rows: rows["group_norm_start"] > 0),
-            Hypothesis("the run lasted as long as predicted", lambda rows: rows["steps"] >= _predicted_steps(rows)),
+            Hypothesis(
+                "the gradient stayed below lambda",
+                lambda rows: rows["gradient_peak"] < rows["penalty"],
+                spare="no number of steps is predicted then",
+            ),
+            Hypothesis(
+                "the group starts away from zero",
+                lambda rows: rows["group_norm_start"] > 0,
+                spare="a group that starts at zero stays there",
+            ),
+            Hypothesis(
+                "the run lasted as long as predicted",
+                lambda rows: rows["steps"] >= _predicted_steps(rows),
+                spare="a shorter run decides nothing",
+            ),
         ),
         bound=_predicted_steps,
         rounding=_exact,
@@ -173,7 +211,7 @@ THEOREMS: tuple[Theorem, ...] = (
                 "k such steps reach 0 once k is at least the ratio",
                 residual=(norm - steps * eta * (penalty - gradient)).subs(steps, STEPS),
             ),
-            ProofStep("and 0 stays: ||eta grad|| <= eta g < eta lambda"),
+            ProofStep("and 0 stays: ||eta grad|| <= eta g < eta lambda", lemma="proximal step"),
         ),
         source=SOURCE,
         level="pair",
@@ -189,7 +227,7 @@ THEOREMS: tuple[Theorem, ...] = (
         expression=S.Zero,
         hypotheses=(
             LOCALISED,
-            CONVERGED,
+            replace(CONVERGED, spare="no step moves a run that starts there"),
             Hypothesis(
                 "lambda is a thousandth above the critical penalty, or more",
                 lambda rows: rows["penalty"] >= (1 + NEAR_CRITICAL) * rows["critical"],
@@ -199,8 +237,11 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=_exact,
         proof=(
             *_FIXED_POINT[:2],
-            ProofStep("(I*, 0) is a fixed point of the proximal step; near it every cross gradient stays below lambda"),
-            ProofStep("L(I, C) + lambda ||C|| >= L(I, 0) >= L(I*, 0) there: a local minimum"),
+            ProofStep(
+                "(I*, 0) is a fixed point of the proximal step; near it every cross gradient stays below lambda",
+                lemma="definition",
+            ),
+            ProofStep("L(I, C) + lambda ||C|| >= L(I, 0) >= L(I*, 0) there: a local minimum", lemma="mean value"),
         ),
         source=SOURCE,
         level="setting",
@@ -233,7 +274,9 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=_exact,
         proof=(
             *_FIXED_POINT[:2],
-            ProofStep("A zero block with ||grad|| > lambda moves at once to eta (||grad|| - lambda)"),
+            ProofStep(
+                "A zero block with ||grad|| > lambda moves at once to eta (||grad|| - lambda)", lemma="proximal step"
+            ),
             ProofStep(
                 "Steps that lower the penalised loss end below L(I*, 0); an end with all cross blocks zero would then "
                 "be a better in-block solution"

@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import sympy
 
 Rows = Mapping[str, np.ndarray]
 """Named arrays that broadcast against each other: `margin`, `n_keys`, `entropy_nats`, ..."""
@@ -44,22 +41,28 @@ class Relation(Enum):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A condition on a row, in words and as a test on data."""
+    """A condition on a row, in words and as a test on data.
+
+    `spare` says why the conclusion survives without it, where it does: the ledger looks for an input that breaks the
+    conclusion once the hypothesis is dropped, and must find one for every other hypothesis.
+    """
 
     statement: str
     holds: Callable[[Rows], np.ndarray]
+    spare: str = ""
 
 
 @dataclass(frozen=True)
 class ProofStep:
     """One step in words, and what sympy must settle: a residual that is identically zero, or a relation that is True.
 
-    A step with neither is a named lemma, argued in its words only; `settled` is then None.
+    A step with neither rests on a `lemma` of `lemmas.py`, or is argued in its words only; `settled` is then None.
     """
 
     words: str
-    residual: sympy.Expr | None = None
+    residual: Any = None
     relation: Any = None
+    lemma: str = ""
 
     def settled(self) -> bool | None:
         if self.residual is None and self.relation is None:
@@ -93,10 +96,12 @@ class Theorem:
     rounding: Callable[[Rows], np.ndarray]
     proof: tuple[ProofStep, ...]
     source: str
-    level: str = "row"  # "row", "pair" or "setting"
+    level: str = "row"  # "row", "pair" or "setting": of observations; or the object that it speaks of, "head", "rule"
     witness: Callable[[int, int, int, float], np.ndarray] | None = None
     witness_ratio: float = 1.0  # 1: attained to rounding; below: approached in a limit
     tolerance: Callable[[Rows], np.ndarray] | None = None  # absolute room, e.g. a stationarity residual
+    needs: tuple[str, ...] = ()
+    attained: bool = False  # by inputs that the adversary finds or is given, where there is no witness row
 
     @property
     def tight(self) -> bool:

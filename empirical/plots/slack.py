@@ -53,11 +53,11 @@ def slack_of(theorem: Theorem, rows) -> Slack:
 
 def slack_histograms(seen: Observed) -> Figure:
     """One panel a theorem that the dataset has the fields for, in the order in which they are stated."""
-    from bounds.theorems import THEOREMS
+    from bounds.theorems import OBSERVED
     from empirical.check import rows_of
 
     found = []
-    for theorem in THEOREMS:
+    for theorem in OBSERVED:
         rows = rows_of(seen.dataset, theorem)
         if rows is not None:
             found.append(slack_of(theorem, rows))
