@@ -42,9 +42,16 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-generated: $(VENV)/installed-dev ## print the closed forms and paper_checks.md from the theorems
+generated: $(VENV)/installed-dev ## print the closed forms, and paper_checks.md from theorems and evidence
 	$(BIN)/python -m bounds.printer
-	$(BIN)/python -m bounds.claims
+	$(BIN)/localist claims
+
+evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (10 minutes)
+	$(BIN)/localist verify
+	$(BIN)/python -m empirical.floors_figure --out evidence/studies
+	$(BIN)/python -m empirical.bracket examples/blocks.toml --out evidence/studies
+	$(BIN)/python -m empirical.schedule examples/topics.toml --out evidence/studies
+	$(BIN)/localist claims
 
 benchmarks: $(VENV)/installed-dev ## ratios measured in one run, saved as JSON
 	$(BIN)/python benchmarks/startup.py

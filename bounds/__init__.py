@@ -41,12 +41,6 @@ from bounds.inverse import (
     margin_for_fidelity,
     temperature_for_fidelity,
 )
-from bounds.optimisers import (
-    adam_threshold,
-    global_penalty_ceiling,
-    penalty_threshold_cauchy_schwarz,
-    penalty_threshold_factorised,
-)
 from bounds.penalty import (
     critical_penalty,
     global_penalty_witness,
@@ -54,6 +48,12 @@ from bounds.penalty import (
     penalty_threshold_mean_of_products,
     penalty_threshold_worst_case,
     steps_to_zero,
+)
+from bounds.penalty_global import (
+    adam_threshold,
+    global_penalty_ceiling,
+    penalty_threshold_cauchy_schwarz,
+    penalty_threshold_factorised,
 )
 from bounds.published import (
     hopfield_error,

@@ -249,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `| head` say, has gone
         sys.stderr.close()
         return OK
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         print(f"localist: {error}", file=sys.stderr)
         return BAD_INPUT
 

@@ -210,7 +210,7 @@ def verify(
     if progress:
         from tqdm import tqdm
 
-        bar = tqdm(total=rows * len(families), unit=" inputs", unit_scale=True, leave=False)
+        bar = tqdm(total=rows * len(families), unit=" inputs", unit_scale=True, leave=False, disable=None)
 
     def advance(name: str, count: int) -> None:
         if bar is not None:

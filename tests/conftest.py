@@ -11,7 +11,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-SHAPED = ("model", "observe", "proximal", "tasks", "text", "train")
+SHAPED = ("dialled", "model", "observe", "proximal", "schedule", "tasks", "text", "train")
 install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)

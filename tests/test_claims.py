@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bounds import claims
 from bounds.concentration import entropy_ceiling
+from bounds.counterexamples import COUNTEREXAMPLES
 from bounds.theorems import THEOREMS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ def test_claims_are_all_there_and_theorems_cite_only_known_ones():
     assert all("abstract" in theorem.source and "derived here" in theorem.source for theorem in THEOREMS)
 
 
-@pytest.mark.parametrize("example", claims.COUNTEREXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", COUNTEREXAMPLES, ids=lambda example: example.name)
 def test_counterexample_steps_are_settled(example):
     assert all(step.settled() is True for step in example.steps)
 

@@ -265,6 +265,14 @@ def test_removing_a_rule_restores_the_row():
 # refuted readings
 
 
+def test_separable_data_have_no_in_block_optimum():
+    """One key inside, one outside, a squared loss on the output: every larger W is better, and none is best."""
+    scales = np.array([1.0, 10.0, 100.0, 300.0])
+    losses = [float(softmax(np.array([scale, 0.0]))[1] ** 2) for scale in scales]
+    assert all(later < earlier for earlier, later in itertools.pairwise(losses))
+    assert losses[-1] > 0
+
+
 def test_redundancy_need_not_raise_entropy():
     rows = [softmax(np.concatenate([np.full(r, 4.6), np.zeros(100)])) for r in (1, 2, 3)]
     assert [round(float(a[:r].sum()), 2) for r, a in enumerate(rows, 1)] == [0.50, 0.67, 0.75]

@@ -94,6 +94,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="leakage_ceiling_range",
+        needs=("leakage_ceiling",),
         claims=("C3", "C5"),
         title="Leakage ceiling with the logit range known",
         statement="With the range D known too, leakage is at most (n-m) / ((n-m) + r e^x + (m-r) e^-(D - max(x, 0))).",
@@ -123,6 +124,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="fidelity_floor",
+        needs=("leakage_ceiling",),
         claims=("C5",),
         title="Pointer fidelity floor",
         statement="Attention mass on the block is at least r / (r + (n-m)e^-x), for every real x.",

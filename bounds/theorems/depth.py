@@ -164,7 +164,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep(
                 "sum z <= sum z + mu (B - sum A z) = mu B + sum z (1 - mu A) <= the Lagrangian", lemma="lp duality"
             ),
-            ProofStep("It is piecewise linear in mu: least at mu = 0 or some 1/A_l", lemma="definition"),
+            ProofStep("It is piecewise linear in mu: least at mu = 0 or some 1/A_l", lemma="piecewise linear"),
             ProofStep(
                 "At mu = 1/A_l the layers with A_k < A_l are full and l takes the rest: both sides agree",
                 residual=factor(
@@ -181,7 +181,7 @@ THEOREMS: tuple[Theorem, ...] = (
         claims=("C13",),
         title="When the last layers are the cheapest",
         statement="If V_{l+1} <= (1 + Lip_{l+1}) V_l for every l, the costs A_l fall with depth, and filling the last "
-        "layers first is optimal.",
+        "layers first is optimal. With an MLP between, 1 + Lip is the product over the sublayers.",
         quantity="locality_last_first",
         relation=Relation.AT_LEAST,
         expression=LAGRANGIAN,

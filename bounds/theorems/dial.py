@@ -261,6 +261,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="anchor_floor",
+        needs=("fidelity_floor",),
         claims=("C3", "C5"),
         title="Fidelity floor from zero cross blocks and anchors",
         statement="With localist tokens, all cross blocks of the query's block zero and r anchors of logit at least a "

@@ -193,6 +193,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     _row(
         key="entropy_envelope",
+        needs=("entropy_ceiling",),
         claims=("C4",),
         title="Exponential envelope of the entropy",
         statement="Entropy is at most ln(m - r + r exp((n-m)(1+x)e^-x / r)), with max(x, 0) for x; for r = m this is "
@@ -242,7 +243,7 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=_repaired_bound,
         rounding=softmax_rounding,
         proof=(
-            ProofStep("The envelope: H <= ln m + ((n-m)/m)(1+x) e^-x", lemma="definition"),
+            ProofStep("The envelope: H <= ln m + ((n-m)/m)(1+x) e^-x", lemma="theorem"),
             ProofStep(
                 "(1+x) e^(-(1-c)x) is stationary at x = c/(1-c)",
                 residual=((1 + x) * exp(-(1 - c) * x)).diff(x).subs(x, c / (1 - c)),
@@ -294,6 +295,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     _row(
         key="frontier",
+        needs=("entropy_split",),
         claims=("C4", "C5"),
         title="Joint frontier of leakage and entropy",
         statement="Given leakage eps and margin x, with q = r e^x eps/(n-m): if q/r <= (1-eps)/m, the split; else "
@@ -306,7 +308,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep(
                 "H is concave and the constraint is loosest where the mass outside is even: each outsider holds "
                 "eps/(n-m), each anchor at least e^x times that, all anchors at least q",
-                lemma="gibbs",
+                lemma="jensen",
             ),
             ProofStep(
                 "If the even spread over the block gives the anchors that much, it is the maximum: the split",

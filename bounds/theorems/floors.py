@@ -190,7 +190,6 @@ THEOREMS: tuple[Theorem, ...] = (
                 "exactly x "
                 "above an outsider of the other end: anchors at x over outsiders at 0, or outsiders at D - x under "
                 "anchors at D",
-                lemma="definition",
             ),
             ProofStep(
                 "The entropy of such a row, weights over e^D",
@@ -210,6 +209,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="specht_floor",
+        needs=("entropy_floor",),
         claims=("C4",),
         title="Specht's entropy floor",
         statement="Entropy is at least ln n - (c - 1 - ln c), c = D/(1 - e^-D): never above the exact floor.",

@@ -18,6 +18,9 @@ LEMMAS: dict[str, str] = {
     "mean value": "A differentiable function changes by at most the length of the way times its largest slope there.",
     "intermediate value": "A continuous function takes every value between two of its values.",
     "induction": "What holds at first, and at each step if it did before, holds always.",
+    "theorem": "The words restate a theorem that the proof rests on.",
+    "continuity": "A continuous function that is below a number at a point is below it nearby.",
+    "piecewise linear": "A convex piecewise linear function that is bounded below is least at a kink or an end.",
     "definition": "The words restate a definition or a hypothesis.",
     "gram": "A Gram matrix is positive semidefinite; so are its entrywise powers and Gegenbauer polynomials in it "
     "(Schoenberg 1942).",

@@ -141,6 +141,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="worst_case_threshold",
+        needs=("worst_case_gradient", "kkt_active"),
         claims=("C3", "C10"),
         title="Above level A every stationary point is localised",
         statement="If lambda exceeds level A, a converged point has every cross block zero.",
@@ -218,6 +219,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="critical_stays",
+        needs=("kkt_zero",),
         claims=("C3", "C10"),
         title="Level D, above: the localised solution is a local minimum",
         statement="From the localised solution, with lambda above the largest cross gradient there, every cross block "
@@ -239,7 +241,7 @@ THEOREMS: tuple[Theorem, ...] = (
             *_FIXED_POINT[:2],
             ProofStep(
                 "(I*, 0) is a fixed point of the proximal step; near it every cross gradient stays below lambda",
-                lemma="definition",
+                lemma="continuity",
             ),
             ProofStep("L(I, C) + lambda ||C|| >= L(I, 0) >= L(I*, 0) there: a local minimum", lemma="mean value"),
         ),
@@ -248,6 +250,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="critical_leaves",
+        needs=("kkt_zero",),
         claims=("C3", "C10"),
         title="Level D, below: the localised solution is left",
         statement="From the localised solution, with lambda below the largest cross gradient there, a cross block "

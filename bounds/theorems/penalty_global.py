@@ -250,7 +250,6 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep(
                 "lambda (S_Q + S_K) <= F_0, as L >= 0: the smaller sum is at most F_0/(2 lambda), and if it is that "
                 "of an inactive side it is 0",
-                lemma="definition",
             ),
             ProofStep(
                 "so lambda^2 - gamma kappa lambda - gamma F_0/2 <= 0, whose larger root is the bound",

@@ -155,6 +155,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="leakage_aware_gradient",
+        needs=("worst_case_gradient",),
         claims=("C3",),
         title="Level B: small leakage, small gradient",
         statement="||grad_bc|| <= (G V X_b p_b / tau) min(D_c/4, X_c psi(eps)), eps the mean leakage of the block's "

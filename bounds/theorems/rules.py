@@ -136,6 +136,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="reload_limit",
+        needs=("reload_compliance",),
         claims=("C12",),
         title="When reloads end every violation",
         statement="The product of (1 - p_t) is at most e^-(sum of p_t) and at least 1 - (sum of p_t): for p_t < 1 it "
