@@ -38,8 +38,8 @@ def knapsack_optimum(costs: Reals, available: Reals, budget: Reals) -> Reals:
 def fill(order: NDArray[np.int64], costs: Reals, available: Reals, budget: Reals) -> Reals:
     """Leakage taken from each layer when the layers are filled in the given order until the budget is spent."""
     cost, room = (np.take_along_axis(a, order, -1) for a in np.broadcast_arrays(costs, available))
-    price = cost * room
-    left = np.maximum(np.asarray(budget)[..., None] - (np.cumsum(price, -1) - price), 0.0)
+    spent = np.cumsum(cost * room, -1)[..., :-1]  # before each layer but the first: subtracting its own price cancels
+    left = np.maximum(np.asarray(budget)[..., None] - np.concatenate([np.zeros_like(cost[..., :1]), spent], -1), 0.0)
     taken = np.minimum(room, left / cost)
     allocation = np.empty_like(taken)
     np.put_along_axis(allocation, order, taken, -1)

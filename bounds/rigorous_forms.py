@@ -1,7 +1,7 @@
 """What each calculator's exact value is, on Arb balls: closed forms, brackets by forward evaluation, sums of arrays.
 
-FORWARD: a closed form, evaluated on balls;  INVERSE: ends found around the estimate;  WHOLE_ARRAYS: float64 with a bound
-on its rounding, where an axis is reduced
+FORWARD: a closed form, evaluated on balls;  INVERSE: ends found around the estimate
+WHOLE_ARRAYS: float64 with a bound on its rounding, where an axis is reduced
 """
 
 from __future__ import annotations
