@@ -52,6 +52,7 @@ from bounds.penalty import (
 from bounds.penalty_global import (
     adam_threshold,
     global_penalty_ceiling,
+    global_penalty_dual,
     penalty_threshold_cauchy_schwarz,
     penalty_threshold_factorised,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "fidelity_floor",
     "frontier",
     "global_penalty_ceiling",
+    "global_penalty_dual",
     "global_penalty_witness",
     "hopfield_error",
     "kappa_bias",

@@ -184,6 +184,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "critical_stays": ("tests/test_penalty_theorems.py::test_both_sides_of_the_critical_penalty",),
     "critical_leaves": ("tests/test_penalty_theorems.py::test_both_sides_of_the_critical_penalty",),
+    "quadratic_dual": (f"{_LEDGER}test_quadratic_majorants_by_brute_force",),
     "adam_threshold": (f"{_LEDGER}test_adam_moves_by_its_own_threshold",),
     "schedule_optimum": (f"{_LEDGER}test_schedule_is_the_linear_programme",),
     "sigma_reparam_floor": (f"{_LEDGER}test_sigma_reparam_is_attained_by_a_centred_one_hot",),

@@ -1,6 +1,7 @@
-"""Penalty thresholds beyond levels A to D (claims C3, C10): Cauchy-Schwarz, curvature and gain, factorised heads, Adam.
+"""Penalty thresholds beyond levels A to D (claims C3, C10): Cauchy-Schwarz, level E, factorised heads, Adam.
 
     X_op sqrt(mean_i (G_i V_i D_ic)^2) / (4 tau);   [g + sqrt(g^2 + 2 M Delta)]/2;   U sqrt(group size)
+    [(1-eta) L_loc + mean Psi + Lambda n^2]/n
 
 Source: arXiv:2510.09338v2, abstract, claim C3, and arXiv:2510.17358, abstract, claim C10; derived here.
 """
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import bounds.arguments as check
+from bounds.closed_forms import penalty_dual as dual_forms
 from bounds.closed_forms import penalty_global as closed_forms
 from bounds.rigorous import enclosable
 
@@ -42,6 +44,21 @@ def global_penalty_ceiling(slope: ArrayLike, curvature: ArrayLike, gain: ArrayLi
     """
     g, m = check.non_negative("slope", slope), check.non_negative("curvature", curvature)
     return check.result(closed_forms.curvature_gain(g, m, check.non_negative("gain", gain)))
+
+
+@enclosable
+def global_penalty_dual(
+    loss_localised: ArrayLike, eta: ArrayLike, offset: ArrayLike, quadratic: ArrayLike, cross_norm: ArrayLike
+) -> Any:
+    """Level E from above at one n, by quadratic majorants: [(1-eta) L_loc + mean Psi + Lambda n^2]/n.
+
+    `offset` mean Psi and `quadratic` Lambda: of majorants eta l_i(t, 0) - l_i(t, w) <= Psi_i + w^T M_i w of one block's
+    queries; `cross_norm` n: the sum of the norms of its cross blocks. The largest over n and the blocks is at least
+    lambda_glob. Raises ValueError for eta outside [0, 1], a negative Lambda or n <= 0.
+    """
+    loss, psi = check.finite("loss_localised", loss_localised), check.finite("offset", offset)
+    share, top = check.unit_closed("eta", eta), check.non_negative("quadratic", quadratic)
+    return check.result(dual_forms.quadratic_dual(loss, share, psi, top, check.positive("cross_norm", cross_norm)))
 
 
 @enclosable

@@ -15,7 +15,7 @@ from sympy import Expr, Symbol, cse, numbered_symbols
 from sympy.printing.numpy import NumPyPrinter
 
 TOPICS = (
-    *("concentration", "entropy", "floors", "dial", "penalty", "penalty_global"),
+    *("concentration", "entropy", "floors", "dial", "penalty", "penalty_global", "penalty_dual"),
     *("anchors", "rules", "depth", "recruitment", "kinds", "published"),
 )
 FOLDER = Path(__file__).resolve().parent / "closed_forms"

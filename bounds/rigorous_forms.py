@@ -198,6 +198,11 @@ FORWARD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "global_penalty_ceiling": lambda a: _form(
         "penalty_global", "curvature_gain", a["slope"], a["curvature"], a["gain"]
     ),
+    "global_penalty_dual": lambda a: _form(
+        "penalty_dual",
+        "quadratic_dual",
+        *(a[k] for k in ("loss_localised", "eta", "offset", "quadratic", "cross_norm")),
+    ),
     "penalty_threshold_factorised": lambda a: _form(
         "penalty_global", "factorised", a["gradient_bound"], a["owned_norm"], a["objective"]
     ),

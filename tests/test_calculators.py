@@ -92,6 +92,8 @@ def test_published_bounds_on_our_inputs():
 def test_levels_beyond_d():
     assert bounds.global_penalty_ceiling(0.3, 0.0, 9.0) == pytest.approx(0.3)  # no curvature: the slope
     assert bounds.global_penalty_ceiling(0.0, 2.0, 1.0) == pytest.approx(1.0)
+    assert bounds.global_penalty_dual(0.5, 1.0, 0.0, 3.0, 2.0) == pytest.approx(6.0)  # eta = 1, Psi = 0: Lambda n
+    assert bounds.global_penalty_dual(0.5, 0.0, 0.0, 0.0, [1.0, 2.0]) == pytest.approx([0.5, 0.25])  # L >= 0: L_loc/n
     assert bounds.penalty_threshold_factorised(2.0, 0.0, 1.0) == pytest.approx(1.0)  # sqrt(gamma F_0 / 2)
     assert bounds.penalty_threshold_cauchy_schwarz(0.5, 4.0, 2.0) == pytest.approx(0.25)
     assert bounds.adam_threshold(1) == pytest.approx(7.270, abs=1e-3)
@@ -166,6 +168,21 @@ BAD = (
         "global_penalty_ceiling",
         {"slope": 1.0, "curvature": math.nan, "gain": 1.0},
         "curvature must be finite .* got nan",
+    ),
+    (
+        "global_penalty_dual",
+        {"loss_localised": 1.0, "eta": 1.5, "offset": 0.0, "quadratic": 1.0, "cross_norm": 1.0},
+        r"eta must be in \[0, 1\], got 1.5",
+    ),
+    (
+        "global_penalty_dual",
+        {"loss_localised": 1.0, "eta": 1.0, "offset": 0.0, "quadratic": -1.0, "cross_norm": 1.0},
+        "quadratic must be finite and >= 0, got -1",
+    ),
+    (
+        "global_penalty_dual",
+        {"loss_localised": 1.0, "eta": 1.0, "offset": 0.0, "quadratic": 1.0, "cross_norm": 0.0},
+        "cross_norm must be finite and > 0, got 0",
     ),
     (
         "penalty_threshold_factorised",

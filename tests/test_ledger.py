@@ -218,6 +218,36 @@ def test_heads_by_autograd():
     assert torch.allclose(found["gradient_norm"], wanted, rtol=1e-10)
 
 
+def test_quadratic_majorants_by_brute_force():
+    """Queries of two features, attention to an own key, two cross blocks: majorants from a grid hold for random W."""
+    rng, n, curvature, eta = np.random.default_rng(6), 0.6, 0.03, 0.2
+    features, target = np.array([[1.0, 0.3], [-0.4, 0.9], [0.2, -1.1]]), np.array([0.9, 0.3, 0.8])
+    t = np.linspace(-9, 9, 601)
+
+    def attention(logit):
+        return 1 / (1 + np.exp(-logit))
+
+    offsets = []
+    for x, y in zip(features, target):
+        pull = np.linspace(-1, 1, 401) * math.sqrt(2) * n * np.linalg.norm(x)  # w_1 - w_2, so that |w|^2 >= pull^2 / 2
+        gain = eta * (attention(t) - y)[:, None] ** 2 - (attention(t[:, None] + pull) - y) ** 2
+        offsets.append((gain - curvature * pull**2 / 2).max())
+    quadratic = np.linalg.eigvalsh(np.kron(np.eye(2), curvature * features.T @ features / 3)).max()
+    localised = ((attention(t)[:, None] - target) ** 2).mean(1).min()
+    bound = bounds.global_penalty_dual(localised, eta, np.mean(offsets), quadratic, n)
+
+    blocks = rng.standard_normal((4000, 2, 2))
+    blocks *= n / np.linalg.norm(blocks, axis=-1).sum(-1)[:, None, None]  # the norms of the two sum to n
+    pulls = (blocks[:, 0] - blocks[:, 1]) @ features.T
+    loss = ((attention(t[::6, None, None] + pulls) - target) ** 2).mean(-1)
+    found = (localised - loss.min()) / n
+    assert 0.6 * bound < found <= bound < localised / n  # L >= 0 alone gives L_loc/n
+    # one query, one block, l = (t - r)^2 + 2 w + w^2/2, M = |b|/n - d: the bound is 2 |b| - d n, and w = -n attains it
+    n, m = 0.8, 1 / 0.8 - 0.5
+    rim = bounds.global_penalty_dual(0.0, 1.0, 1 / (0.5 + m), m, n)
+    assert (2 * n - 0.5 * n**2) / n == pytest.approx(rim, rel=1e-12)
+
+
 def test_gradient_constants_are_attained_to_one_per_cent():
     for key in heads.KEYS:
         assert load(by_key(key))["adversary"]["closest"] >= 0.99

@@ -67,6 +67,7 @@ CALLS = {
     "penalty_threshold_cauchy_schwarz": {"query_operator": 0.4, "covariance_bound": 1.3},
     "penalty_threshold_factorised": {"gradient_bound": 0.3, "owned_norm": 1.1, "objective": 0.7},
     "global_penalty_ceiling": {"slope": 0.3, "curvature": 1.1, "gain": 0.7},
+    "global_penalty_dual": {"loss_localised": 0.7, "eta": 0.9, "offset": 0.1, "quadratic": 1.1, "cross_norm": 0.6},
     "critical_penalty": {"gradient_norms": [0.1, 0.3]},
     "global_penalty_witness": {"loss_localised": 1.0, "loss": 0.7, "group_norms": [0.3, 0.4]},
     "steps_to_zero": {"group_norm": 1.0, "penalty": 0.5, "gradient_bound": 0.1, "step": 0.1},

@@ -24,6 +24,7 @@ LEMMAS: dict[str, str] = {
     "definition": "The words restate a definition or a hypothesis.",
     "gram": "A Gram matrix is positive semidefinite; so are its entrywise powers and Gegenbauer polynomials in it "
     "(Schoenberg 1942).",
+    "rayleigh": "v^T K v <= (largest eigenvalue of K) ||v||^2 for symmetric K.",
     "obtuse vectors": "At most d + 1 vectors of R^d have pairwise negative inner products.",
     "lp duality": "Weak duality: a feasible value is at most the Lagrangian at any non-negative multiplier.",
     "fano": "Fano: H(B | pointer) <= h(e) + e ln(K - 1), e the probability that the pointer errs.",

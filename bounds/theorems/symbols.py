@@ -89,3 +89,8 @@ k_top = Symbol("k_t", nonnegative=True)  # keys on the top level of a three-leve
 k_mid = Symbol("k_y", nonnegative=True)  # keys on a middle level
 level = Symbol("y_l", nonnegative=True)  # its logit over temperature, above the lowest
 mass_goal = Symbol("c_M", positive=True)  # attention of one rule wanted, as a multiple of another's
+localised = Symbol("L_loc", real=True)  # least loss with every cross block zero, or an upper bound on it
+kept = Symbol("eta_q", nonnegative=True)  # share of a query's localised loss that its majorant accounts for
+offset = Symbol("Psi", real=True)  # mean over all queries of what completes their majorants
+quadratic = Symbol("Lambda", nonnegative=True)  # quadratic part of the mean majorant, at most
+cross_norm = Symbol("n_C", positive=True)  # sum of the norms of a query block's cross blocks

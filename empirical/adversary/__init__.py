@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from empirical.adversary import descent, geometry, heads, mechanisms, rows, weights
+from empirical.adversary import descent, duals, geometry, heads, mechanisms, rows, weights
 
 Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -55,6 +55,7 @@ FAMILIES = (
     Family("scalable softmax", ("scalable_softmax_floor",), weights.scalable),
     Family("retrieval", weights.RETRIEVAL, weights.retrieval),
     Family("entropy along the dial", weights.ALONG_DIAL, weights.along_dial),
+    Family("quadratic majorants", ("quadratic_dual",), duals.majorants),
 )
 
 
