@@ -46,10 +46,11 @@ generated: $(VENV)/installed-dev ## print the closed forms, and paper_checks.md 
 	$(BIN)/python -m bounds.printer
 	$(BIN)/localist claims
 
-evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (10 minutes)
+evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (40 minutes)
 	$(BIN)/localist verify
 	$(BIN)/python -m empirical.floors_figure --out evidence/studies
 	$(BIN)/python -m empirical.bracket examples/blocks.toml --out evidence/studies
+	$(BIN)/python -m empirical.dual examples/blocks.toml --out evidence/studies
 	$(BIN)/python -m empirical.schedule examples/topics.toml --out evidence/studies
 	$(BIN)/localist claims
 

@@ -9,7 +9,7 @@ maximum over b. Where L_b <= L_loc,b the errors e_i = ||o_i - y_i|| have sum of 
 <M, grad_bc> <= (1/(N tau)) sum_i ||M^T x_i|| e_i V_i D_ic/2: Cauchy-Schwarz gives the level, theorem
 `global_below_gradient` the rest. L_loc,b is the least that in-block runs reached, from the localised start, the aligned
 ones and the best witness: an upper bound on the infimum, so the level stays proved, and the searched value of
-lambda_glob is a value for that L_loc,b.
+lambda_glob is a value for that L_loc,b. `python -m empirical.dual` adds a lower level, by theorem `quadratic_dual`.
 """
 
 from __future__ import annotations
@@ -231,13 +231,14 @@ def draw(saved: dict[str, Any]) -> Any:
     looks = {"exact": ("D", style.BLACK), "searched": (">", style.GREEN), "proved": ("<", style.RED)}
     levels = saved["levels"]
     values = {level["level"]: level["value"] for level in levels}
-    gap = values["sublevel, Cauchy-Schwarz"] / values["lambda_glob, witness"]
-    gain = values["level A, with query shares"] / values["sublevel, Cauchy-Schwarz"]
+    best = min((level for level in levels if level["kind"] == "proved"), key=lambda level: level["value"])
+    gap = best["value"] / values["lambda_glob, witness"]
+    gain = values["level A, with query shares"] / best["value"]
     with style.drawing():
         figure = style.sheet(
             7.2,
             2.9,
-            f"lambda_glob is known to a factor {gap:.0f}: the sublevel bound is {gain:.0f} times below level A",
+            f"lambda_glob is known to a factor {gap:.0f}: {best['level']}, {gain:.0f} times below level A",
             f"task blocks, seed {saved['seed']}; searched values bound from below, proved ones from above",
         )
         axes = figure.subplots()
@@ -261,6 +262,12 @@ def draw(saved: dict[str, Any]) -> Any:
     return figure
 
 
+def save_figure(path: Path) -> None:
+    """bracket.png beside the saved bracket.json."""
+    figure = draw(json.loads(path.read_text(encoding="utf-8")))
+    figure.savefig(path.with_suffix(".png"), dpi=160, metadata={"Software": None})
+
+
 def main(arguments: list[str] | None = None) -> int:
     from empirical.config import load
     from empirical.store import commit, versions, write_atomically
@@ -281,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     saved = {**found, "config_digest": config.digest(), "commit": commit(), "versions": versions()}
     path = options.out / "bracket.json"
     write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
-    draw(json.loads(path.read_text())).savefig(options.out / "bracket.png", dpi=160, metadata={"Software": None})
+    save_figure(path)
     print(table(saved))
     return 0
 
