@@ -39,8 +39,9 @@ def anchor_margin(theta: ArrayLike, phi: ArrayLike, beta: ArrayLike = 1.0, jitte
 def coherence_floor(n_anchors: ArrayLike, dimension: ArrayLike) -> Any:
     """Least possible largest cosine of K unit anchors in d dimensions: the best of the proved floors.
 
-    -1/(K-1); 0 once K > d + 1; (K-2d)/(d(K-2)); and the s at which d(1-s)(2+(d+1)s)/(1-d s^2) = K. Attained for
-    K <= 2d and by the pentagon, among others. Raises ValueError for fewer than 2 anchors or 2 dimensions.
+    -1/(K-1); 0 once K > d + 1; cos(2 pi/K) in the plane; (K-2d)/(d(K-2)); and the s at which
+    d(1-s)(2+(d+1)s)/(1-d s^2) = K. Attained for K <= 2d and in the plane, among others. Raises ValueError for fewer
+    than 2 anchors or 2 dimensions.
     """
     k, d = np.broadcast_arrays(check.count("n_anchors", n_anchors), check.count("dimension", dimension))
     for name, value in (("n_anchors", k), ("dimension", d)):
@@ -50,6 +51,7 @@ def coherence_floor(n_anchors: ArrayLike, dimension: ArrayLike) -> Any:
         simplex = closed_forms.coherence_simplex(k)
         second = np.where(k > 2, closed_forms.coherence_levenshtein(k, d), -1.0)
         floor = np.maximum(np.where(k > d + 1, 0.0, simplex), np.where(k >= d + 1, second, -1.0))
+        floor = np.where(d == 2, np.maximum(floor, closed_forms.coherence_polygon(k)), floor)
         third = closed_forms.coherence_third(k, d)
     usable = np.isfinite(third) & (third >= 0) & (d * third**2 < 1)
     return check.result(np.where(usable, np.maximum(floor, third), floor))

@@ -113,6 +113,8 @@ def compiled(expression: Any) -> Evaluator:
         return lambda values: values[expression]
     if expression is sympy.E:
         return lambda values: balls().arb(1).exp()
+    if expression is sympy.pi:
+        return lambda values: balls().arb.pi()
     if expression.is_Rational:
         constant = ball(expression)
         return lambda values: constant

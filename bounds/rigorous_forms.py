@@ -139,6 +139,7 @@ def _coherence(a: dict[str, Any]) -> Any:
     k, d = a["n_anchors"], a["dimension"]
     floors = [_form("anchors", "coherence_simplex", k)]
     floors += [ball(0)] if k > d + 1 else []
+    floors += [_form("anchors", "coherence_polygon", k)] if d == 2 else []
     floors += [_form("anchors", "coherence_levenshtein", k, d)] if k >= max(d + 1, 3) else []
     if k > d + 1:
         third = _form("anchors", "coherence_third", k, d)

@@ -29,6 +29,8 @@ def test_coherence_is_that_of_known_packings():
         (5, 2, math.cos(2 * math.pi / 5)),
     ):
         assert bounds.coherence_floor(vectors, dimension) == pytest.approx(value, abs=1e-12)
+    for vectors in range(2, 12):  # in the plane the regular polygon is best
+        assert bounds.coherence_floor(vectors, 2) == pytest.approx(math.cos(2 * math.pi / vectors), abs=1e-12)
     assert bounds.coherence_floor(12, 3) <= 1 / math.sqrt(5)  # the icosahedron
     values = bounds.coherence_floor(np.arange(2, 200), 4)
     assert np.all(np.diff(values) >= -1e-15)

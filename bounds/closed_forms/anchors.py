@@ -12,6 +12,10 @@ def coherence_simplex(K):
     return -1/(K - 1)
 
 
+def coherence_polygon(K):
+    return numpy.cos(2*numpy.pi/K)
+
+
 def coherence_levenshtein(K, d):
     return (K - 2*d)/(d*(K - 2))
 

@@ -12,8 +12,9 @@ one more equal anchor: dH/dr = (q/r)(1 - eps G);   information of a pointer >= H
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, Piecewise, S, Symbol, cos, diff, exp, expand, expand_trig, factor, log, sin, sqrt
+from sympy import Max, Piecewise, S, Symbol, cos, diff, exp, expand, expand_trig, factor, log, pi, sin, sqrt
 from sympy.codegen.cfunctions import log1p
+from sympy.simplify.fu import TR8
 
 from bounds.closed_forms import anchors as closed_forms
 from bounds.theorems.rows import ABSTRACT, ULP
@@ -27,6 +28,7 @@ ANCHORS = f"{ABSTRACT}, claim C7; derived here"
 # --- expressions -----------------------------------------------------------------------------------------------------
 MARGIN = beta * (cos(theta) - cos(phi - theta))
 SIMPLEX = -1 / (K - 1)
+POLYGON = cos(2 * pi / K)
 LEVENSHTEIN_2 = (K - 2 * d) / (d * (K - 2))
 LEVENSHTEIN_3 = d * (1 - s) * (2 + (d + 1) * s) / (1 - d * s**2)
 _a3, _b3, _c3 = d * (K - d - 1), d * (d - 1), 2 * d - K  # of the quadratic K (1 - d s^2) = d (1-s)(2+(d+1)s)
@@ -37,6 +39,7 @@ INFORMATION = prior + eps * log(eps) + (1 - eps) * log(1 - eps) - eps * log(K - 
 FORMS = {
     "anchor_margin": ((theta, phi, beta), 2 * beta * sin(phi / 2) * sin(phi / 2 - theta)),
     "coherence_simplex": ((K,), SIMPLEX),
+    "coherence_polygon": ((K,), POLYGON),
     "coherence_levenshtein": ((K, d), LEVENSHTEIN_2),
     "anchors_levenshtein": ((s, d), LEVENSHTEIN_3),
     "coherence_third": ((K, d), THIRD),
@@ -141,6 +144,33 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=lambda rows: np.zeros(np.shape(rows["coherence"])),
         rounding=_flat(64),
         proof=(ProofStep("d + 2 vectors cannot have pairwise negative inner products", lemma="obtuse vectors"),),
+        source=ANCHORS,
+        level="anchors",
+        tolerance=_absolute(64),
+        attained=True,
+    ),
+    Theorem(
+        key="coherence_polygon",
+        claims=("C7",),
+        title="Coherence of anchors in the plane",
+        statement="K >= 2 unit vectors in the plane have two with a cosine of at least cos(2 pi/K); attained by the "
+        "regular polygon.",
+        quantity="coherence",
+        relation=Relation.AT_LEAST,
+        expression=POLYGON,
+        hypotheses=(_VECTORS, Hypothesis("they lie in a plane", lambda rows: rows["dimension"] == 2)),
+        bound=lambda rows: closed_forms.coherence_polygon(rows["vectors"]),
+        rounding=_flat(64),
+        proof=(
+            ProofStep(
+                "In their order around the circle neighbours are K angles of sum 2 pi: some t <= 2 pi/K",
+                lemma="pigeonhole",
+            ),
+            ProofStep(
+                "cos t - cos(2 pi/K) = 2 sin((2 pi/K + t)/2) sin((2 pi/K - t)/2), both sines of angles in [0, pi]",
+                residual=expand(TR8(2 * sin((phi + theta) / 2) * sin((phi - theta) / 2))) - (cos(theta) - cos(phi)),
+            ),
+        ),
         source=ANCHORS,
         level="anchors",
         tolerance=_absolute(64),

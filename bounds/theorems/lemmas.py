@@ -25,6 +25,7 @@ LEMMAS: dict[str, str] = {
     "gram": "A Gram matrix is positive semidefinite; so are its entrywise powers and Gegenbauer polynomials in it "
     "(Schoenberg 1942).",
     "rayleigh": "v^T K v <= (largest eigenvalue of K) ||v||^2 for symmetric K.",
+    "pigeonhole": "Of finitely many numbers, one is at most their mean.",
     "obtuse vectors": "At most d + 1 vectors of R^d have pairwise negative inner products.",
     "lp duality": "Weak duality: a feasible value is at most the Lagrangian at any non-negative multiplier.",
     "fano": "Fano: H(B | pointer) <= h(e) + e ln(K - 1), e the probability that the pointer errs.",
