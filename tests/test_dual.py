@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from small import SMALL, configured
 
 from empirical import bracket, dual, majorants
+from empirical.config import load
 from empirical.majorants import Majorant
 from empirical.proximal import solve
 from empirical.tasks import Retrieval, make_task
@@ -164,3 +167,32 @@ def test_it_adds_its_level_to_the_bracket_it_finds(tmp_path, monkeypatch, capsys
     certificate = json.loads((tmp_path / "dual.json").read_text())
     assert certificate["level"] == now["levels"][2]["value"]
     assert (tmp_path / "bracket.png").stat().st_size > 10_000
+
+
+def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
+    """Intervals without a gap up to L_loc/n, the level that the bracket shows, and none below its value at points."""
+    studies = Path(__file__).parent.parent / "evidence" / "studies"
+    saved = json.loads((studies / "dual.json").read_text())
+    shown = json.loads((studies / "bracket.json").read_text())
+    config = load(Path(__file__).parent.parent / "examples" / "blocks.toml")
+    rows, losses = saved["rows"], saved["losses"]
+    assert saved["config_digest"] == shown["config_digest"] == config.digest()
+    assert losses == shown["loss_localised"]
+    assert rows[0]["low"] == 0
+    assert all(before["high"] == after["low"] for before, after in pairwise(rows))
+    assert saved["beyond"] == max(losses) / rows[-1]["high"]
+    assert saved["level"] == max(saved["beyond"], *(level for row in rows for level in row["levels"]))
+    times = round(shown["levels"][-1]["value"] / saved["level"])
+    assert f"{times} times below the worst-case one" in (studies.parent.parent / "README.md").read_text()
+    assert [saved["level"]] == [x["value"] for x in shown["levels"] if x["level"] == "quadratic majorants"]
+    task = make_task(config, saved["seed"], torch.device("cpu"))
+    for block, loss in enumerate(losses):
+        of = dual.problem(task.training, block, loss)
+        for row in rows[2::6]:
+            majorant, interval = Majorant(torch.tensor(row["logs"], dtype=torch.float64)), (row["low"], row["high"])
+            with torch.no_grad():
+                level = float(
+                    of.level(majorant, majorants.scaled_psi(of.queries, majorant, interval, majorants.POINTS))
+                )
+            trivial = loss / row["low"]
+            assert min(level, trivial) <= row["levels"][block] <= trivial * (1 + 1e-12)
