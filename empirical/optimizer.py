@@ -1,0 +1,94 @@
+"""A proximal step after each step of any torch optimiser: group penalties on the parameters of any module.
+
+    w <- optimiser's step;   w_g <- w_g max(0, 1 - lr penalty_g / ||w_g||)      (decoupled, exact zeros)
+
+After SGD without momentum this is proximal gradient descent, and the penalties are those of the theory. After Adam or
+AdamW it is not: a zero group stays zero where lr penalty_g exceeds the update, whose coordinates are at most
+lr U however small the gradient, so that penalty_g >= U sqrt(size) always keeps it (theorem `adam_threshold`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from empirical.errors import BadInput
+from empirical.modules import ModuleGroups
+from empirical.shapes import Float
+
+
+class ProximalGroups:
+    """`optimizer` (SGD, Adam, AdamW, ...) followed by the proximal map of the groups' penalties.
+
+    `groups` as from `module_groups`; `penalties` one number, or one each. Schedulers act on `optimizer`, whose current
+    learning rate is the length of the proximal step. Raises BadInput where the optimiser lacks a parameter of a group
+    or gives those of one group several learning rates, for penalties that do not fit, for gradients not finite.
+    """
+
+    def __init__(self, optimizer: Optimizer, groups: ModuleGroups, penalties: float | Sequence[float] | Tensor):
+        self.optimizer, self.groups = optimizer, groups
+        self.penalties = groups.groups.penalties(penalties, groups.tensors[0].detach())
+        owned = {id(p) for settings in optimizer.param_groups for p in settings["params"]}
+        for name, tensor in zip(groups.parameters, groups.tensors):
+            if id(tensor) not in owned:
+                raise BadInput(f"optimizer must hold every parameter of a group, got none of {name!r}")
+        self._lengths()
+
+    def _lengths(self) -> Float[Tensor, "G1"]:
+        """The learning rate of each group, from that of its parameters."""
+        rates = {id(p): float(s["lr"]) for s in self.optimizer.param_groups for p in s["params"]}
+        held = self.groups.groups
+        lengths = torch.full_like(self.penalties, -1.0)
+        members = held.member.split([t.numel() for t in self.groups.tensors])
+        for tensor, member in zip(self.groups.tensors, members):
+            here, rate = member.unique(), rates[id(tensor)]
+            here = here[here < len(held)]
+            several = here[(lengths[here] >= 0) & (lengths[here] != rate)]
+            if several.numel():
+                raise BadInput(
+                    f"optimizer must give a group one learning rate, got {float(lengths[several[0]])} and {rate} "
+                    f"in {held.names[int(several[0])]!r}"
+                )
+            lengths[here] = rate
+        return lengths.clamp(min=0)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.optimizer.zero_grad(set_to_none)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of the optimiser, then the proximal map; returns what the optimiser returns.
+
+        Nothing has moved where a gradient is not finite (with a closure, one from before it ran).
+        """
+        for name, tensor in zip(self.groups.parameters, self.groups.tensors):
+            if tensor.grad is not None and not bool(tensor.grad.isfinite().all()):
+                raise BadInput(f"gradients must be finite, got one of {name!r} that is not")
+        value = self.optimizer.step(closure) if closure is not None else self.optimizer.step()
+        held = self.groups.groups
+        self.groups.load(held.shrink(self.groups.flat(), self._lengths() * self.penalties))
+        return value
+
+    def norms(self) -> dict[str, float]:
+        """||w_g|| of every group; exactly 0 where it is zero."""
+        return dict(zip(self.groups.names, self.groups.groups.norms(self.groups.flat()).tolist()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's state, the penalties and whose they are."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "groups": list(self.groups.names),
+            "penalties": self.penalties[:-1].tolist(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises BadInput, before anything changes, where the state is of other groups."""
+        if state.get("groups") != list(self.groups.names):
+            raise BadInput(f"state must be of the groups {list(self.groups.names)}, got {state.get('groups')}")
+        penalties = self.groups.groups.penalties(state["penalties"], self.groups.tensors[0].detach())
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.penalties = penalties

@@ -1,0 +1,280 @@
+"""Minimises a smooth loss plus group norms: quasi-Newton steps on the groups that are not zero, exact zeros elsewhere.
+
+    F(w) = L(w) + sum_g penalty_g ||w_g||,   v = the subgradient of F of least norm (`Groups.slope`)
+    working set: groups that are not zero; a zero group joins once ||grad_g|| > penalty_g and the rest is nearly solved
+    step:  w + a d, d = -H v with limited-memory BFGS on the working set, where F is smooth; a group that a proximal
+           step would zero is zeroed; a is halved until F falls enough; where that fails a proximal step is taken
+
+Every gradient is the whole one, so that each screened group is looked at again at each step. A row has converged when
+||v|| <= tolerance and no group is about to leave or join. Rows never interact: one that has converged, can fall no
+further, or has no finite value leaves the batch, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from empirical.groups import Groups
+from empirical.shapes import Bool, Float, Int
+
+MEMORY = 12  # pairs of the quasi-Newton matrix
+ENOUGH = 1e-4  # share of the predicted fall: Armijo's constant
+ENTER = 0.3  # of the largest violation: a zero group waits until the working set is solved to this
+CURVED = 1e-10  # a pair (s, y) counts where s.y exceeds this share of ||s|| ||y||
+SHORTEST = 2.0**-6  # a quasi-Newton step shorter than this share gives way to a proximal one
+
+Report = Callable[[int, int, int], None]
+"""report(penalties that every row is done with, all of them, rows still moving)."""
+
+
+class Objective(Protocol):
+    """The smooth part L, one problem a row."""
+
+    def __call__(self, points: Float[Tensor, "S P"], /) -> tuple[Float[Tensor, "S"], Float[Tensor, "S P"]]:
+        """Loss and gradient of each row."""
+        ...
+
+    def take(self, rows: Int[Tensor, "R"]) -> Objective:
+        """The objective of these rows alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One loss for every row."""
+
+    loss_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    def __call__(self, points: Tensor, /) -> tuple[Tensor, Tensor]:
+        return self.loss_and_gradient(points)
+
+    def take(self, rows: Tensor) -> Shared:
+        return self
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where each row ended at each of its penalties in turn, and the certificate; groups end with what is in none."""
+
+    points: Float[Tensor, "S T P"]
+    loss: Float[Tensor, "S T"]  # without the penalty
+    gradient_norm: Float[Tensor, "S T G1"]
+    residual: Float[Tensor, "S T G1"]  # distance of each group from stationarity
+    converged: Bool[Tensor, "S T"]
+    evaluations: Int[Tensor, "S T"]
+    halved: Int[Tensor, "S T"]  # steps that were too long
+
+
+class _Rows:
+    """The rows that still move, one array an attribute; `keep` drops the others."""
+
+    def __init__(self, points: Tensor, penalties: Tensor, step: float | None):
+        zero = points.new_zeros(len(points))
+        self.index = torch.arange(len(points), device=points.device)
+        self.stage = torch.zeros_like(self.index)  # which of its penalties a row is at
+        self.penalties = penalties
+        self.point, self.gradient, self.slope = points, torch.zeros_like(points), torch.zeros_like(points)
+        self.loss, self.value = zero, zero + torch.inf
+        self.trial, self.direction, self.fall = points, torch.zeros_like(points), zero
+        self.good = zero == 0  # the last trial was taken
+        self.share = zero + 1  # a; 0 says that the trial is a proximal step
+        self.step = zero + (step or 0)  # scale of H, length of a proximal step; 0 while unknown
+        self.moves, self.turns = (points.new_zeros(len(points), MEMORY, points.shape[1]) for _ in range(2))
+        self.slot = torch.zeros_like(self.index)  # where the next pair goes
+        self.evaluations, self.halved = torch.zeros_like(self.index), torch.zeros_like(self.index)
+
+    def keep(self, rows: Tensor) -> None:
+        for name, value in vars(self).items():
+            setattr(self, name, value[rows])
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).sum(-1)
+
+
+def _column(x: Tensor) -> Tensor:
+    return x.unsqueeze(-1)
+
+
+def _newton(rows: _Rows, slope: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
+    """-H v = -(step v + U u), the compact form of limited-memory BFGS (Byrd, Nocedal and Schnabel 1994, eq. 3.1).
+
+    R is the upper triangle of (s_i . y_j), oldest pair first; a pair of too little curvature is left out: its s and y
+    are 0 and its diagonal in R is 1.
+    """
+    order = (_column(rows.slot) + torch.arange(MEMORY, device=slope.device)) % MEMORY
+    products = _in_order(rows.moves @ rows.turns.mT, order)
+    bends = products.diagonal(dim1=-2, dim2=-1)
+    lengths = rows.moves.norm(dim=-1) * rows.turns.norm(dim=-1)
+    curved = bends > CURVED * lengths.gather(1, order)
+    pair = curved.unsqueeze(-1) & curved.unsqueeze(-2)
+    triangle = torch.where(pair, products, 0.0).triu() + torch.diag_embed((~curved).to(slope.dtype))
+    turned = torch.where(pair, _in_order(rows.turns @ rows.turns.mT, order), 0.0)
+    step = rows.step[:, None, None]
+    inner = step * turned + torch.diag_embed(torch.where(curved, bends, 0.0))
+    along, across = (
+        torch.where(curved, (x @ slope.unsqueeze(-1)).squeeze(-1).gather(1, order), 0.0).unsqueeze(-1)
+        for x in (rows.moves, rows.turns)
+    )
+    solved = torch.linalg.solve_triangular(triangle, along, upper=True)
+    first = torch.linalg.solve_triangular(triangle.mT, inner @ solved - step * across, upper=False)
+    weights = torch.where(curved.unsqueeze(-1), torch.cat([first, -step * solved], -1), 0.0)
+    weights = torch.zeros_like(weights).scatter_(1, order.unsqueeze(-1).expand_as(weights), weights).mT
+    move = weights[:, :1] @ rows.moves + weights[:, 1:] @ rows.turns
+    return -(_column(rows.step) * slope + move.squeeze(1))
+
+
+def _in_order(products: Float[Tensor, "S M M"], order: Int[Tensor, "S M"]) -> Float[Tensor, "S M M"]:
+    rows = products.gather(1, order.unsqueeze(-1).expand_as(products))
+    return rows.gather(2, order.unsqueeze(-2).expand_as(products))
+
+
+def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
+    """Moves to the trial where it is good, and keeps what that says of the curvature on groups off the kink."""
+    precision = torch.finfo(loss.dtype).eps
+    value = loss + groups.value(rows.trial, rows.penalties)
+    slope = groups.slope(rows.trial, gradient, rows.penalties)
+    steep = slope.norm(dim=-1)
+    fell = value <= rows.value + ENOUGH * rows.fall
+    level = (value <= rows.value + 4 * precision * value.abs()) & (steep < rows.slope.norm(dim=-1))
+    good = rows.good = (fell | level) & steep.isfinite() & value.isfinite()
+    before, after = (groups.active(groups.norms(x), rows.penalties) for x in (rows.point, rows.trial))
+    smooth = groups.spread((before & after).to(slope.dtype))
+    move, turn = (rows.trial - rows.point) * smooth, (slope - rows.slope) * smooth
+    bend, length = _dot(move, turn), _dot(turn, turn)
+    curved = bend > CURVED * move.norm(dim=-1) * length.sqrt()
+    known = good & rows.value.isfinite()  # no move leads to a first point
+    rows.step = torch.where(known, torch.where(curved, bend / length.where(curved, 1.0), 2 * rows.step), rows.step)
+    at = known.nonzero()[:, 0]
+    rows.moves[at, rows.slot[at]], rows.turns[at, rows.slot[at]] = move[at], turn[at]
+    rows.slot = torch.where(known, (rows.slot + 1) % MEMORY, rows.slot)
+    left = good & (before & ~after).any(-1)
+    if left.any():  # pairs hold nothing in groups that are zero
+        mask = torch.where(_column(left), groups.spread(after.to(slope.dtype)), 1.0).unsqueeze(1)
+        rows.moves, rows.turns = rows.moves * mask, rows.turns * mask
+    rows.loss, rows.value = torch.where(good, loss, rows.loss), torch.where(good, value, rows.value)
+    rows.gradient = torch.where(_column(good), gradient, rows.gradient)
+    rows.slope = torch.where(_column(good), slope, rows.slope)
+    rows.point = torch.where(_column(good), rows.trial, rows.point)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the groups of each row are about to do, and how far they are from stationary."""
+
+    active: Bool[Tensor, "R G1"]
+    joining: Bool[Tensor, "R G1"]
+    leaving: Bool[Tensor, "R G1"]
+    residual: Float[Tensor, "R G1"]
+    steepness: Float[Tensor, "R G1"]
+
+    @classmethod
+    def of(cls, rows: _Rows, groups: Groups) -> _State:
+        room = torch.finfo(rows.point.dtype).eps ** 0.75  # relative: what another order of summation may change
+        active = groups.active(groups.norms(rows.point), rows.penalties)
+        steepness, step = groups.norms(rows.gradient), _column(rows.step)
+        joining = ~active & (steepness > rows.penalties * (1 + room))
+        pulled = groups.norms(rows.point - step * rows.gradient) <= step * rows.penalties
+        leaving = active & pulled & (steepness < rows.penalties)
+        return cls(active, joining, leaving, groups.norms(rows.slope).where(active | joining, 0.0), steepness)
+
+    def settled(self, tolerance: float) -> Bool[Tensor, "R"]:
+        return (self.residual.norm(dim=-1) <= tolerance) & ~(self.joining | self.leaving).any(-1)
+
+    @property
+    def use(self) -> Bool[Tensor, "R G1"]:
+        """The working set: groups join once the others are solved to a share of the largest violation."""
+        unsolved = self.residual.where(self.active, 0.0).norm(dim=-1)
+        violation = self.residual.where(self.joining, 0.0).amax(-1)
+        return self.active | (self.joining & _column(unsolved <= ENTER * violation))
+
+
+def _aim(rows: _Rows, groups: Groups, state: _State) -> None:
+    """The next trial of each row: a new direction where the last trial was good, else a shorter step."""
+    guess = 0.1 * rows.point.norm(dim=-1).clamp(min=1) / rows.slope.norm(dim=-1)
+    rows.step = torch.where(rows.step == 0, guess, rows.step)
+    use = state.use
+    mask = groups.spread(use.to(rows.slope.dtype))
+    direction = torch.where(groups.spread(state.leaving), -rows.point, _newton(rows, rows.slope * mask) * mask)
+    fresh = rows.good & (_dot(rows.slope, direction) < 0)
+    rows.direction = torch.where(_column(fresh), direction, rows.direction)
+    shorter = torch.where(rows.share > SHORTEST, rows.share / 2, 0.0)
+    rows.step = torch.where(~rows.good & (rows.share == 0), rows.step / 4, rows.step)
+    rows.share = torch.where(rows.good, fresh.to(shorter.dtype), shorter)
+    rows.halved = rows.halved + ~rows.good
+    step = _column(rows.step)
+    proximal = groups.shrink(rows.point - step * rows.gradient, step * rows.penalties)
+    proximal = torch.where(groups.spread(use), proximal, rows.point)
+    newton = rows.share > 0
+    rows.trial = torch.where(_column(newton), rows.point + _column(rows.share) * rows.direction, proximal)
+    granted = -(proximal - rows.point).square().sum(-1) / rows.step  # what a short enough proximal step falls by
+    rows.fall = torch.where(newton, rows.share * _dot(rows.slope, rows.direction), granted)
+
+
+def follow(
+    objective: Objective,
+    start: Float[Tensor, "S P"],
+    groups: Groups,
+    penalties: Float[Tensor, "S T G1"],
+    *,
+    tolerance: float,
+    max_evaluations: int,
+    step: float | None = None,
+    report: Report | None = None,
+) -> Path:
+    """The stationary points that each row descends to, at its first penalties from `start`, then from point to point.
+
+    `step` is a first guess of the proximal step. A point has not converged where `max_evaluations` were spent on it,
+    or rounding let F fall no further; the path goes on from there. Without a finite loss at the start no point has.
+    """
+    settings, stages = penalties.shape[:2]
+    rows = _Rows(start, penalties[:, 0], step)
+    whole, each = rows.index.new_zeros(settings, stages), start.new_zeros(settings, stages)
+    end = Path(
+        points=start.unsqueeze(1).repeat(1, stages, 1),
+        loss=each + torch.nan,
+        gradient_norm=torch.full_like(penalties, torch.nan),
+        residual=torch.full_like(penalties, torch.inf),
+        converged=each > 0,
+        evaluations=whole.clone(),
+        halved=whole.clone(),
+    )
+    while True:
+        loss, gradient = objective(rows.trial)
+        rows.evaluations = rows.evaluations + 1
+        _judge(rows, groups, loss, gradient)
+        stuck = ~rows.good & (rows.trial == rows.point).all(-1)
+        while True:  # a row that is done goes on to its next penalties, where its loss and gradient are known
+            state = _State.of(rows, groups)
+            settled, lost = state.settled(tolerance), ~rows.value.isfinite()
+            done = settled | stuck | lost | (rows.evaluations >= max_evaluations)
+            if not done.any():
+                break
+            at = rows.index[done], rows.stage[done]
+            end.points[at], end.loss[at] = rows.point[done], torch.where(lost, torch.nan, rows.loss)[done]
+            end.gradient_norm[at], end.residual[at] = state.steepness[done], state.residual[done]
+            end.converged[at], end.evaluations[at] = (settled & ~lost)[done], rows.evaluations[done]
+            end.halved[at] = rows.halved[done]
+            rows.stage = rows.stage + done
+            rows.good, stuck = rows.good | done, stuck & ~done
+            for counter in (rows.evaluations, rows.halved):
+                counter[done] = 0
+            stay = (rows.stage < stages).nonzero()[:, 0]
+            if len(stay) == 0:
+                return end
+            if len(stay) < len(rows.index):
+                rows.keep(stay)
+                objective, done, stuck = objective.take(stay), done[stay], stuck[stay]
+            rows.penalties = penalties[rows.index, rows.stage]
+            value = rows.loss + groups.value(rows.point, rows.penalties)
+            rows.value = torch.where(done & rows.value.isfinite(), value, rows.value)
+            slope = groups.slope(rows.point, rows.gradient, rows.penalties)
+            rows.slope = torch.where(_column(done), slope, rows.slope)
+        _aim(rows, groups, state)
+        if report is not None:
+            report(int(rows.stage.min()), stages, len(rows.index))
