@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,19 +35,12 @@ class Groups:
     def __len__(self) -> int:
         return len(self.names)
 
-    @cached_property
-    def sizes(self) -> Int[Tensor, "G1"]:
-        """Coordinates of each group; the last entry counts those in none."""
-        return torch.bincount(self.member, minlength=len(self) + 1)
-
-    def to(self, device: torch.device) -> Groups:
-        return Groups(self.names, self.member.to(device))
-
     def penalties(self, value: float | Sequence[float] | Tensor, like: Tensor) -> Float[Tensor, "G1"]:
         """One penalty for all groups, or one each; 0 for what is in none. Raises BadInput for anything else."""
         given = torch.as_tensor(value, dtype=like.dtype, device=like.device)
         if given.ndim > 1 or (given.ndim == 1 and len(given) != len(self)):
-            raise BadInput(f"penalties must be one number or one for each of {len(self)} groups, got {_shape(given)}")
+            shape = tuple(given.shape)
+            raise BadInput(f"penalties must be one number or one for each of {len(self)} groups, got shape {shape}")
         bad = given.isnan() | (given < 0)
         if bad.any():
             worst = float(given.flatten()[bad.flatten()][0])
@@ -88,7 +80,3 @@ class Groups:
     def active(norms: Float[Tensor, "*lead G1"], penalties: Float[Tensor, "*#lead G1"]) -> Bool[Tensor, "*lead G1"]:
         """Groups off the kink of their norm: not zero, or not penalised."""
         return (norms > 0) | (penalties == 0)
-
-
-def _shape(x: Tensor) -> str:
-    return f"shape {tuple(x.shape)}"

@@ -36,22 +36,21 @@ class ProximalGroups:
         for name, tensor in zip(groups.parameters, groups.tensors):
             if id(tensor) not in owned:
                 raise BadInput(f"optimizer must hold every parameter of a group, got none of {name!r}")
+        members = groups.groups.member.split([tensor.numel() for tensor in groups.tensors])
+        self._present = [member[member < len(groups)].unique() for member in members]  # groups in each parameter
         self._lengths()
 
     def _lengths(self) -> Float[Tensor, "G1"]:
         """The learning rate of each group, from that of its parameters."""
         rates = {id(p): float(s["lr"]) for s in self.optimizer.param_groups for p in s["params"]}
-        held = self.groups.groups
         lengths = torch.full_like(self.penalties, -1.0)
-        members = held.member.split([t.numel() for t in self.groups.tensors])
-        for tensor, member in zip(self.groups.tensors, members):
-            here, rate = member.unique(), rates[id(tensor)]
-            here = here[here < len(held)]
+        for tensor, here in zip(self.groups.tensors, self._present):
+            rate = rates[id(tensor)]
             several = here[(lengths[here] >= 0) & (lengths[here] != rate)]
             if several.numel():
                 raise BadInput(
                     f"optimizer must give a group one learning rate, got {float(lengths[several[0]])} and {rate} "
-                    f"in {held.names[int(several[0])]!r}"
+                    f"in {self.groups.names[int(several[0])]!r}"
                 )
             lengths[here] = rate
         return lengths.clamp(min=0)
@@ -68,9 +67,9 @@ class ProximalGroups:
         for name, tensor in zip(self.groups.parameters, self.groups.tensors):
             if tensor.grad is not None and not bool(tensor.grad.isfinite().all()):
                 raise BadInput(f"gradients must be finite, got one of {name!r} that is not")
+        amounts = self._lengths() * self.penalties
         value = self.optimizer.step(closure) if closure is not None else self.optimizer.step()
-        held = self.groups.groups
-        self.groups.load(held.shrink(self.groups.flat(), self._lengths() * self.penalties))
+        self.groups.load(self.groups.groups.shrink(self.groups.flat(), amounts))
         return value
 
     def norms(self) -> dict[str, float]:

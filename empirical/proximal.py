@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from empirical.groups import shrink_factor
 from empirical.shapes import Bool, Float, Int
 
 Report = Callable[[int, int, int], None]
@@ -38,8 +39,7 @@ def shrink(
     norms = group_norms(forms)
     cross = cross_blocks(norms.shape[-1], forms.device)
     amount = torch.where(cross, amount.view(-1, *(1,) * (norms.ndim - 1)), 0.0)  # an infinite amount is allowed
-    kept = norms > amount
-    factor = torch.where(kept, 1 - amount / norms.where(kept, 1.0), 0.0)
+    factor, kept = shrink_factor(norms, amount)
     return forms * factor.unsqueeze(-1).unsqueeze(-3), kept
 
 

@@ -207,13 +207,16 @@ def _aim(rows: _Rows, groups: Groups, state: _State) -> None:
     rows.step = torch.where(~rows.good & (rows.share == 0), rows.step / 4, rows.step)
     rows.share = torch.where(rows.good, fresh.to(shorter.dtype), shorter)
     rows.halved = rows.halved + ~rows.good
-    step = _column(rows.step)
-    proximal = groups.shrink(rows.point - step * rows.gradient, step * rows.penalties)
-    proximal = torch.where(groups.spread(use), proximal, rows.point)
-    newton = rows.share > 0
-    rows.trial = torch.where(_column(newton), rows.point + _column(rows.share) * rows.direction, proximal)
-    granted = -(proximal - rows.point).square().sum(-1) / rows.step  # what a short enough proximal step falls by
-    rows.fall = torch.where(newton, rows.share * _dot(rows.slope, rows.direction), granted)
+    rows.trial = rows.point + _column(rows.share) * rows.direction
+    rows.fall = rows.share * _dot(rows.slope, rows.direction)
+    proximal = rows.share == 0
+    if proximal.any():
+        step = _column(rows.step)
+        there = groups.shrink(rows.point - step * rows.gradient, step * rows.penalties)
+        there = torch.where(groups.spread(use), there, rows.point)
+        rows.trial = torch.where(_column(proximal), there, rows.trial)
+        granted = -(there - rows.point).square().sum(-1) / rows.step  # what a short enough proximal step falls by
+        rows.fall = torch.where(proximal, granted, rows.fall)
 
 
 def follow(

@@ -27,7 +27,7 @@ from empirical.config import Config
 from empirical.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMERICS = ("config", "model", "observe", "proximal", "shapes", "tasks", "text", "train")
+NUMERICS = ("config", "groups", "model", "observe", "proximal", "shapes", "tasks", "text", "train")
 TEMPORARY = ".part"
 
 
