@@ -21,7 +21,8 @@ from bounds.setting import LEVEL_FIELDS, PenaltySetting, Setting
 from empirical.errors import BadInput
 
 SCHEMA_VERSION = 1
-STARTS = ("localised", "zero", "random", "plain")
+BRANCHES = ("downwards", "upwards")  # followed from penalty to penalty: from the localised solution, from W = 0
+STARTS = ("localised", "zero", "random", "plain", *BRANCHES)
 
 
 def _field(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
@@ -152,6 +153,11 @@ class Config:
     def anchors(self) -> int:
         """Anchor keys a block: none without `model.anchor_logit`."""
         return (self.setting.n_anchors or 1) if self.model.anchor_logit is not None else 0
+
+    @property
+    def dial(self) -> float:
+        """The dial at which rows are observed a second time."""
+        return 0.5 if self.setting.dial is None else self.setting.dial
 
     @property
     def penalty_setting(self) -> PenaltySetting:

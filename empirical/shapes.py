@@ -5,6 +5,9 @@ S settings, L layers, H heads, T queries, N keys, K blocks, d features a block, 
 
 from __future__ import annotations
 
+import numpy as np
+from torch import Tensor
+
 try:
     from jaxtyping import Bool, Float, Int  # pyright: ignore[reportAssignmentType]
 except ImportError:  # annotations are never evaluated in production, so a subscript that returns the type is enough
@@ -15,4 +18,8 @@ except ImportError:  # annotations are never evaluated in production, so a subsc
 
     Bool = Int = Float
 
-__all__ = ["Bool", "Float", "Int"]
+Arrays = dict[str, np.ndarray]
+
+
+def plain(x: Tensor) -> np.ndarray:
+    return np.array(x.detach().cpu().numpy(), order="C")  # unlike ascontiguousarray, leaves a scalar a scalar

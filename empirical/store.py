@@ -27,7 +27,19 @@ from empirical.config import Config
 from empirical.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMERICS = ("config", "groups", "model", "observe", "proximal", "shapes", "tasks", "text", "train")
+NUMERICS = (
+    "branches",
+    "config",
+    "groups",
+    "model",
+    "observe",
+    "proximal",
+    "shapes",
+    "solver",
+    "tasks",
+    "text",
+    "train",
+)
 TEMPORARY = ".part"
 
 

@@ -1,7 +1,7 @@
 """A sweep: cells trained by one-thread worker processes on a CPU, in this process on a GPU, and saved as they finish.
 
-    stage 1   one localised solution a seed (blocks): its critical penalty, and the start of every `localised` cell
-    stage 2   (seed, start, at most 8 penalties) a cell; its settings are trained side by side
+    stage 1   one localised solution a seed (blocks): its critical penalty, and where `localised` cells start
+    stage 2   (seed, start, at most 8 penalties) a cell, trained side by side; all the penalties of a branch are one
 
 What is in a cell never depends on the number of workers, so neither does any result.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from empirical.config import Config, parse
+from empirical.config import BRANCHES, Config, parse
 from empirical.errors import BadInput
 from empirical.store import Store
 
@@ -48,7 +48,8 @@ def plan(config: Config) -> tuple[Cell, ...]:
     sweep = config.sweep
     first = [Cell(seed, LOCALISE) for seed in sweep.seeds] if config.task.name == "blocks" else []
     chunks = [sweep.penalties[i : i + CELL_SETTINGS] for i in range(0, len(sweep.penalties), CELL_SETTINGS)]
-    return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in chunks))
+    parts = {start: [sweep.penalties] if start in BRANCHES else chunks for start in sweep.starts}
+    return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in parts[start]))
 
 
 def absolute_penalties(config: Config, cell: Cell, localised: Mapping[str, Any] | None) -> tuple[float, ...]:

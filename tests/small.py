@@ -15,7 +15,7 @@ SMALL: dict[str, Any] = {
         "penalties": [0.5, 0.95, 1.05, 3.0, 3000.0],
         "relative_to_critical": True,
         "seeds": [1, 2],
-        "starts": ["localised", "zero", "plain"],
+        "starts": ["localised", "zero", "plain", "downwards", "upwards"],
         "tolerance": 1e-6,
         "max_steps": 600,
         "step": 20.0,

@@ -36,7 +36,8 @@ FORMS = levels.FORMS
 CONVERGED = Hypothesis("the residual is within its tolerance", lambda rows: flag(rows, "converged"))
 SETTLED = replace(CONVERGED, spare="the residual, which the bound has room for, stands for it")
 LOCALISED = Hypothesis(
-    "the run starts at the localised solution", lambda rows: np.asarray(rows["start"]) == "localised"
+    "the run starts at the localised solution, itself or by way of larger penalties",
+    lambda rows: np.isin(rows["start"], ("localised", "downwards")),
 )
 
 NEAR_CRITICAL = 1e-3
@@ -281,8 +282,8 @@ THEOREMS: tuple[Theorem, ...] = (
                 "A zero block with ||grad|| > lambda moves at once to eta (||grad|| - lambda)", lemma="proximal step"
             ),
             ProofStep(
-                "Steps that lower the penalised loss end below L(I*, 0); an end with all cross blocks zero would then "
-                "be a better in-block solution"
+                "Steps that lower the penalised loss, and steps to a lower penalty, end below L(I*, 0); an end with "
+                "all cross blocks zero would then be a better in-block solution"
             ),
         ),
         source=SOURCE,

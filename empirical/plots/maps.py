@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from empirical.plots import style
 from empirical.plots.observed import Absent, Observed
 
-PREFERRED = ("zero", "random", "plain", "localised")  # the start that shows most of what the penalty changes
+PREFERRED = ("zero", "upwards", "random", "plain", "localised", "downwards")  # shows most of what the penalty changes
 SHADES = "Blues"
 STRIP = 0.03  # width of the strips that name the blocks, as a share of the map
 

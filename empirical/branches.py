@@ -1,0 +1,131 @@
+"""Both branches of `blocks` from penalty to penalty, every query block a problem of its own.
+
+    L(W) = sum over b of L_b(W_b.),  L_b = (1/N) sum over queries i of block b of ||o_i - y_i||^2
+    downwards: from the localised solution at the largest penalty;  upwards: from W = 0 at the smallest
+
+A query of block b meets row b of W alone, so the rows are solved side by side, each at its own pace; a setting has
+converged where all its rows have, each to tolerance / sqrt(K), so that their residuals together stay below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from empirical.groups import Groups
+from empirical.proximal import Solution, cross_blocks, group_norms
+from empirical.shapes import Float, Int
+from empirical.solver import Path, Report, follow
+from empirical.tasks import Retrieval
+
+
+@dataclass(frozen=True)
+class QueryBlocks:
+    """L_b, one query block a row (`solver.Objective`); rows of fewer queries are filled up with some of weight 0."""
+
+    query: Float[Tensor, "R N d"]
+    content: Float[Tensor, "R N K m d"]  # of each key, in its own block
+    values: Float[Tensor, "R N n V"]
+    target: Float[Tensor, "R N V"]
+    weight: Float[Tensor, "R N"]
+    temperature: float
+
+    def __call__(self, points: Float[Tensor, "R P"], /) -> tuple[Float[Tensor, "R"], Float[Tensor, "R P"]]:
+        blocks, features = self.content.shape[2], self.content.shape[4]
+        turned = self.query @ points.unflatten(-1, (features, -1))
+        logits = (turned.unflatten(-1, (blocks, 1, features)) * self.content).sum(-1).flatten(2)
+        weights = (logits / self.temperature).softmax(-1).unsqueeze(-2)
+        output = weights @ self.values
+        error = output - self.target.unsqueeze(-2)
+        centred = error @ self.values.mT - (error * output).sum(-1, keepdim=True)
+        covariance = (weights * centred).squeeze(-2) * (2 / self.temperature * self.weight.unsqueeze(-1))
+        pulled = (covariance.unflatten(-1, (blocks, -1, 1)) * self.content).sum(-2).flatten(2)
+        loss = (error.squeeze(-2).square().sum(-1) * self.weight).sum(-1)
+        return loss, (self.query.mT @ pulled).flatten(1)
+
+    def take(self, rows: Int[Tensor, "T"]) -> QueryBlocks:
+        return replace(self, **{name: x[rows] for name, x in vars(self).items() if isinstance(x, Tensor)})
+
+
+def query_blocks(data: Retrieval) -> QueryBlocks:
+    """The problem of every query block of a batch, in the order of the blocks."""
+    blocks, own = data.blocks, data.query_block
+    longest = int(own.bincount(minlength=blocks).max())
+    content = data.keys.unflatten(-1, (blocks, -1)).sum(-2).unflatten(1, (blocks, -1))
+    query = data.query.unflatten(-1, (blocks, -1)).sum(-2)
+
+    def rows(x: Tensor) -> Tensor:
+        parts = (x[own == b] for b in range(blocks))
+        return torch.stack([torch.cat([part, part.new_zeros(longest - len(part), *x.shape[1:])]) for part in parts])
+
+    weight = torch.full_like(query[:, 0], 1 / len(query))
+    return QueryBlocks(
+        *(rows(x) for x in (query, content, data.values, data.target, weight)), temperature=data.temperature
+    )
+
+
+def row_groups(data: Retrieval) -> Groups:
+    """Of one row of W: the group of every key block, the own one among them (its penalty is 0)."""
+    features = data.query.shape[-1] // data.blocks
+    column = torch.arange(data.blocks, device=data.query.device).repeat_interleave(features)
+    return Groups(tuple(map(str, range(data.blocks))), column.repeat(features))
+
+
+def row_penalties(data: Retrieval, penalties: Float[Tensor, "*lead"]) -> Float[Tensor, "K *lead G1"]:
+    """The penalty of every group of every row: 0 for the own block."""
+    cross = cross_blocks(data.blocks, penalties.device)
+    cross = torch.cat([cross, cross.new_zeros(data.blocks, 1)], 1).view(data.blocks, *(1,) * penalties.ndim, -1)
+    return torch.where(cross, penalties.unsqueeze(-1), 0.0)
+
+
+def as_rows(forms: Float[Tensor, "*lead K d K d"]) -> Float[Tensor, "*lead K P"]:
+    return forms.flatten(-3)
+
+
+def as_forms(points: Float[Tensor, "K T P"], features: int) -> Float[Tensor, "T 1 1 K d K d"]:
+    return points.transpose(0, 1).unflatten(-1, (features, len(points), features))[:, None, None]
+
+
+def follow_branch(
+    data: Retrieval,
+    start: Float[Tensor, "1 1 K d K d"],
+    penalties: Float[Tensor, "T"],
+    *,
+    tolerance: float,
+    max_steps: int,
+    report: Report | None = None,
+) -> tuple[Float[Tensor, "T 1 1 K d K d"], Solution]:
+    """The stationary points at `penalties` in the order given, behind the points from which each was descended to.
+
+    `steps` is those of the slowest row; no gradient on the way is kept, so `gradient_peak` is NaN.
+    """
+    path = follow(
+        query_blocks(data),
+        as_rows(start[0, 0]),
+        row_groups(data),
+        row_penalties(data, penalties),
+        tolerance=tolerance / data.blocks**0.5,
+        max_evaluations=max_steps,
+        report=report,
+    )
+    features = start.shape[-1]
+    forms = as_forms(path.points, features)
+    return torch.cat([start[None], forms[:-1]]), _solution(path, forms)
+
+
+def _solution(path: Path, forms: Tensor) -> Solution:
+    gradient_norm = path.gradient_norm[..., :-1].transpose(0, 1)[:, None, None]
+    steps = path.evaluations.amax(0)
+    norms = group_norms(forms)
+    return Solution(
+        forms=forms,
+        loss=path.loss.sum(0),
+        gradient_norm=gradient_norm,
+        residual=path.residual.square().sum((0, -1)).sqrt(),
+        converged=path.converged.all(0),
+        steps=steps,
+        gradient_peak=torch.full_like(gradient_norm, torch.nan),
+        steps_to_zero=torch.where(norms > 0, -1, steps.view(-1, *(1,) * (norms.ndim - 1))),
+    )
