@@ -64,21 +64,35 @@ def sublevel_level(data: Retrieval, losses: Float[Tensor, "K"]) -> float:
     return float(torch.stack(levels).max()) / (data.temperature * len(data.query) ** 0.5)
 
 
-def operator_level(data: Retrieval) -> float:
+def operator_level(known: dict[str, np.ndarray], query: Float[Tensor, "N K d"], temperature: float) -> float:
     """Level C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
     from bounds import penalty_threshold_cauchy_schwarz
 
-    known = level_ingredients(data)
-    query = data.query.unflatten(-1, (data.blocks, -1))
     levels = []
-    for b in range(data.blocks):
+    for b in range(query.shape[1]):
         operator = float(torch.linalg.matrix_norm(query[:, b], 2)) / len(query) ** 0.5
         own = known["query_norms"][:, b] > 0
-        for c in range(data.blocks):
+        for c in range(query.shape[1]):
             product = known["gradient_bounds"] * known["value_diameters"] * known["key_diameters"][:, c] * own
             size = float(np.sqrt(np.mean(product**2)))
-            levels += [penalty_threshold_cauchy_schwarz(operator, size, data.temperature)] if b != c else []
+            levels += [penalty_threshold_cauchy_schwarz(operator, size, temperature)] if b != c else []
     return max(levels)
+
+
+def proved_levels(data: Retrieval, losses: Float[Tensor, "K"]) -> list[tuple[str, str, float, str]]:
+    """(level, kind, value, words) of what is proved for the task, least first; `losses` as in `sublevel_level`."""
+    known, tau = level_ingredients(data), data.temperature
+    fields = {name: known[name] for name in LEVEL_FIELDS}
+    fields = {k: v[:, None] if k in ("query_norm", "query_share") else v for k, v in fields.items()}
+    cross = cross_blocks(data.blocks).numpy()
+    level_a = np.broadcast_to(penalty_threshold_worst_case(**fields, temperature=tau), cross.shape)
+    query = data.query.unflatten(-1, (data.blocks, -1))
+    return [
+        ("sublevel, Cauchy-Schwarz", "proved", sublevel_level(data, losses), "above lambda_glob"),
+        ("level C, Cauchy-Schwarz", "proved", operator_level(known, query, tau), "above lambda_stat*"),
+        ("level C, mean of products", "proved", float(level_c(known, tau)[cross].max()), "above lambda_stat*"),
+        ("level A, with query shares", "proved", float(level_a[cross].max()), "above lambda_stat*"),
+    ]
 
 
 def _aligned(data: Retrieval, scale: float) -> Float[Tensor, "1 1 1 K d K d"]:
@@ -171,7 +185,7 @@ def bracket(config: Config, seed: int, quick: bool = False) -> dict[str, Any]:
     task = make_task(config, seed, device_of(config))
     if not isinstance(task, Blocks):
         raise BadInput(f"task.name must be 'blocks' for a bracket, got {config.task.name!r}")
-    data, tau = task.training, config.setting.temperature
+    data = task.training
     start = localise(config, seed)
     critical = float(start["critical"])
     losses = block_losses(data, torch.as_tensor(start["parameter/forms"]))[0]
@@ -190,19 +204,11 @@ def bracket(config: Config, seed: int, quick: bool = False) -> dict[str, Any]:
     witness = max(
         global_penalty_witness(float(losses[b]), float(reached[b]), [float(norms[b])]) for b in range(data.blocks)
     )
-    known = level_ingredients(data)
-    fields = {name: known[name] for name in LEVEL_FIELDS}
-    fields = {k: v[:, None] if k in ("query_norm", "query_share") else v for k, v in fields.items()}
-    cross = cross_blocks(data.blocks).numpy()
-    level_a = np.broadcast_to(penalty_threshold_worst_case(**fields, temperature=tau), cross.shape)
     levels = [
         ("lambda_crit", "exact", critical, "largest cross gradient at the localised optimum"),
         ("lambda_glob, witness", "searched", witness, "(L_loc - L)/sum of cross norms, ascended"),
         ("lambda_stat*, witness", "searched", stationary, "stationary with a cross block, penalty continued upwards"),
-        ("sublevel, Cauchy-Schwarz", "proved", sublevel_level(data, losses), "above lambda_glob"),
-        ("level C, Cauchy-Schwarz", "proved", operator_level(data), "above lambda_stat*"),
-        ("level C, mean of products", "proved", float(level_c(known, tau)[cross].max()), "above lambda_stat*"),
-        ("level A, with query shares", "proved", float(level_a[cross].max()), "above lambda_stat*"),
+        *proved_levels(data, losses),
     ]
     names = ("level", "kind", "value", "words")
     return {
@@ -227,8 +233,8 @@ def table(saved: dict[str, Any]) -> str:
 def draw(saved: dict[str, Any]) -> Any:
     """One row a level on a logarithmic penalty axis; the kind by marker and in words."""
     from empirical.plots import style
+    from empirical.plots.levels import draw_levels
 
-    looks = {"exact": ("D", style.BLACK), "searched": (">", style.GREEN), "proved": ("<", style.RED)}
     levels = saved["levels"]
     values = {level["level"]: level["value"] for level in levels}
     best = min((level for level in levels if level["kind"] == "proved"), key=lambda level: level["value"])
@@ -241,24 +247,7 @@ def draw(saved: dict[str, Any]) -> Any:
             f"lambda_glob is known to a factor {gap:.0f}: {best['level']}, {gain:.0f} times below level A",
             f"task blocks, seed {saved['seed']}; searched values bound from below, proved ones from above",
         )
-        axes = figure.subplots()
-        for row, level in enumerate(levels):
-            marker, colour = looks[level["kind"]]
-            axes.plot(level["value"], row, marker, color=colour, ms=7)
-            axes.annotate(
-                f"{level['value']:.3g}  {level['kind']}",
-                (level["value"], row),
-                (9, -3),
-                textcoords="offset points",
-                size=7,
-            )
-        axes.set_yticks(range(len(levels)), [level["level"] for level in levels])
-        axes.set(
-            xscale="log",
-            xlabel="penalty (loss units per unit norm)",
-            xlim=(min(values.values()) / 2, max(values.values()) * 8),
-        )
-        axes.invert_yaxis()
+        draw_levels(figure.subplots(), levels)
     return figure
 
 
@@ -285,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    saved = {**found, "config_digest": config.digest(), "commit": commit(), "versions": versions()}
+    saved = {**found, "problem_digest": config.problem_digest(), "commit": commit(), "versions": versions()}
     path = options.out / "bracket.json"
     write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
     save_figure(path)

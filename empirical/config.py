@@ -195,7 +195,15 @@ class Config:
         """sha256 of the configuration, without `sweep.workers`, which changes no result."""
         plain = self.as_dict()
         del plain["sweep"]["workers"]
-        return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return _digest(plain)
+
+    def problem_digest(self) -> str:
+        """sha256 of what is learned by which model, whatever is swept."""
+        return _digest({name: part for name, part in self.as_dict().items() if name not in ("sweep", "penalty")})
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _require(name: str, good: bool, allowed: str, value: Any) -> None:

@@ -163,10 +163,10 @@ def main(arguments: list[str] | None = None) -> int:
         path = options.out / "bracket.json"
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            digest, seed, losses = saved["config_digest"], saved["seed"], saved["loss_localised"]
+            digest, seed, losses = saved["problem_digest"], saved["seed"], saved["loss_localised"]
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"--out must hold bracket.json by python -m empirical.bracket, got {options.out}") from None
-        if digest != config.digest():
+        if digest != config.problem_digest():
             raise BadInput(f"--out must hold the bracket of this configuration, got one of {digest[:12]}")
         task = make_task(config, seed, device_of(config))
         assert isinstance(task, Blocks)  # a bracket has no other
@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    provenance = {"config_digest": digest, "seed": seed, "commit": commit(), "versions": versions()}
+    provenance = {"problem_digest": digest, "seed": seed, "commit": commit(), "versions": versions()}
     write_atomically(options.out / "dual.json", (json.dumps({**found, **provenance}, indent=1) + "\n").encode())
     saved = certificate(saved, found)
     write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())

@@ -169,7 +169,7 @@ def forward(
     return read if config.ends_in_head else normalise(read)
 
 
-def cross_entropy(
+def token_losses(
     parameters: Parameters,
     sequences: Int[Tensor, "B T1"],
     layout: Layout,
@@ -177,9 +177,22 @@ def cross_entropy(
     *,
     masked: bool = False,
     observe: Callable[[int, Float[Tensor, "S H B T N"]], None] | None = None,
-) -> Float[Tensor, "S"]:
-    """Mean loss of each setting in nats a token: every token of a sequence but the first is a target."""
+) -> Float[Tensor, "S B T"]:
+    """Loss in nats of every token of a sequence but the first."""
     read = forward(parameters, sequences[:, :-1], layout, config, masked=masked, observe=observe)
     scores = read.flatten(1, 2) @ parameters["unembedding"]
     target = sequences[:, 1:].reshape(1, -1).expand(len(scores), -1)
-    return functional.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none").view(target.shape).mean(1)
+    losses = functional.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none")
+    return losses.view(len(scores), *sequences[:, 1:].shape)
+
+
+def cross_entropy(
+    parameters: Parameters,
+    sequences: Int[Tensor, "B T1"],
+    layout: Layout,
+    config: Config,
+    *,
+    masked: bool = False,
+) -> Float[Tensor, "S"]:
+    """Mean loss of each setting in nats a token."""
+    return token_losses(parameters, sequences, layout, config, masked=masked).flatten(1).mean(1)

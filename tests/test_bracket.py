@@ -42,6 +42,11 @@ def test_block_losses_add_up(data):
     assert torch.allclose(study.block_losses(data, forms).sum(-1), data.loss(forms))
 
 
+def operator_level(data):
+    query = data.query.unflatten(-1, (data.blocks, -1))
+    return study.operator_level(study.level_ingredients(data), query, data.temperature)
+
+
 def gradients(data, forms):
     norm = group_norms(data.loss_and_gradient(forms)[1])[:, 0, 0]
     return norm.masked_fill(~cross_blocks(data.blocks), 0.0)
@@ -49,7 +54,7 @@ def gradients(data, forms):
 
 def test_no_gradient_exceeds_its_level(data):
     """Small, large and aligned W: below level C all, and each below the sublevel bound of its own losses."""
-    operator = study.operator_level(data)
+    operator = operator_level(data)
     shape = (60, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks))
     generator = torch.Generator().manual_seed(0)
     scale = 10 ** (2.5 * torch.rand(60, 1, 1, 1, 1, 1, 1, generator=generator, dtype=torch.float64) - 1)
@@ -64,7 +69,7 @@ def test_no_gradient_exceeds_its_level(data):
 
 def test_a_level_ten_thousand_times_smaller_would_be_exceeded(data):
     forms = study._aligned(data, 5.0)
-    assert gradients(data, forms).max() > study.operator_level(data) / 1e4
+    assert gradients(data, forms).max() > operator_level(data) / 1e4
 
 
 def test_an_ascended_witness_is_a_witness(data):
@@ -79,7 +84,7 @@ def test_it_writes_what_it_draws_and_refuses_other_tasks(tmp_path, monkeypatch, 
     monkeypatch.setattr("empirical.config.load", lambda path: CONFIG)
     assert study.main(["any.toml", "--out", str(tmp_path), "--quick"]) == 0
     saved = json.loads((tmp_path / "bracket.json").read_text())
-    assert saved["config_digest"] == CONFIG.digest()
+    assert saved["problem_digest"] == CONFIG.problem_digest()
     assert (tmp_path / "bracket.png").stat().st_size > 10_000
     assert "lambda_crit" in capsys.readouterr().out
     with pytest.raises(BadInput, match=r"task\.name must be 'blocks' for a bracket, got 'topics'"):

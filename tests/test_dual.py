@@ -153,8 +153,8 @@ def test_it_adds_its_level_to_the_bracket_it_finds(tmp_path, monkeypatch, capsys
         proved,
         {**proved, "level": "level A, with query shares", "value": 10.0},
     ]
-    saved = {"config_digest": CONFIG.digest(), "seed": 1, "loss_localised": losses, "levels": levels}
-    (tmp_path / "bracket.json").write_text(json.dumps({**saved, "config_digest": "0" * 64}))
+    saved = {"problem_digest": CONFIG.problem_digest(), "seed": 1, "loss_localised": losses, "levels": levels}
+    (tmp_path / "bracket.json").write_text(json.dumps({**saved, "problem_digest": "0" * 64}))
     assert dual.main(["any.toml", "--out", str(tmp_path)]) == 2
     assert "bracket of this configuration, got one of 000000000000" in capsys.readouterr().err
     (tmp_path / "bracket.json").write_text(json.dumps(saved))
@@ -176,7 +176,7 @@ def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
     shown = json.loads((studies / "bracket.json").read_text())
     config = load(Path(__file__).parent.parent / "examples" / "blocks.toml")
     rows, losses = saved["rows"], saved["losses"]
-    assert saved["config_digest"] == shown["config_digest"] == config.digest()
+    assert saved["problem_digest"] == shown["problem_digest"] == config.problem_digest()
     assert losses == shown["loss_localised"]
     assert rows[0]["low"] == 0
     assert all(before["high"] == after["low"] for before, after in pairwise(rows))
