@@ -4,7 +4,8 @@
 
 After SGD without momentum this is proximal gradient descent, and the penalties are those of the theory. After Adam or
 AdamW it is not: a zero group stays zero where lr penalty_g exceeds the update, whose coordinates are at most
-lr U however small the gradient, so that penalty_g >= U sqrt(size) always keeps it (theorem `adam_threshold`).
+lr U however small the gradient, so that penalty_g >= U sqrt(size) always keeps it (theorem `adam_threshold`). `pulls`
+says what it took in a run: a penalty above the pull of a group held it, one below would have let it go.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class ProximalGroups:
         for name, tensor in zip(groups.parameters, groups.tensors):
             if id(tensor) not in owned:
                 raise BadInput(f"optimizer must hold every parameter of a group, got none of {name!r}")
+        self._pulls = torch.zeros_like(self.penalties)
         members = groups.groups.member.split([tensor.numel() for tensor in groups.tensors])
         self._present = [member[member < len(groups)].unique() for member in members]  # groups in each parameter
         self._lengths()
@@ -67,10 +69,18 @@ class ProximalGroups:
         for name, tensor in zip(self.groups.parameters, self.groups.tensors):
             if tensor.grad is not None and not bool(tensor.grad.isfinite().all()):
                 raise BadInput(f"gradients must be finite, got one of {name!r} that is not")
-        amounts = self._lengths() * self.penalties
+        lengths, groups = self._lengths(), self.groups.groups
+        zero = groups.norms(self.groups.flat()) == 0
         value = self.optimizer.step(closure) if closure is not None else self.optimizer.step()
-        self.groups.load(self.groups.groups.shrink(self.groups.flat(), amounts))
+        flat = self.groups.flat()
+        pulls = torch.where(zero & (lengths > 0), groups.norms(flat) / lengths, 0.0)
+        self._pulls = torch.maximum(self._pulls, pulls)
+        self.groups.load(groups.shrink(flat, lengths * self.penalties))
         return value
+
+    def pulls(self) -> dict[str, float]:
+        """max ||update||/lr of every group over the steps that found it zero: the penalty that would have held it."""
+        return dict(zip(self.groups.names, self._pulls.tolist()))
 
     def norms(self) -> dict[str, float]:
         """||w_g|| of every group; exactly 0 where it is zero."""
@@ -82,12 +92,14 @@ class ProximalGroups:
             "optimizer": self.optimizer.state_dict(),
             "groups": list(self.groups.names),
             "penalties": self.penalties[:-1].tolist(),
+            "pulls": self._pulls[:-1].tolist(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises BadInput, before anything changes, where the state is of other groups."""
         if state.get("groups") != list(self.groups.names):
             raise BadInput(f"state must be of the groups {list(self.groups.names)}, got {state.get('groups')}")
-        penalties = self.groups.groups.penalties(state["penalties"], self.groups.tensors[0].detach())
+        like = self.groups.tensors[0].detach()
+        penalties, pulls = (self.groups.groups.penalties(state[part], like) for part in ("penalties", "pulls"))
         self.optimizer.load_state_dict(state["optimizer"])
-        self.penalties = penalties
+        self.penalties, self._pulls = penalties, pulls

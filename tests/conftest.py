@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
 
 SHAPED = ("dialled", "model", "observe", "proximal", "schedule", "tasks", "text", "train")
 install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
