@@ -10,9 +10,7 @@ a wrong constant, or an observer that miscounts keys, shows there however much s
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,7 +32,7 @@ DIMS = {
 }
 
 BLOCK = 2**18
-"""Rows read at a time by each core: some 30 MB of fields, unless the chunks of the file are larger."""
+"""Rows read at a time: some 30 MB of fields, unless the chunks of the file are larger."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +179,8 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     """Every theorem, or those given; without a row where the dataset lacks the fields.
 
     The dataset may be larger than memory, opened lazily: blocks of rows are read one after the other, each is checked
-    against all theorems of its level, and only slacks stay (see `check`). As many blocks at a time as there are cores;
-    the outcomes depend neither on that nor on the blocks. Raises ValueError for a theorem of another level.
+    against all theorems of its level, and only slacks stay (see `check`). No outcome depends on the blocks. Raises
+    ValueError for a theorem of another level.
     """
     from bounds.theorems import OBSERVED
 
@@ -207,20 +205,12 @@ def _check_level(dataset: xr.Dataset, level: str, asked: dict[int, Theorem]) -> 
             tallies[at] = Tally(theorem, _spans(theorem, few))
     sample = Sample(tuple(sizes.values())) if level == "row" else None
 
-    def block(box: Box) -> dict[int, Tally]:
+    for box in boxes(sizes, *_reading(dataset, level)) if tallies else ():
         rows, start = _rows(dataset, level, box), tuple(part.start for part in box.values())
         if sample is not None:
             sample.add(rows, start)
-        found = {at: Tally(tally.theorem, tally.spans) for at, tally in tallies.items()}
-        for tally in found.values():
+        for tally in tallies.values():
             tally.add(rows, start)
-        return found
-
-    if tallies:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for found in pool.map(block, boxes(sizes, *_reading(dataset, level))):
-                for at, tally in found.items():
-                    tallies[at].merge(tally)
     outcomes = {}
     for at, theorem in asked.items():
         if at in tallies:

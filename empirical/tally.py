@@ -37,21 +37,12 @@ class Slacks:
         if self.size > EXACT:
             self._count()
 
-    def merge(self, other: Slacks) -> None:
-        if other._bins is not None:
-            self._count()
-            self._bins += other._bins
-            self.size += other.size
-        else:
-            for values in other._kept:
-                self.add(values)
-
     def _count(self) -> None:
         if self._bins is None:
             self._bins = np.zeros(2 ** (64 - BIN_BITS), dtype=np.int64)
         for values in self._kept:
-            places = (ordinal(values) >> BIN_BITS) + self._bins.size // 2
-            self._bins += np.bincount(places, minlength=self._bins.size)
+            places, counts = np.unique(ordinal(values) >> BIN_BITS, return_counts=True)
+            self._bins[places + self._bins.size // 2] += counts  # far fewer than there are bins
         self._kept = []
 
     def median(self) -> float:
@@ -106,18 +97,5 @@ class Tally:
             near = slack - room
         near = np.where(says, np.where(np.isnan(near), -np.inf, near), np.inf)
         at = np.unravel_index(np.argmin(near), near.shape)
-        self._nearest(float(near[at]), tuple(s + int(i) for s, i in zip(start, at)))
-
-    def _nearest(self, near: float, place: tuple[int, ...]) -> None:
-        """Of equally near rows the first in C order, whichever comes first here."""
-        self.worst = min(self.worst or (near, place), (near, place))
-
-    def merge(self, other: Tally) -> None:
-        for verdict, count in other.counts.items():
-            self.counts[verdict] += count
-        for statement, count in other.failed.items():
-            self.failed[statement] += count
-        self.least = min(self.least, other.least)
-        self.slacks.merge(other.slacks)
-        if other.worst is not None:
-            self._nearest(*other.worst)
+        nearest = float(near[at]), tuple(s + int(i) for s, i in zip(start, at))
+        self.worst = min(self.worst or nearest, nearest)  # of equally near rows the first in C order
