@@ -56,6 +56,7 @@ evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a t
 
 benchmarks: $(VENV)/installed-dev ## ratios measured in one run, saved as JSON
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/rows.py
 
 clean: ## remove the virtual environment and the runs
 	rm -rf $(VENV) $(RUNS)

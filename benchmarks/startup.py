@@ -9,16 +9,13 @@ exceeds the limit. What a first run after installation costs (no compiled byteco
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
+
+from common import save
 
 QUESTION = ["--n-keys", "64", "--n-block", "16", "--n-anchors", "1", "--margin", "6", "--fidelity", "0.95"]
 COMMANDS = {
@@ -48,30 +45,6 @@ def measure(runs: int) -> dict[str, list[float]]:
     return times
 
 
-def commit() -> str:
-    """The commit measured, marked where the working tree differs from it; empty outside a repository."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True
-        ).stdout.strip()
-    except FileNotFoundError:
-        return ""
-    return (head.stdout.strip() + ("+changes" if dirty else "")) if head.returncode == 0 else ""
-
-
-def processor() -> str:
-    """The processor's name where Linux tells it, else what Python knows."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def report(times: dict[str, list[float]]) -> dict:
     base, ours = (median(values) for values in times.values())
     return {
@@ -80,15 +53,6 @@ def report(times: dict[str, list[float]]) -> dict:
             name: {"median": median(v), "quartiles": [quantiles(v, n=4)[0], quantiles(v, n=4)[2]], "runs": v}
             for name, v in times.items()
         },
-        "commit": commit(),
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version(),
-            "numpy": version("numpy"),
-        },
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -101,7 +65,7 @@ def main() -> int:
     if arguments.runs < 2:
         parser.error(f"--runs must be 2 or more, got {arguments.runs}")
     result = report(measure(arguments.runs))
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save(result, arguments.out)
     print(f"{'command':<28}{'median':>10}{'quartiles':>20}")
     for name, row in result["seconds"].items():
         low, high = row["quartiles"]

@@ -9,6 +9,7 @@ Source: arXiv:2510.09338v2, abstract, claims C4 and C5; derived here.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -85,17 +86,19 @@ def entropy_floor_with_margin(
     x, span, n, m, r = np.broadcast_arrays(x, span, n, m, r)
     if not (x <= span).all():
         raise check.reject("margin", "at most logit_range", f"{x[x > span].flat[0]:g}", " (both over temperature)")
-    x_row, d_row, n_row, m_row, r_row = (np.ravel(a) for a in (x, span, n, m, r))
-    least = np.full(x_row.shape, np.inf)
-    for free in range(int((m - r).max(initial=0)) + 1):  # free keys of the block at the top
-        has = free <= m_row - r_row
-        for anchors_down in (True, False):
-            found = _least_of_family(x_row, d_row, n_row, m_row, r_row, free, anchors_down)
-            least = np.where(has, np.minimum(least, found), least)
-    return check.result(least.reshape(x.shape))
+    # Moving one key's weight, all else fixed, draws a segment in the simplex, where entropy is concave: a key in the
+    # middle is no better than at the top or at the bottom. An anchor at x beside a free key at the top may go down,
+    # since the two then change places; an outsider at D - x beside a free key at the bottom may go up likewise. So
+    # nothing is in the middle, or no free key is at the top under anchors at x, or each one is over outsiders at D - x.
+    upper = np.clip(best_upper_keys(span, n), r, m)
+    with np.errstate(all="ignore"):
+        least = closed_forms.two_level_entropy(span, n, upper)
+    for free, anchors_down in ((np.zeros_like(r), True), (m - r, False)):
+        least = np.minimum(least, _least_of_family(x, span, n, m, r, free, anchors_down))
+    return check.result(least)
 
 
-def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: float, anchors_down: bool) -> Reals:
+def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: Reals, anchors_down: bool) -> Reals:
     """Least entropy with `free` block keys at the top: over the anchors at x, or over the outsiders at D - x.
 
     A key moved down from the top, or up from the bottom, changes Z and sum w ln w linearly, w = e^(s - D); the least
@@ -103,8 +106,8 @@ def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: 
     """
 
     def entropy(count: Reals) -> Reals:
-        top = free + np.where(anchors_down, r - count, r)
-        level = np.where(anchors_down, x, span - x)
+        top = free + (r - count if anchors_down else r)
+        level = x if anchors_down else span - x
         return closed_forms.three_level_entropy(span, level, n, top, count)
 
     most = r if anchors_down else n - m
@@ -118,11 +121,10 @@ def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: 
         total_log = -(n - r - free) * bottom * span
         slope = rate_log / rate
         place = np.floor((-(total_log - slope * z) - z) / rate)
-        ends = (np.zeros_like(most), most)
         inner = (
             np.clip(np.nan_to_num(place + step), 0, most) for step in (-1, 0, 1)
         )  # its rounding may be a whole key
-        return np.min([entropy(count) for count in (*ends, *inner)], axis=0)
+        return functools.reduce(np.minimum, (entropy(count) for count in (most, *inner)))
 
 
 @enclosable

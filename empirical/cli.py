@@ -188,9 +188,9 @@ def _check(arguments: argparse.Namespace) -> int:
         theorems = ()
     from empirical.dataset import open_observations
 
-    dataset = open_observations(arguments.path)
     folder = arguments.path if arguments.path.is_dir() and not theorems else None
-    return _verdicts(dataset, requirements, theorems, folder, arguments.json)
+    with open_observations(arguments.path, lazy=True) as dataset:
+        return _verdicts(dataset, requirements, theorems, folder, arguments.json)
 
 
 def _verdicts(
@@ -203,12 +203,17 @@ def _verdicts(
     """Prints the verdicts, saves them as verdicts.json in `folder`, and returns the exit status."""
     from bounds.theorems import Verdict
     from empirical.check import check_dataset
+    from empirical.errors import BadInput
     from empirical.report import verdict_table
     from empirical.requirement import meets
     from empirical.store import write_atomically
 
-    outcomes = check_dataset(dataset, theorems or None)
-    met = [meets(requirement, dataset) for requirement in requirements]
+    try:
+        outcomes = check_dataset(dataset, theorems or None)
+        met = [meets(requirement, dataset) for requirement in requirements]
+    except OSError as error:  # a file that is read as it is used shows its damage only now
+        source = dataset.encoding.get("source", "observations")
+        raise BadInput(f"DIR|FILE must be readable to its end, got {source!r} ({error})") from None
     saved = {
         "config_digest": dataset.attrs.get("config_digest"),
         "commit": dataset.attrs.get("commit"),

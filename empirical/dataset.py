@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,11 +144,13 @@ def _save(dataset: xr.Dataset, path: Path) -> None:
     write_atomically(path, bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding)))
 
 
-def open_observations(path: Path) -> xr.Dataset:
-    """The observations of a run's folder, a .nc file of this schema, or a .npz; all in memory.
+def open_observations(path: Path, lazy: bool = False) -> xr.Dataset:
+    """The observations of a run's folder, a .nc file of this schema, or a .npz.
 
     A .npz holds row fields under their names, or `logits` or `weights` (..., queries, keys) with `query_block` and
-    `key_block`, and whatever else `observe_attention` takes. Raises BadInput for anything else.
+    `key_block`, and whatever else `observe_attention` takes. All is in memory, unless `lazy`: then a .nc file stays
+    open until the dataset is closed, and of both kinds of file what is used is read when it is; a .npz that is
+    compressed, or holds logits or weights, is in memory all the same. Raises BadInput for anything else.
     """
     path = Path(path)
     if path.is_dir():
@@ -155,9 +160,12 @@ def open_observations(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise BadInput(f"DIR|FILE must be a run's folder, a .nc or a .npz file, got {str(path)!r}, which is not there")
     if path.suffix == ".npz":
-        return _from_npz(path)
+        return _from_npz(path, lazy)
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as found:
+        found = xr.open_dataset(path, engine="h5netcdf")
+        if lazy:
+            return found
+        with found:
             return found.load()
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -167,15 +175,16 @@ def open_observations(path: Path) -> xr.Dataset:
 OPTIONS = ("visible", "n_anchors", "temperature", "dial")
 
 
-def _from_npz(path: Path) -> xr.Dataset:
+def _from_npz(path: Path, lazy: bool) -> xr.Dataset:
     try:
         with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+            raw = [kind for kind in ("logits", "weights") if kind in found.files]
+            mapped = _mapped(path) if lazy and not raw else {}
+            arrays = {name: mapped[name] if name in mapped else found[name] for name in found.files}
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"FILE.npz must hold plain numeric arrays, got {str(path)!r} ({error})") from None
     if not arrays:
         raise BadInput(f"FILE.npz must hold row fields, or logits or weights, got {str(path)!r} without arrays")
-    raw = [kind for kind in ("logits", "weights") if kind in arrays]
     observed = (*SCHEMA, "penalty", "seed", "start")
     known = ("logits", "weights", "query_block", "key_block", *OPTIONS) if raw else observed
     for name in arrays:
@@ -186,6 +195,27 @@ def _from_npz(path: Path) -> xr.Dataset:
     if raw:
         arrays = _observe(path, raw, arrays)
     return _from_arrays(path, arrays)
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that a .npz holds uncompressed, as `numpy.savez` does, mapped from where they lie in the file."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                continue
+            file.seek(member.header_offset + 26)  # of a local header's 30 bytes, the last four are two lengths
+            name, extra = struct.unpack("<HH", file.read(4))
+            file.seek(name + extra, os.SEEK_CUR)
+            header = headers.get(np.lib.format.read_magic(file))
+            if header is None:
+                continue
+            shape, fortran, dtype = header(file)
+            if 0 not in shape and not dtype.hasobject:
+                order = "F" if fortran else "C"
+                arrays[member.filename.removesuffix(".npy")] = np.memmap(path, dtype, "r", file.tell(), shape, order)
+    return arrays
 
 
 def _observe(path: Path, raw: list[str], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

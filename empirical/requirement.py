@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from empirical.check import DIMS
+from empirical.blocks import boxes
+from empirical.check import BLOCK, DIMS
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
@@ -69,12 +71,20 @@ def meets(requirement: Requirement, dataset: xr.Dataset) -> Met:
     )
     if requirement.field not in known:
         raise BadInput(f"--require must name one of {', '.join(known)}, got {requirement.field!r}")
-    values = dataset[requirement.field]
-    if "query" in values.dims and "valid" in dataset:
-        values = values.where(dataset["valid"].astype(bool))
-    numbers = np.asarray(values.values, dtype=np.float64)
-    numbers = numbers[np.isfinite(numbers)]
-    met = COMPARISONS[requirement.comparison](numbers, requirement.number)
-    furthest = np.min if requirement.comparison.startswith(">") else np.max
-    worst = float(furthest(numbers)) if numbers.size else float("nan")
-    return Met(requirement, numbers.size, int((~met).sum()), worst)
+    fields = [dataset[requirement.field]]
+    if "query" in fields[0].dims and "valid" in dataset:
+        fields.append(dataset["valid"])
+    sizes = {name: dataset.sizes[name] for name in DIMS["row"] if any(name in field.dims for field in fields)}
+    furthest, worst = (min, math.inf) if requirement.comparison.startswith(">") else (max, -math.inf)
+    rows = missed = 0
+    for box in boxes(sizes, BLOCK, fields[0].encoding.get("preferred_chunks")):
+        values, *valid = (field.isel(box, missing_dims="ignore") for field in fields)
+        for mask in valid:
+            values = values.where(mask.astype(bool))
+        numbers = np.asarray(values.values, dtype=np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        if numbers.size:
+            rows += numbers.size
+            missed += int((~COMPARISONS[requirement.comparison](numbers, requirement.number)).sum())
+            worst = furthest(worst, float(furthest(numbers.min(), numbers.max())))
+    return Met(requirement, rows, missed, worst if rows else math.nan)

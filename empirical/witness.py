@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,8 @@ ALWAYS: tuple[Size, ...] = (
     (500, 10, 1, 12.0),
 )
 FROM_DATA = 6
+SAMPLED = 2**16
+FIELDS = ("n_keys", "n_block", "n_anchors", "margin", "temperature", "valid")
 DIAL = 0.5
 
 
@@ -37,12 +40,35 @@ class Witness:
         return asdict(self)
 
 
-def sizes_of(rows: Mapping[str, np.ndarray] | None) -> tuple[Size, ...]:
+class Sample:
+    """At most `SAMPLED` rows, evenly spaced in C order, taken from blocks of rows in whatever order these come."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        size = math.prod(shape)
+        flat = np.linspace(0, size - 1, min(size, SAMPLED)).astype(np.int64)
+        self._places = np.unravel_index(flat, shape) if size else (flat,) * len(shape)
+        self._rows = {name: np.zeros(flat.size) for name in FIELDS}
+
+    def add(self, rows: Mapping[str, np.ndarray], start: tuple[int, ...]) -> None:
+        """A block of rows, arrays with the dims of the whole, the first of them at `start`."""
+        shape = np.broadcast_shapes(*(values.shape for values in rows.values()))
+        at = [places - first for places, first in zip(self._places, start)]
+        here = np.flatnonzero(np.logical_and.reduce([(a >= 0) & (a < size) for a, size in zip(at, shape)]))
+        for name in FIELDS:
+            if name in rows:
+                self._rows[name][here] = np.broadcast_to(rows[name], shape)[tuple(a[here] for a in at)]
+            else:
+                self._rows.pop(name, None)
+
+    def sizes(self) -> tuple[Size, ...]:
+        return sizes_of(self._rows)
+
+
+def sizes_of(rows: Mapping[str, np.ndarray]) -> tuple[Size, ...]:
     """Sizes of observed rows, from the smallest margin to the largest."""
-    names = ("n_keys", "n_block", "n_anchors", "margin", "temperature", "valid")
-    if rows is None or any(name not in rows for name in names):
+    if any(name not in rows for name in FIELDS):
         return ()
-    n, m, r, margin, tau, valid = (a.ravel() for a in np.broadcast_arrays(*(rows[name] for name in names)))
+    n, m, r, margin, tau, valid = (a.ravel() for a in np.broadcast_arrays(*(rows[name] for name in FIELDS)))
     usable = np.flatnonzero(valid.astype(bool) & np.isfinite(margin))
     if not usable.size:
         return ()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import bounds
+from bounds.closed_forms.floors import three_level_entropy
 from bounds.depth import amplification, fill, knapsack_optimum, layer_costs, schedule
 from bounds.evidence import digest, faults, load, status, worse
 from bounds.floors import entropy_floor_with_margin
@@ -193,6 +194,25 @@ def test_floor_with_margin_is_exact(n, data):
     keeps = levels[:, :r].min(1) - levels[:, m:].max(1) >= x - 1e-9
     least = entropy(softmax(levels[keeps])).min()
     assert entropy_floor_with_margin(x, span, n, m, r) == pytest.approx(least, rel=1e-9, abs=1e-12)
+
+
+def test_floor_with_margin_is_least_of_all_rows_of_its_kind():
+    """Also at sizes beyond brute force: every number of free keys at the top, and of anchors or outsiders between."""
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        n = int(rng.integers(2, 40))
+        m = int(rng.integers(1, n))
+        r = int(rng.integers(1, m + 1))
+        span = float(rng.choice([1e-3, 0.3, 2.0, 6.0, 30.0]) * rng.random())
+        x = float(rng.choice([0.0, 0.2, 0.7, 1.0]) * span)
+        free = np.arange(m - r + 1)[:, None]
+        below, above = np.arange(r + 1), np.arange(n - m + 1)  # anchors at x, outsiders at D - x
+        with np.errstate(all="ignore"):  # where no key is at the top the form takes its other branch
+            least = min(
+                three_level_entropy(span, x, n, free + r - below, below).min(),
+                three_level_entropy(span, span - x, n, free + r, above).min(),
+            )
+        assert entropy_floor_with_margin(x, span, n, m, r) == pytest.approx(least, rel=4e-15)
 
 
 def test_floor_with_margin_lies_above_the_floor_of_the_range_and_checks_its_input():

@@ -7,10 +7,10 @@ and a row that fails a hypothesis is VACUOUS: it neither supports nor refutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,15 @@ class ProofStep:
         return self.relation is None or sympy.simplify(self.relation) is sympy.true
 
 
+class Judgement(NamedTuple):
+    """What rows say about a theorem, one entry a row in every array; `holds` has a mask for each hypothesis."""
+
+    codes: np.ndarray  # Verdict.code
+    slack: np.ndarray
+    room: np.ndarray
+    holds: tuple[np.ndarray, ...]
+
+
 @dataclass(frozen=True)
 class Theorem:
     """A statement about rows of one `level`, with everything that supports it.
@@ -112,35 +121,50 @@ class Theorem:
 
     def applies(self, rows: Rows) -> np.ndarray:
         """Mask of the rows on which every hypothesis holds."""
-        masks = [np.asarray(h.holds(rows), dtype=bool) for h in self.hypotheses]
-        return np.logical_and.reduce(np.broadcast_arrays(*masks)) if masks else np.asarray(True)
+        return _all(self._masks(rows))
 
     def slack(self, rows: Rows) -> np.ndarray:
         """Distance to the bound in the quantity's unit, negative beyond it (for an equality, minus the gap)."""
-        observed, bound = self.observed(rows), self.bound(rows)
-        if self.relation is Relation.AT_MOST:
-            return bound - observed
-        if self.relation is Relation.AT_LEAST:
-            return observed - bound
-        return -np.abs(observed - bound)
+        return self._slack(self.observed(rows), self.bound(rows))
 
     def room(self, rows: Rows) -> np.ndarray:
         """What rounding, and a stated absolute tolerance, can account for."""
-        observed, bound = self.observed(rows), self.bound(rows)
-        room = self.rounding(rows) * np.maximum(np.abs(observed), np.abs(bound))
-        return room if self.tolerance is None else room + self.tolerance(rows)
+        return self._room(rows, self.observed(rows), self.bound(rows))
 
     def verdicts(self, rows: Rows) -> np.ndarray:
         """The `Verdict.code` of every row: beyond the room on either side is decided, within it UNKNOWN.
 
         An equality HOLDS within the room and is VIOLATED beyond it.
         """
+        return self.judge(rows).codes
+
+    def judge(self, rows: Rows) -> Judgement:
+        """Verdict, slack and room of every row, from one evaluation of the bound and of each hypothesis."""
         with np.errstate(all="ignore"):
-            slack, room = np.broadcast_arrays(self.slack(rows), self.room(rows))
-            applies = np.broadcast_to(self.applies(rows), slack.shape)
+            observed, bound = self.observed(rows), self.bound(rows)
+            slack, room = np.broadcast_arrays(self._slack(observed, bound), self._room(rows, observed, bound))
+            holds = tuple(np.broadcast_to(mask, slack.shape) for mask in self._masks(rows))
         codes = np.full(slack.shape, Verdict.UNKNOWN.code, dtype=np.uint8)
         codes[slack < -room] = Verdict.VIOLATED.code
         codes[slack >= (-room if self.relation is Relation.EQUAL else room)] = Verdict.HOLDS.code
         codes[~np.isfinite(slack) | ~np.isfinite(room)] = Verdict.UNKNOWN.code
-        codes[~applies] = Verdict.VACUOUS.code
-        return codes
+        codes[~np.broadcast_to(_all(holds), slack.shape)] = Verdict.VACUOUS.code
+        return Judgement(codes, slack, room, holds)
+
+    def _slack(self, observed: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        if self.relation is Relation.AT_MOST:
+            return bound - observed
+        if self.relation is Relation.AT_LEAST:
+            return observed - bound
+        return -np.abs(observed - bound)
+
+    def _room(self, rows: Rows, observed: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        room = self.rounding(rows) * np.maximum(np.abs(observed), np.abs(bound))
+        return room if self.tolerance is None else room + self.tolerance(rows)
+
+    def _masks(self, rows: Rows) -> list[np.ndarray]:
+        return [np.asarray(h.holds(rows), dtype=bool) for h in self.hypotheses]
+
+
+def _all(masks: Sequence[np.ndarray]) -> np.ndarray:
+    return np.logical_and.reduce(np.broadcast_arrays(*masks)) if masks else np.asarray(True)
