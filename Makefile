@@ -51,6 +51,7 @@ evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a t
 	$(BIN)/python -m empirical.floors_figure --out evidence/studies
 	$(BIN)/python -m empirical.bracket examples/blocks.toml --out evidence/studies
 	$(BIN)/python -m empirical.dual examples/blocks.toml --out evidence/studies
+	$(BIN)/python -m empirical.edges_study examples/blocks.toml examples/topics_edges.toml --out evidence/studies
 	$(BIN)/python -m empirical.schedule examples/topics.toml --out evidence/studies
 	$(BIN)/localist claims
 

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="go on with what DIR holds of this very configuration")
     run.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, in place of task.text_dir")
     run.add_argument("--workers", type=int, metavar="N", help="one-thread processes; changes no result")
-    run.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    run.add_argument("--device", choices=("cpu", "cuda", "mps", "auto"), help="auto: the faster one")
     run.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
     run.set_defaults(run=_run)
 

@@ -123,7 +123,7 @@ class SweepConfig(_Validated):
     tolerance: float = _positive(1e-6)  # stationarity residual at which a setting counts as converged
     max_steps: int = _whole(4000, 1)  # a setting still moving then is unconverged, which is no error
     workers: int = _whole(2, 1)  # one-thread processes on CPU; does not change any result
-    device: str = _choice("cpu", "cpu", "cuda", "mps")
+    device: str = _choice("cpu", "cpu", "cuda", "mps", "auto")  # auto: GPU or CPU, whichever a short probe finds faster
     batch: int = _whole(16, 1)  # topics: sequences a step
     learning_rate: float = _positive(5e-3)  # topics: Adam's, for everything but the forms
     step: float | None = _positive(None)  # proximal step of the forms; none: 160 for blocks, 20 for topics

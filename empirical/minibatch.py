@@ -28,7 +28,7 @@ def decay(step: int, steps: int) -> float:
     return DECAY_FLOOR + (1 - DECAY_FLOOR) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
-def _loss_and_gradients(
+def loss_and_gradients(
     parameters: Parameters, sequences: Tensor, layout: Layout, config: Config
 ) -> tuple[Float[Tensor, "S"], Parameters]:
     """The sum over settings is differentiated: settings share no parameter, so no gradient mixes them."""
@@ -52,7 +52,7 @@ def train_topics(
     others = [value for name, value in parameters.items() if name != "forms"]
     adam = torch.optim.Adam(others, lr=sweep.learning_rate, foreach=True)
     for count in range(steps):
-        _, gradients = _loss_and_gradients(parameters, task.batch(config), layout, config)
+        _, gradients = loss_and_gradients(parameters, task.batch(config), layout, config)
         scale = decay(count, steps)
         adam.param_groups[0]["lr"] = sweep.learning_rate * scale
         for value, gradient in zip(others, (g for name, g in gradients.items() if name != "forms")):
@@ -69,7 +69,7 @@ def train_topics(
     smallest = config.step * decay(steps - 1, steps)
     loss, gradient = torch.zeros_like(penalties), torch.zeros_like(parameters["forms"])
     for _ in range(LAST_BATCHES):
-        value, gradients = _loss_and_gradients(parameters, task.batch(config), layout, config)
+        value, gradients = loss_and_gradients(parameters, task.batch(config), layout, config)
         loss, gradient = loss + value / LAST_BATCHES, gradient + gradients["forms"] / LAST_BATCHES
     forms = parameters["forms"]
     after, _ = shrink(forms - smallest * gradient, smallest * penalties)

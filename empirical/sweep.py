@@ -3,27 +3,36 @@
     stage 1   one localised solution a seed (blocks): its critical penalty, and where `localised` cells start
     stage 2   (seed, start, at most 8 penalties) a cell, trained side by side; all the penalties of a branch are one
 
-What is in a cell never depends on the number of workers, so neither does any result.
+What is in a cell never depends on the number of workers, so neither does any result. On a GPU the cells of a seed and
+start are trained as one batch, which changes the rounding of sums and nothing else.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
 import queue
+import re
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from empirical.config import BRANCHES, Config, parse
 from empirical.errors import BadInput
 from empirical.store import Store
 
+if TYPE_CHECKING:
+    from empirical.shapes import Arrays
+
 CELL_SETTINGS = 8
+GPU_SETTINGS = 256  # settings side by side in one process on a GPU
+NO_MEMORY = re.compile("out of memory|not enough memory", re.IGNORECASE)
 ONE_THREAD: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -58,16 +67,50 @@ def absolute_penalties(config: Config, cell: Cell, localised: Mapping[str, Any] 
     return tuple(factor * p for p in cell.penalties)
 
 
-def train_cell(config: Config, store: Store, cell: Cell, report: Any = None) -> None:
-    """Trains and saves one cell; a stage-2 cell of `blocks` reads its seed's localised solution from the store."""
-    from empirical.train import localise, train
+def train_cells(config: Config, store: Store, cells: Sequence[Cell], report: Any = None) -> None:
+    """Trains cells of one seed and start side by side and saves each; one of `blocks` reads its localised solution."""
+    from empirical.train import localise, parts, train
 
-    if cell.start == LOCALISE:
-        store.save(cell.spec, localise(config, cell.seed, report))
+    seed, start = cells[0].seed, cells[0].start
+    if start == LOCALISE:
+        store.save(cells[0].spec, localise(config, seed, report))
         return
-    localised = store.load(Cell(cell.seed, LOCALISE).spec) if config.task.name == "blocks" else None
-    penalties = absolute_penalties(config, cell, localised)
-    store.save(cell.spec, train(config, cell.seed, cell.start, penalties, localised, report))
+    localised = store.load(Cell(seed, LOCALISE).spec) if config.task.name == "blocks" else None
+    penalties = [absolute_penalties(config, cell, localised) for cell in cells]
+    together = tuple(p for those in penalties for p in those)
+    arrays = _within_memory(lambda chosen: train(config, seed, start, chosen, localised, report), together, start)
+    for cell, part in zip(cells, parts(arrays, [len(those) for those in penalties])):
+        store.save(cell.spec, part)
+
+
+def _within_memory(
+    train_all: Callable[[tuple[float, ...]], Arrays], penalties: tuple[float, ...], start: str
+) -> Arrays:
+    """All settings side by side, or each half of them where memory does not suffice, which is said."""
+    from empirical.train import join
+
+    try:
+        return train_all(penalties)
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError, and so is that of a CPU
+        if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+            raise
+        if len(penalties) == 1 or start in BRANCHES:
+            raise BadInput(f"sweep must fit into memory, got none left for a single setting ({error})") from None
+    half = len(penalties) // 2
+    print(f"memory does not suffice for {len(penalties)} settings side by side: half at a time", file=sys.stderr)
+    return join([_within_memory(train_all, part, start) for part in (penalties[:half], penalties[half:])])
+
+
+def _side_by_side(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Cells of one seed and start together, as many as a GPU takes; a path and a localised solution alone."""
+    for _, group in itertools.groupby(cells, key=lambda cell: (cell.seed, cell.start)):
+        held: list[Cell] = []
+        for cell in group:
+            if held and (cell.start in BRANCHES or sum(len(c.penalties) for c in [*held, cell]) > GPU_SETTINGS):
+                yield held
+                held = []
+            held.append(cell)
+        yield held
 
 
 def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True) -> None:
@@ -76,9 +119,11 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     Raises BadInput for a folder that is not empty (without `resume`) or holds another run, a device or text that is
     not there, a full disk: all but the last before anything is written. KeyboardInterrupt leaves the finished cells.
     """
+    from empirical.probe import choose_device
     from empirical.tasks import device_of, make_task
     from empirical.text import text_digest
 
+    config = choose_device(config)
     make_task(config, config.sweep.seeds[0], device_of(config))
     text = text_digest(config) if config.task.name == "topics" else {}
     store = Store.open(Path(out), config, text, resume)
@@ -90,9 +135,11 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
             if stage and config.sweep.device == "cpu":
                 _in_workers(config, store, stage, min(config.sweep.workers, len(stage)), bar)
                 continue
-            for cell in stage:
-                train_cell(config, store, cell, lambda *state, cell=cell: bar.moving(cell, *state))
-                bar.finished(cell)
+            for cells_now in _side_by_side(stage):
+                first = cells_now[0]
+                train_cells(config, store, cells_now, lambda *state, first=first: bar.moving(first, *state))
+                for cell in cells_now:
+                    bar.finished(cell)
 
 
 def _in_workers(config: Config, store: Store, cells: list[Cell], workers: int, bar: Bar) -> None:
@@ -163,7 +210,7 @@ def _work(plain: dict[str, Any], store: Store, tasks: Any, messages: Any) -> Non
             messages.put((cell, state))
 
         try:
-            train_cell(config, store, cell, report)
+            train_cells(config, store, [cell], report)
             messages.put((cell, None))
         except Exception as error:
             told = error if isinstance(error, BadInput) else RuntimeError(f"{type(error).__name__}: {error} ({cell})")

@@ -26,6 +26,8 @@ NOISE = 0.3  # of a query around its matching key, before it is made a unit vect
 def device_of(config: Config) -> torch.device:
     """The configured device, if this machine has it."""
     name = config.sweep.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present[name]:
         usable = " or ".join(repr(n) for n, here in present.items() if here)

@@ -9,6 +9,7 @@ topics: minibatches, see `minibatch`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from empirical.shapes import Arrays, Float, plain
 from empirical.tasks import Blocks, Retrieval, Topics, device_of, dtype_of, level_c, level_ingredients, make_task
 
 MAP_QUERIES = 32  # blocks: queries in the drawn attention map
+SHARED = ("localist", "query_block", "map_query_block", "map_key_block", "map_key_anchor")  # alike for all settings
 LEVEL_FIELDS = (*setting.LEVEL_FIELDS, "query_share")
 
 
@@ -66,9 +68,10 @@ def train(
     localised: Arrays | None = None,
     report: Report | None = None,
 ) -> Arrays:
-    """One cell: a setting for each of the (absolute) `penalties`; every array but the maps' labels and per-layer ones
-    has the settings first. `localised` is what `localise` returned for the same configuration and seed: the localised
-    start needs it (and makes it if absent), and it fills `critical` and `loss_localised` for any start.
+    """One cell: a setting for each of the (absolute) `penalties`; every array but the `SHARED` has the settings first.
+
+    `localised` is what `localise` returned for the same configuration and seed: `localised` and `downwards` need it
+    (and make it if absent), and it fills `critical` and `loss_localised` for any start.
     """
     if start not in config.sweep.starts:
         raise BadInput(f"start must be one of sweep.starts {config.sweep.starts}, got {start!r}")
@@ -89,6 +92,20 @@ def train(
         "dial": config.dial,
     }
     return {**observed, **{name: np.full(len(penalties), float(value)) for name, value in constants.items()}}
+
+
+def parts(arrays: Arrays, settings: Sequence[int]) -> Iterator[Arrays]:
+    """A cell's arrays cut into those of fewer settings."""
+    end = 0
+    for count in settings:
+        begin, end = end, end + count
+        yield {name: value if name in SHARED else value[begin:end] for name, value in arrays.items()}
+
+
+def join(cells: Sequence[Arrays]) -> Arrays:
+    """The arrays of all settings, from those of some each."""
+    first = cells[0]
+    return {name: first[name] if name in SHARED else np.concatenate([c[name] for c in cells]) for name in first}
 
 
 def _solved(solution: Solution) -> Arrays:

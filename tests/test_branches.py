@@ -10,7 +10,7 @@ from empirical.branches import as_forms, as_rows, follow_branch, query_blocks
 from empirical.proximal import shrink, solve
 from empirical.tasks import device_of, make_task
 from empirical.train import localise, train
-from tests.small import SMALL, configured
+from small import SMALL, configured
 
 THREE = configured(SMALL, setting={"n_keys": 12, "n_block": 4}, model={"blocks": 3}, task={"queries": 97})
 CPU = torch.device("cpu")

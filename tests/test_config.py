@@ -69,7 +69,7 @@ def test_penalty_levels_follow_from_the_configuration_where_they_are_proved():
         ("sweep", {"seeds": [1, 1]}, "each once, got (1, 1)"),
         ("sweep", {"starts": ["warm"]}, "got ('warm',)"),
         ("sweep", {"tolerance": 0.0}, "sweep.tolerance must be a finite number > 0, got 0.0"),
-        ("sweep", {"device": "tpu"}, "sweep.device must be 'cpu' or 'cuda' or 'mps', got 'tpu'"),
+        ("sweep", {"device": "tpu"}, "sweep.device must be 'cpu' or 'cuda' or 'mps' or 'auto', got 'tpu'"),
         ("sweep", {"device": "mps"}, "sweep.device must be 'cpu' or 'cuda' with model.dtype='float64', got 'mps'"),
         ("setting", {"n_keys": 9}, "setting.n_keys must be model.blocks * n_block = 8, got 9"),
         ("setting", {"fidelity": 1.0}, "fidelity must be in (0, 1), got 1.0"),

@@ -19,7 +19,7 @@ from empirical.model import cross_entropy
 from empirical.proximal import group_norms
 from empirical.solver import Shared
 from empirical.tasks import level_c
-from tests.small import SMALL, TOPICS, configured
+from small import SMALL, TOPICS, configured
 
 ROOT = Path(__file__).parent.parent
 FROZEN = configured(
