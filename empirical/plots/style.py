@@ -37,8 +37,8 @@ STARTS = {  # start: (marker, colour, words)
     "zero": ("s", RED, "zero start"),
     "random": ("^", GREEN, "random start"),
     "plain": ("D", PURPLE, "random start, plain steps"),
-    "downwards": ("v", BLUE, "penalty turned down from the localised solution"),
-    "upwards": ("^", RED, "penalty turned up from the distributed one"),
+    "downwards": ("v", BLUE, "localised branch, downwards"),
+    "upwards": ("^", RED, "distributed branch, upwards"),
 }
 ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
 DPI = 200
