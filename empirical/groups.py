@@ -61,16 +61,23 @@ class Groups:
         factor, _ = shrink_factor(self.norms(x), amount)
         return x * self.spread(torch.where(amount > 0, factor, 1.0))
 
-    def value(self, x: Float[Tensor, "*lead P"], penalties: Float[Tensor, "*#lead G1"]) -> Float[Tensor, "*lead"]:
-        """sum_g penalty_g ||x_g||; an infinite penalty of a zero group counts 0."""
-        norms = self.norms(x)
+    @staticmethod
+    def value(norms: Float[Tensor, "*lead G1"], penalties: Float[Tensor, "*#lead G1"]) -> Float[Tensor, "*lead"]:
+        """sum_g penalty_g ||x_g|| of the norms; an infinite penalty of a zero group counts 0."""
         return torch.where(norms > 0, penalties * norms, 0.0).sum(-1)
 
     def slope(
-        self, x: Float[Tensor, "*lead P"], gradient: Float[Tensor, "*lead P"], penalties: Float[Tensor, "*#lead G1"]
+        self,
+        x: Float[Tensor, "*lead P"],
+        gradient: Float[Tensor, "*lead P"],
+        penalties: Float[Tensor, "*#lead G1"],
+        norms: Float[Tensor, "*lead G1"],
+        steepness: Float[Tensor, "*lead G1"],
     ) -> Float[Tensor, "*lead P"]:
-        """The subgradient of least norm of loss and penalty: 0 exactly at the stationary points."""
-        norms, steepness = self.norms(x), self.norms(gradient)
+        """The subgradient of least norm of loss and penalty: 0 exactly at the stationary points.
+
+        `norms` and `steepness` are those of the groups of x and of the gradient.
+        """
         active = self.active(norms, penalties)
         pull = torch.where(active & (norms > 0), penalties / norms.where(norms > 0, 1.0), 0.0)
         left, _ = shrink_factor(steepness, penalties)

@@ -223,8 +223,9 @@ def stationarity(
     """
     held = module_groups(model, groups, every=True)
     flat, _, gradient = ModuleLoss(model, loss, batches, held).start()
-    slope = held.groups.slope(flat, gradient, held.groups.penalties(penalties, flat))
-    return dict(zip((*held.names, ""), held.groups.norms(slope).tolist()))
+    of, amounts = held.groups, held.groups.penalties(penalties, flat)
+    slope = of.slope(flat, gradient, amounts, of.norms(flat), of.norms(gradient))
+    return dict(zip((*held.names, ""), of.norms(slope).tolist()))
 
 
 @dataclass(frozen=True, eq=False)

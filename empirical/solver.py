@@ -84,7 +84,8 @@ class _Rows:
         self.good = zero == 0  # the last trial was taken
         self.share = zero + 1  # a; 0 says that the trial is a proximal step
         self.step = zero + (step or 0)  # scale of H, length of a proximal step; 0 while unknown
-        self.moves, self.turns = (points.new_zeros(len(points), MEMORY, points.shape[1]) for _ in range(2))
+        self.norms, self.steepness = (torch.zeros_like(penalties) for _ in range(2))  # of the groups, at the point
+        self.pairs = points.new_zeros(len(points), 2 * MEMORY, points.shape[1])  # moves s, then turns y of the slope
         self.slot = torch.zeros_like(self.index)  # where the next pair goes
         self.evaluations, self.halved = torch.zeros_like(self.index), torch.zeros_like(self.index)
 
@@ -107,26 +108,26 @@ def _newton(rows: _Rows, slope: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
     R is the upper triangle of (s_i . y_j), oldest pair first; a pair of too little curvature is left out: its s and y
     are 0 and its diagonal in R is 1.
     """
-    order = (_column(rows.slot) + torch.arange(MEMORY, device=slope.device)) % MEMORY
-    products = _in_order(rows.moves @ rows.turns.mT, order)
-    bends = products.diagonal(dim1=-2, dim2=-1)
-    lengths = rows.moves.norm(dim=-1) * rows.turns.norm(dim=-1)
-    curved = bends > CURVED * lengths.gather(1, order)
+    oldest_first = (_column(rows.slot) + torch.arange(MEMORY, device=slope.device)) % MEMORY
+    order = torch.cat([oldest_first, oldest_first + MEMORY], 1)
+    products = _in_order(rows.pairs @ rows.pairs.mT, order)
+    bends = products[:, :MEMORY, MEMORY:].diagonal(dim1=-2, dim2=-1)
+    squares = products.diagonal(dim1=-2, dim2=-1)
+    curved = bends > CURVED * (squares[:, :MEMORY] * squares[:, MEMORY:]).sqrt()
     pair = curved.unsqueeze(-1) & curved.unsqueeze(-2)
-    triangle = torch.where(pair, products, 0.0).triu() + torch.diag_embed((~curved).to(slope.dtype))
-    turned = torch.where(pair, _in_order(rows.turns @ rows.turns.mT, order), 0.0)
+    triangle = torch.where(pair, products[:, :MEMORY, MEMORY:], 0.0).triu()
+    triangle = triangle + torch.diag_embed((~curved).to(slope.dtype))
     step = rows.step[:, None, None]
-    inner = step * turned + torch.diag_embed(torch.where(curved, bends, 0.0))
-    along, across = (
-        torch.where(curved, (x @ slope.unsqueeze(-1)).squeeze(-1).gather(1, order), 0.0).unsqueeze(-1)
-        for x in (rows.moves, rows.turns)
-    )
+    inner = step * torch.where(pair, products[:, MEMORY:, MEMORY:], 0.0)
+    inner = inner + torch.diag_embed(torch.where(curved, bends, 0.0))
+    slopes = (rows.pairs @ slope.unsqueeze(-1)).squeeze(-1).gather(1, order)
+    along, across = (torch.where(curved, x, 0.0).unsqueeze(-1) for x in slopes.split(MEMORY, 1))
     solved = torch.linalg.solve_triangular(triangle, along, upper=True)
     first = torch.linalg.solve_triangular(triangle.mT, inner @ solved - step * across, upper=False)
-    weights = torch.where(curved.unsqueeze(-1), torch.cat([first, -step * solved], -1), 0.0)
-    weights = torch.zeros_like(weights).scatter_(1, order.unsqueeze(-1).expand_as(weights), weights).mT
-    move = weights[:, :1] @ rows.moves + weights[:, 1:] @ rows.turns
-    return -(_column(rows.step) * slope + move.squeeze(1))
+    weights = torch.cat([first, -step * solved], 1).squeeze(-1)
+    weights = torch.where(torch.cat([curved, curved], 1), weights, 0.0)
+    weights = torch.zeros_like(weights).scatter_(1, order, weights)
+    return -(_column(rows.step) * slope + (weights.unsqueeze(1) @ rows.pairs).squeeze(1))
 
 
 def _in_order(products: Float[Tensor, "S M M"], order: Int[Tensor, "S M"]) -> Float[Tensor, "S M M"]:
@@ -137,13 +138,14 @@ def _in_order(products: Float[Tensor, "S M M"], order: Int[Tensor, "S M"]) -> Fl
 def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
     """Moves to the trial where it is good, and keeps what that says of the curvature on groups off the kink."""
     precision = torch.finfo(loss.dtype).eps
-    value = loss + groups.value(rows.trial, rows.penalties)
-    slope = groups.slope(rows.trial, gradient, rows.penalties)
+    norms, steepness = groups.norms(rows.trial), groups.norms(gradient)
+    value = loss + groups.value(norms, rows.penalties)
+    slope = groups.slope(rows.trial, gradient, rows.penalties, norms, steepness)
     steep = slope.norm(dim=-1)
     fell = value <= rows.value + ENOUGH * rows.fall
     level = (value <= rows.value + 4 * precision * value.abs()) & (steep < rows.slope.norm(dim=-1))
     good = rows.good = (fell | level) & steep.isfinite() & value.isfinite()
-    before, after = (groups.active(groups.norms(x), rows.penalties) for x in (rows.point, rows.trial))
+    before, after = (groups.active(n, rows.penalties) for n in (rows.norms, norms))
     smooth = groups.spread((before & after).to(slope.dtype))
     move, turn = (rows.trial - rows.point) * smooth, (slope - rows.slope) * smooth
     bend, length = _dot(move, turn), _dot(turn, turn)
@@ -151,16 +153,16 @@ def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
     known = good & rows.value.isfinite()  # no move leads to a first point
     rows.step = torch.where(known, torch.where(curved, bend / length.where(curved, 1.0), 2 * rows.step), rows.step)
     at = known.nonzero()[:, 0]
-    rows.moves[at, rows.slot[at]], rows.turns[at, rows.slot[at]] = move[at], turn[at]
+    rows.pairs[at, rows.slot[at]], rows.pairs[at, rows.slot[at] + MEMORY] = move[at], turn[at]
     rows.slot = torch.where(known, (rows.slot + 1) % MEMORY, rows.slot)
     left = good & (before & ~after).any(-1)
     if left.any():  # pairs hold nothing in groups that are zero
         mask = torch.where(_column(left), groups.spread(after.to(slope.dtype)), 1.0).unsqueeze(1)
-        rows.moves, rows.turns = rows.moves * mask, rows.turns * mask
+        rows.pairs = rows.pairs * mask
     rows.loss, rows.value = torch.where(good, loss, rows.loss), torch.where(good, value, rows.value)
-    rows.gradient = torch.where(_column(good), gradient, rows.gradient)
-    rows.slope = torch.where(_column(good), slope, rows.slope)
-    rows.point = torch.where(_column(good), rows.trial, rows.point)
+    arrived = {"point": rows.trial, "gradient": gradient, "slope": slope, "norms": norms, "steepness": steepness}
+    for name, new in arrived.items():
+        setattr(rows, name, torch.where(_column(good), new, getattr(rows, name)))
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,8 @@ class _State:
     @classmethod
     def of(cls, rows: _Rows, groups: Groups) -> _State:
         room = torch.finfo(rows.point.dtype).eps ** 0.75  # relative: what another order of summation may change
-        active = groups.active(groups.norms(rows.point), rows.penalties)
-        steepness, step = groups.norms(rows.gradient), _column(rows.step)
-        joining = ~active & (steepness > rows.penalties * (1 + room))
+        active, steepness = groups.active(rows.norms, rows.penalties), rows.steepness
+        joining, step = ~active & (steepness > rows.penalties * (1 + room)), _column(rows.step)
         pulled = groups.norms(rows.point - step * rows.gradient) <= step * rows.penalties
         leaving = active & pulled & (steepness < rows.penalties)
         return cls(active, joining, leaving, groups.norms(rows.slope).where(active | joining, 0.0), steepness)
@@ -274,9 +275,9 @@ def follow(
                 rows.keep(stay)
                 objective, done, stuck = objective.take(stay), done[stay], stuck[stay]
             rows.penalties = penalties[rows.index, rows.stage]
-            value = rows.loss + groups.value(rows.point, rows.penalties)
+            value = rows.loss + groups.value(rows.norms, rows.penalties)
             rows.value = torch.where(done & rows.value.isfinite(), value, rows.value)
-            slope = groups.slope(rows.point, rows.gradient, rows.penalties)
+            slope = groups.slope(rows.point, rows.gradient, rows.penalties, rows.norms, rows.steepness)
             rows.slope = torch.where(_column(done), slope, rows.slope)
         _aim(rows, groups, state)
         if report is not None:

@@ -131,10 +131,10 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     missing = [cell for cell in cells if store.load(cell.spec) is None]
     stages = ([c for c in missing if c.start == LOCALISE], [c for c in missing if c.start != LOCALISE])
     with _bar(len(cells), len(cells) - len(missing), progress) as bar:
+        if config.sweep.device == "cpu" and missing:
+            _in_workers(config, store, stages, min(config.sweep.workers, max(map(len, stages))), bar)
+            return
         for stage in stages:
-            if stage and config.sweep.device == "cpu":
-                _in_workers(config, store, stage, min(config.sweep.workers, len(stage)), bar)
-                continue
             for cells_now in _side_by_side(stage):
                 first = cells_now[0]
                 train_cells(config, store, cells_now, lambda *state, first=first: bar.moving(first, *state))
@@ -142,44 +142,47 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
                     bar.finished(cell)
 
 
-def _in_workers(config: Config, store: Store, cells: list[Cell], workers: int, bar: Bar) -> None:
-    """Hands the cells to spawned one-thread processes; the first failure, or an interrupt, stops them all."""
+def _in_workers(config: Config, store: Store, stages: Sequence[Sequence[Cell]], workers: int, bar: Bar) -> None:
+    """Hands one stage after the other to spawned one-thread processes; a failure, or an interrupt, stops them all."""
     context = multiprocessing.get_context("spawn")
     tasks, messages = context.Queue(), context.Queue()
-    for cell in cells:
-        tasks.put(cell)
-    for _ in range(workers):
-        tasks.put(None)
     arguments = (config.as_dict(), store, tasks, messages)
     with _environment(ONE_THREAD):
         processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
         for process in processes:
             process.start()
-    left = len(cells)
     try:
-        while left:
-            try:
-                cell, state = messages.get(timeout=0.5)
-            except queue.Empty:
-                dead = [p for p in processes if p.exitcode not in (None, 0)]
-                if dead:
-                    raise RuntimeError(
-                        f"a worker process ended with status {dead[0].exitcode}; out of memory?"
-                    ) from None
-                continue
-            if isinstance(state, BaseException):
-                raise state
-            if state is None:
-                left -= 1
-                bar.finished(cell)
-            else:
-                bar.moving(cell, *state)
+        for stage in stages:
+            for cell in stage:
+                tasks.put(cell)
+            _wait_for(len(stage), processes, messages, bar)
+        for _ in processes:
+            tasks.put(None)
         for process in processes:
             process.join()
     finally:
         for process in processes:
             process.terminate()
             process.join()
+
+
+def _wait_for(left: int, processes: Sequence[Any], messages: Any, bar: Bar) -> None:
+    """Returns once that many cells are done; raises what a worker raised."""
+    while left:
+        try:
+            cell, state = messages.get(timeout=0.5)
+        except queue.Empty:
+            dead = [p for p in processes if p.exitcode not in (None, 0)]
+            if dead:
+                raise RuntimeError(f"a worker process ended with status {dead[0].exitcode}; out of memory?") from None
+            continue
+        if isinstance(state, BaseException):
+            raise state
+        if state is None:
+            left -= 1
+            bar.finished(cell)
+        else:
+            bar.moving(cell, *state)
 
 
 def _work(plain: dict[str, Any], store: Store, tasks: Any, messages: Any) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from small import SMALL, configured
 
 from empirical.branches import as_forms, as_rows, follow_branch, query_blocks
 from empirical.proximal import shrink, solve
 from empirical.tasks import device_of, make_task
 from empirical.train import localise, train
-from small import SMALL, configured
 
 THREE = configured(SMALL, setting={"n_keys": 12, "n_block": 4}, model={"blocks": 3}, task={"queries": 97})
 CPU = torch.device("cpu")

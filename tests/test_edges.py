@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import SMALL, TOPICS, configured
 
 from empirical import edges_study
 from empirical.config import load
@@ -19,7 +20,6 @@ from empirical.model import cross_entropy
 from empirical.proximal import group_norms
 from empirical.solver import Shared
 from empirical.tasks import level_c
-from small import SMALL, TOPICS, configured
 
 ROOT = Path(__file__).parent.parent
 FROZEN = configured(

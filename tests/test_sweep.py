@@ -208,7 +208,7 @@ def test_a_workers_error_is_the_runs(tmp_path):
     config = configured(SMALL)
     store = Store.open(tmp_path / "run", config, {}, resume=False)
     with sweeps._bar(1, 0, shown=False) as bar, pytest.raises(BadInput, match="start must be one of"):
-        sweeps._in_workers(config, store, [Cell(1, "nowhere", (0.1,))], 1, bar)
+        sweeps._in_workers(config, store, [[Cell(1, "nowhere", (0.1,))]], 1, bar)
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(tmp_path, monkeypatch):
@@ -216,7 +216,7 @@ def test_a_killed_worker_is_an_error_and_no_hang(tmp_path, monkeypatch):
     store = Store.open(tmp_path / "run", config, {}, resume=False)
     monkeypatch.setattr(sweeps, "_work", os.abort)  # called with arguments that it does not take: the worker fails
     with sweeps._bar(1, 0, shown=False) as bar, pytest.raises(RuntimeError, match="a worker process ended with status"):
-        sweeps._in_workers(config, store, [Cell(1, sweeps.LOCALISE)], 1, bar)
+        sweeps._in_workers(config, store, [[Cell(1, sweeps.LOCALISE)]], 1, bar)
 
 
 ALONE = """
