@@ -102,3 +102,14 @@ Proof.
   intros P E. apply Rle_trans with (1 := gibbs_weights p (fun _ => 1) l P E ltac:(intros; lra)).
   rewrite sum_const, Rmult_1_r, sum_all_zero; [lra|]. intros. rewrite ln_1. ring.
 Qed.
+
+(* -p ln p is concave. *)
+Lemma entropy_term_concave t a b : 0 <= t <= 1 -> 0 <= a -> 0 <= b -> 0 < t * a + (1 - t) * b ->
+  t * - (a * ln a) + (1 - t) * - (b * ln b) <= - ((t * a + (1 - t) * b) * ln (t * a + (1 - t) * b)).
+Proof.
+  intros T A B P. set (p := t * a + (1 - t) * b) in *.
+  assert (G := gibbs_term a p A P). assert (K := gibbs_term b p B P).
+  apply Rle_trans with (t * (p - a - a * ln p) + (1 - t) * (p - b - b * ln p)).
+  - apply Rplus_le_compat; apply Rmult_le_compat_l; lra.
+  - right. unfold p. ring.
+Qed.

@@ -110,6 +110,15 @@ Proof.
   apply Rle_trans with (1 := Rabs_triang _ _). lra.
 Qed.
 
+Lemma least f l : l <> [] -> exists x, In x l /\ forall y, In y l -> f x <= f y.
+Proof.
+  induction l as [|a l IH]; [congruence|]. intros _. destruct l as [|b l].
+  - exists a. simpl. split; auto. intros y [<-|[]]. lra.
+  - destruct IH as [x [Hx L]]; [discriminate|]. destruct (Rle_lt_dec (f a) (f x)) as [H|H].
+    + exists a. split; [left; auto|]. intros y [<-|Hy]; [lra|]. specialize (L y Hy). lra.
+    + exists x. split; [right; auto|]. intros y [<-|Hy]; [lra|]. apply L, Hy.
+Qed.
+
 Lemma size_nonneg l : 0 <= size l.
 Proof. apply pos_INR. Qed.
 Lemma count_nonneg S l : 0 <= count S l.
