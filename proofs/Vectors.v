@@ -145,3 +145,7 @@ Proof.
   unfold dot. rewrite sum_prod, <- sum_scal_r. apply sum_ext. intros i _. simpl.
   rewrite <- sum_scal. apply sum_ext. intros. ring.
 Qed.
+
+(* One coordinate. *)
+Lemma norm_one (x : unit -> R) : norm [tt] x = Rabs (x tt).
+Proof. unfold norm, dot. simpl. rewrite Rplus_0_r. apply sqrt_Rsqr_abs. Qed.
