@@ -30,7 +30,16 @@ AXIOMS = frozenset(
 )
 """What the standard library's real numbers rest on; a proof may use no other axiom."""
 
-WHY_NOT: dict[str, str] = {}
+WHY_NOT: dict[str, str] = {
+    "entropy_floor_margin": "The extreme rays of the cone of margin and range are only argued in words; the exact floor "
+    "of the range alone, `entropy_floor`, is formal.",
+    "coherence_orthoplex": "It needs that d + 2 vectors of R^d cannot be pairwise obtuse: an induction over dimensions "
+    "for which these proofs have no linear algebra.",
+    "coherence_polygon": "It needs vectors of the plane sorted by angle, which these proofs do not have.",
+    "anchors_levenshtein": "It needs the third Gegenbauer polynomial of a Gram matrix to be positive semidefinite; the "
+    "second degree, `coherence_levenshtein`, is formal.",
+    "sigma_reparam_floor": "It is a published theorem, which the ledger takes from its paper too.",
+}
 """Theorems of the ledger without a formal statement, and why."""
 
 KEYS = tuple(sorted((theorem.key for theorem in THEOREMS), key=len, reverse=True))
@@ -101,7 +110,8 @@ def refutation(name: str) -> str | None:
 
 
 def why_not(key: str) -> str:
-    return WHY_NOT.get(key, "No formal statement yet.")
+    """Why the theorem of that key has no formal statement. Raises KeyError where nobody has said."""
+    return WHY_NOT[key]
 
 
 def of(key: str) -> Formal | None:

@@ -253,21 +253,24 @@ Proof.
   rewrite <- Rmult_assoc. apply Rmult_le_compat_r; lra.
 Qed.
 
-Theorem late_layers V lip L budget u z z' : (forall k, 0 <= lip k) -> (forall k, 0 < V k) ->
+Theorem late_layers V lip L budget u z last : (forall k, 0 <= lip k) -> (forall k, 0 < V k) ->
   (forall l, (S l < L)%nat -> V (S l) <= (1 + lip (S l)) * V l) ->
   (forall l, (l < L)%nat -> 0 <= z l <= u l) -> sum (fun l => layer_cost V lip L l * z l) (seq 0 L) = budget ->
-  (exists last, (last < L)%nat /\ (forall l, (last < l < L)%nat -> z l = u l) /\ (forall l, (l < last)%nat -> z l = 0)) ->
-  feasible (seq 0 L) (layer_cost V lip L) u budget z' ->
-  sum z' (seq 0 L) <= sum z (seq 0 L).
+  (last < L)%nat -> (forall l, (last < l < L)%nat -> z l = u l) -> (forall l, (l < last)%nat -> z l = 0) ->
+  let mu := / layer_cost V lip L last in
+  sum z (seq 0 L) = budget * mu + sum (fun l => Bound.late_layers 0 (layer_cost V lip L l) (u l) mu) (seq 0 L) /\
+  forall z', feasible (seq 0 L) (layer_cost V lip L) u budget z' -> sum z' (seq 0 L) <= sum z (seq 0 L).
 Proof.
-  intros P Vp C Z B (last & Hl & Full & Empty) F.
+  intros P Vp C Z B Hl Full Empty mu.
   assert (Cp : forall l, 0 < layer_cost V lip L l).
   { intros l. unfold layer_cost. apply Rmult_lt_0_compat; [auto|apply growth_pos, P]. }
   assert (Mono : forall d l, (l + d < L)%nat -> layer_cost V lip L (l + d) <= layer_cost V lip L l).
   { induction d as [|d IH]; intros l H; [rewrite Nat.add_0_r; lra|].
     rewrite Nat.add_succ_r. apply Rle_trans with (layer_cost V lip L (l + d)); [|apply IH; lia].
     apply layer_cost_falls; auto; [lia|]. apply C. lia. }
-  apply (schedule_optimum_by_cost (seq 0 L) (layer_cost V lip L) u budget (layer_cost V lip L last)); auto.
+  assert (By : by_cost (seq 0 L) (layer_cost V lip L) u budget (layer_cost V lip L last) z).
+  2: { split; [apply (schedule_optimum_attained _ _ _ _ _ z (Cp last) By)|].
+       intros z' F. apply (schedule_optimum_by_cost _ _ _ _ _ z z' (Cp last) By F). }
   split; [intros l Hl'; apply in_seq in Hl'; apply Z; lia|]. split; [auto|]. split.
   - intros l Hl' H. apply in_seq in Hl'. destruct (Nat.le_gt_cases l last) as [K|K].
     + exfalso. assert (M := Mono (last - l)%nat l). replace (l + (last - l))%nat with last in M by lia.
@@ -359,16 +362,16 @@ Proof.
   - unfold z. simpl. lra.
 Qed.
 
-Example late_layers_instance : let z := fun l : nat => if Nat.eqb l 2 then 1 else 1 / 2 in
-  layer_cost (fun _ => 1) (fun _ => 1) 3 2 < layer_cost (fun _ => 1) (fun _ => 1) 3 1 /\
-  forall z', feasible (seq 0 3) (layer_cost (fun _ => 1) (fun _ => 1) 3) (fun _ => 1) 2
-    z' -> sum z' (seq 0 3) <= sum (fun l => match l with O => 0 | 1%nat => 1 / 2 | _ => 1 end) (seq 0 3).
+Example late_layers_instance : let A := layer_cost (fun _ => 1) (fun _ => 1) 3 in
+  let z := fun l => match l with O => 0 | 1%nat => 1 / 2 | _ => 1 end in
+  A 2%nat < A 1%nat /\ forall z', feasible (seq 0 3) A (fun _ => 1) 2 z' -> sum z' (seq 0 3) <= sum z (seq 0 3).
 Proof.
-  intros z. split; [unfold layer_cost; simpl; unfold Bound.depth_sum; lra|]. intros z' F.
-  apply (late_layers (fun _ => 1) (fun _ => 1) 3 2 (fun _ => 1)); auto; try (intros; lra).
+  intros A z. split; [unfold A, layer_cost; simpl; unfold Bound.depth_sum; lra|].
+  apply (late_layers (fun _ => 1) (fun _ => 1) 3 2 (fun _ => 1) z 1); unfold z; auto; try (intros; lra).
   - intros [|[|l]] _; lra.
   - unfold layer_cost. simpl. unfold Bound.depth_sum. lra.
-  - exists 1%nat. split; [lia|]. split; intros [|[|l]] H; auto; lia.
+  - intros [|[|l]] H; auto; lia.
+  - intros [|l] H; auto; lia.
 Qed.
 
 (* Two blocks of even and odd tokens; changing an odd one leaves token 0 as it is, through five layers. *)

@@ -317,14 +317,6 @@ Qed.
 Variable eq_dec : forall b b' : B, {b = b'} + {b <> b'}.
 Definition only (b : B) (v : C -> R) : B -> C -> R := fun b' e => if eq_dec b' b then v e else 0.
 
-Lemma sum_only b (f : B -> R) : NoDup groups -> In b groups -> (forall b', b' <> b -> f b' = 0) -> sum f groups = f b.
-Proof.
-  induction groups as [|a l IH]; [simpl; tauto|]. intros N Hb Z. inversion N as [|? ? Na Nl]; subst. simpl.
-  destruct (eq_dec a b) as [->|D].
-  - rewrite sum_all_zero; [ring|]. intros x Hx. apply Z. intros ->. auto.
-  - destruct Hb as [Hb|Hb]; [congruence|]. rewrite (Z a D), IH; auto. ring.
-Qed.
-
 Theorem critical_leaves b : slopes -> NoDup groups -> In b groups -> 0 <= lambda b ->
   lambda b < norm entries (grad best none b) ->
   (forall delta, 0 < delta -> exists c, near delta best c /\ penalised best c < penalised best none) /\
@@ -337,7 +329,7 @@ Proof.
   split.
   - intros delta D. set (v := fun e => - g e). set (c := only b v).
     assert (Cb : forall f : (C -> R) -> R, f (fun _ => 0) = 0 -> sum (fun b' => f (c b')) groups = f v).
-    { intros f F. rewrite (sum_only b (fun b' => f (c b'))); auto.
+    { intros f F. rewrite (sum_only eq_dec groups b (fun b' => f (c b'))); auto.
       - f_equal. apply functional_extensionality. intros e. unfold c, only. destruct (eq_dec b b); congruence.
       - intros b' Db. rewrite <- F. f_equal. apply functional_extensionality. intros e. unfold c, only.
         destruct (eq_dec b' b); congruence. }
@@ -347,7 +339,7 @@ Proof.
       = - (norm entries g * norm entries g)).
     { replace (fun (b0 : B) (e : C) => 0 * c b0 e) with none.
       2: { apply functional_extensionality. intros b'. apply functional_extensionality. intros e. unfold none. ring. }
-      rewrite (sum_only b (fun b' => dot entries (grad best none b') (c b'))); auto.
+      rewrite (sum_only eq_dec groups b (fun b' => dot entries (grad best none b') (c b'))); auto.
       - fold g. rewrite norm_sq. transitivity (dot entries g v).
         + apply dot_ext; auto. intros e _. unfold c, only. destruct (eq_dec b b); congruence.
         + unfold v, dot. rewrite <- sum_opp. apply sum_ext. intros. ring.
@@ -366,7 +358,7 @@ Proof.
         rewrite (Cb (norm entries) (norm_null entries)), Nv. fold gn.
         apply Rlt_le_trans with (delta / gn * gn); [apply Rmult_lt_compat_r; lra|right; field; lra].
     + rewrite Pn. unfold penalised.
-      rewrite (sum_only b (fun b' => lambda b' * norm entries (fun e => t * c b' e))); auto.
+      rewrite (sum_only eq_dec groups b (fun b' => lambda b' * norm entries (fun e => t * c b' e))); auto.
       2: { intros b' Db. rewrite (norm_ext entries _ (fun _ => 0)), norm_null; [ring|].
            intros e _. unfold c, only. destruct (eq_dec b' b); [congruence|ring]. }
       rewrite (norm_ext entries _ (fun e => t * v e)).

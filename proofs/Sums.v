@@ -194,6 +194,16 @@ Proof.
 Qed.
 End Sums.
 
+(* A sum with one term. *)
+Lemma sum_only {B} (eq_dec : forall b b' : B, {b = b'} + {b <> b'}) (l : list B) b (f : B -> R) :
+  NoDup l -> In b l -> (forall b', b' <> b -> f b' = 0) -> sum f l = f b.
+Proof.
+  induction l as [|a l IH]; [simpl; tauto|]. intros N Hb Z. inversion N as [|? ? Na Nl]; subst. simpl.
+  destruct (eq_dec a b) as [->|D].
+  - rewrite sum_all_zero; [ring|]. intros x Hx. apply Z. intros ->. auto.
+  - destruct Hb as [Hb|Hb]; [congruence|]. rewrite (Z a D), IH; auto. ring.
+Qed.
+
 (* Sums over pairs. *)
 Lemma sum_prod {A B} (f : A * B -> R) (I : list A) (J : list B) :
   sum f (list_prod I J) = sum (fun i => sum (fun j => f (i, j)) J) I.
