@@ -31,8 +31,8 @@ AXIOMS = frozenset(
 """What the standard library's real numbers rest on; a proof may use no other axiom."""
 
 WHY_NOT: dict[str, str] = {
-    "entropy_floor_margin": "The extreme rays of the cone of margin and range are only argued in words; the exact floor "
-    "of the range alone, `entropy_floor`, is formal.",
+    "entropy_floor_margin": "The extreme rays of the cone of margin and range are argued in words only; the exact "
+    "floor of the range alone, `entropy_floor`, is formal.",
     "coherence_orthoplex": "It needs that d + 2 vectors of R^d cannot be pairwise obtuse: an induction over dimensions "
     "for which these proofs have no linear algebra.",
     "coherence_polygon": "It needs vectors of the plane sorted by angle, which these proofs do not have.",

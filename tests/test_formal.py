@@ -107,8 +107,10 @@ def test_statements_are_about_the_printed_expressions():
             continue
         statements = formal.pinned()["theorems"]
         texts = [statements[f"{found.module}.{name}"] for name in found.names]
-        words = {word for text in texts for word in re.findall(r"[\w']+", text)}
-        texts += [body for name, body in bodies.items() if name in words]
+        named: set[str] = set()
+        while more := {n for text in texts for n in re.findall(r"[\w']+", text) if n in bodies} - named:
+            named |= more
+            texts += [bodies[name] for name in more]
         assert any(f"Bound.{key}" in text for text in texts), key
 
 
