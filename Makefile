@@ -50,7 +50,9 @@ generated: $(VENV)/installed-dev ## print the closed forms, for NumPy and Coq, a
 proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)
 	$(BIN)/python proofs/gate.py
 
-proofs-check: proofs ## the same by Coq's independent checker, without the tactics (minutes)
+proofs-check: proofs ## mutations, 1,000 random inputs, and the proofs once more by Coq's independent checker (minutes)
+	$(BIN)/python proofs/mutations.py
+	$(BIN)/python proofs/agreement.py
 	cd proofs && coqchk -silent -o -Q . Localist $(patsubst proofs/%.v,Localist.%,$(wildcard proofs/*.v))
 
 evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (40 minutes)

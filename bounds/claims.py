@@ -1,6 +1,6 @@
 """The claims of the papers beside what is proved here: renders paper_checks.md from theorems and evidence.
 
-`localist claims` writes it with the graph of theorems, `localist claims --check` exits 1 where one is stale.
+`localist claims` writes it with the graph of theorems and docs/proofs.md; with --check it exits 1 where one is stale.
 Only the abstracts are at hand, so a claim is an abstract's, and every formula is ours.
 """
 
@@ -345,7 +345,8 @@ def render() -> str:
         "",
         "## Evidence",
         "",
-        "*formal*: Coq has checked a proof of the statement about the printed expression (`make proofs`);",
+        "*formal*: Coq has checked a proof about the printed expression, side by side with these words in",
+        "[docs/proofs.md](docs/proofs.md);",
         "*proved*: every proof step is settled by sympy or rests on a lemma named below; *argued*: some step is words",
         "alone. *Symbolic*: steps. *Enclosure*: inequalities decided by Arb over a box. *Witness*: how far the input",
         "that attains the bound reaches; in brackets, how close the adversary came. *Needed*: hypotheses that an input",
@@ -404,17 +405,22 @@ def render() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from bounds import proofs_page
     from bounds.graph import draw
 
     parser = argparse.ArgumentParser(prog="localist claims", description="Write paper_checks.md and its graph.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
     check = parser.parse_args(arguments).check
-    texts = {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence()))}
+    texts = {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence())), proofs_page.FILE: proofs_page.render()}
     stale = [
         file.name for file, text in texts.items() if not (file.exists() and file.read_text(encoding="utf-8") == text)
     ]
     if check:
-        print(f"stale: {', '.join(stale)}: run localist claims" if stale else "paper_checks.md and its graph are fresh")
+        print(
+            f"stale: {', '.join(stale)}: run localist claims"
+            if stale
+            else "paper_checks.md, its graph and docs/proofs.md are fresh"
+        )
         return 1 if stale else 0
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")

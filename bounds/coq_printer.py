@@ -34,8 +34,8 @@ Open Scope R_scope.
 
 _NAMES = {value: name for name, value in reversed(list(vars(symbols).items())) if isinstance(value, Symbol)}
 _NAMES[symbols.x_plus] = "x"  # the same quantity where a theorem assumes that it is not negative
-_ORDER = {value: place for place, value in enumerate(v for v in vars(symbols).values() if isinstance(v, Symbol))}
-_ORDER[symbols.x_plus] = _ORDER[symbols.x]
+ORDER = {value: place for place, value in enumerate(v for v in vars(symbols).values() if isinstance(v, Symbol))}
+ORDER[symbols.x_plus] = ORDER[symbols.x]
 _WIDTH = 110
 
 _FUNCTIONS = {"exp": "exp {}", "log": "ln {}", "sin": "sin {}", "cos": "cos {}", "Abs": "Rabs {}"}
@@ -162,7 +162,7 @@ def definition(name: str, arguments: Iterable[Any], expression: Any) -> str:
 
 def bounds() -> Iterator[str]:
     for theorem in THEOREMS:
-        free = {name_of(s): s for s in sorted(sympify(theorem.expression).free_symbols, key=lambda s: _ORDER[s])}
+        free = {name_of(s): s for s in sorted(sympify(theorem.expression).free_symbols, key=lambda s: ORDER[s])}
         yield definition(theorem.key, free.values(), theorem.expression)
 
 

@@ -303,3 +303,22 @@ Proof.
   assert (H := fidelity_floor two_high (1 / 2) five first_three first_two five_row ltac:(lra) 2 five_margin).
   counted H.
 Qed.
+
+(* The localised problem need not have an optimum: one key inside, one outside, a squared loss on the leakage. Every
+   larger margin is better, and none is best. *)
+Theorem refuted_an_optimum_always_exists :
+  let loss := fun c => (Bound.leakage_ceiling c 2 1 1) ^ 2 in
+  (forall c, 0 < loss c) /\ forall c, exists c', loss c' < loss c.
+Proof.
+  intros loss. unfold loss, Bound.leakage_ceiling. split; intros c.
+  - assert (E := exp_pos (- c)). apply pow_lt, Rdiv_lt_0_compat; lra.
+  - exists (c + 1). assert (E := exp_pos (- c)). assert (E' := exp_pos (- (c + 1))).
+    assert (L : exp (- (c + 1)) < exp (- c)) by (apply exp_increasing; lra).
+    set (x := exp (- c)) in *. set (y := exp (- (c + 1))) in *.
+    assert (Q : (2 - 1) * y / (1 + (2 - 1) * y) < (2 - 1) * x / (1 + (2 - 1) * x)).
+    { apply (Rmult_lt_reg_r ((1 + y) * (1 + x))); [apply Rmult_lt_0_compat; lra|].
+      replace ((2 - 1) * y / (1 + (2 - 1) * y) * ((1 + y) * (1 + x))) with (y * (1 + x)) by (field; lra).
+      replace ((2 - 1) * x / (1 + (2 - 1) * x) * ((1 + y) * (1 + x))) with (x * (1 + y)) by (field; lra). lra. }
+    assert (P : 0 < (2 - 1) * y / (1 + (2 - 1) * y)) by (apply Rdiv_lt_0_compat; lra).
+    simpl. rewrite !Rmult_1_r. apply Rmult_le_0_lt_compat; lra.
+Qed.

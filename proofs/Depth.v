@@ -386,3 +386,21 @@ Proof.
   - intros i j k H. unfold same in *. apply Bool.eqb_prop in H. rewrite H. auto.
   - intros j H. destruct (Nat.eqb j 1) eqn:E; auto. apply Nat.eqb_eq in E. subst. discriminate.
 Qed.
+
+(* Powers of depth do not tend to the optimum. Eight layers, a budget for the last five, whose full leakage is 5: however
+   it is scaled, (l/8)^beta removes at most 2 from beta = 5 on, steeper or not. *)
+Theorem refuted_powers_of_depth (scale : R) (beta : nat) : 0 <= scale <= 1 -> (5 <= beta)%nat ->
+  sum (fun l => scale * (INR (S l) / 8) ^ beta) (seq 0 8) <= 2 /\
+  sum (fun l => if Nat.leb 3 l then 1 else 0) (seq 0 8) = 5.
+Proof.
+  intros S B. split; [|simpl; ring].
+  apply Rle_trans with (sum (fun l => (INR (Datatypes.S l) / 8) ^ 5) (seq 0 8)).
+  - apply sum_le. intros l Hl. apply in_seq in Hl. assert (P := pos_INR (Datatypes.S l)).
+    assert (L : INR (Datatypes.S l) <= 8) by (apply le_INR in Hl || idtac; replace 8 with (INR 8) by (simpl; ring); apply le_INR; lia).
+    set (y := INR (Datatypes.S l) / 8). assert (Y : 0 <= y <= 1) by (unfold y; lra).
+    replace beta with (5 + (beta - 5))%nat by lia. rewrite pow_add.
+    assert (Q : 0 <= y ^ (beta - 5) <= 1) by (split; [apply pow_le; lra|rewrite <- (pow1 (beta - 5)); apply pow_incr; lra]).
+    assert (Q5 : 0 <= y ^ 5) by (apply pow_le; lra).
+    assert (y ^ 5 * y ^ (beta - 5) <= y ^ 5) by nra. assert (0 <= y ^ 5 * y ^ (beta - 5)) by (apply Rmult_le_pos; lra). nra.
+  - simpl. lra.
+Qed.
