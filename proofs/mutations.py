@@ -2,8 +2,7 @@
 
 python proofs/mutations.py     needs the proofs built (make proofs); changes nothing but a copy in a temporary folder
 A constant is changed by 1 %, a hypothesis is replaced by True, the inequality is turned. A mutation counts only if Coq
-reads the mutated statement and then rejects its proof. What a mutated statement is refuted by stands beside it: an
-equality case for the constant, the ledger's breaking input for the hypothesis.
+reads the mutated statement and then rejects its proof. Every mutant is false, by the formal theorem beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+
+from bounds import formal  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,11 @@ class Main:
     lower: bool = False  # the bound is a lower one
 
     def refutation(self, kind: str) -> str:
-        """What refutes the mutant: a formal theorem, or the input that the ledger keeps on a dropped hypothesis."""
-        return {"constant": self.refuted_by, "hypothesis": f"evidence/{self.name}.json"}.get(kind, "any row with slack")
+        """The formal theorem that refutes the mutant: an equality case, or one of certificates/."""
+        needs = "margin" if "margin" in self.hypothesis else "range" if "within" in self.hypothesis else "total"
+        return {"constant": self.refuted_by, "hypothesis": f"{self.name}_needs_{needs}"}.get(
+            kind, f"{self.name}_strict"
+        )
 
     def mutants(self) -> dict[str, tuple[str, str]]:
         """What is changed -> (old, new), within the statement."""
@@ -98,13 +103,23 @@ def main() -> int:
     if shutil.which("coqc") is None or not (FOLDER / "Published.vo").exists():
         print("mutations were not run: build the proofs first (make proofs)", file=sys.stderr)
         return 2
-    failed = 0
+    certificates = FOLDER / "certificates" / "Mutants.v"
+    failed, proved = 0, {name.split(".")[1] for name in formal.checked()}
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copy(certificates, scratch)
+        command = ["coqc", "-q", "-w", "none", "-Q", str(FOLDER), "Localist", copy]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"the certificates must be proved: {done.stderr[-500:]}", file=sys.stderr)
+        return 1
+    proved |= set(re.findall(r"^Theorem (\w+)", certificates.read_text(encoding="utf-8"), re.MULTILINE))
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(2) as pool:
         jobs = [(entry, kind) for entry in MAIN for kind in entry.mutants()]
         outcomes = pool.map(lambda job: outcome(job[0], job[1], Path(scratch)), jobs)
         for (entry, kind), found in zip(jobs, outcomes, strict=True):
-            failed += found != "caught"
-            print(f"{entry.name:24} {kind:11} {found:8}  refuted by {entry.refutation(kind)}")
+            refutation = entry.refutation(kind)
+            failed += found != "caught" or refutation not in proved
+            print(f"{entry.name:24} {kind:11} {found:8}  refuted by {refutation}")
     print(f"{len(jobs) - failed} of {len(jobs)} mutations are caught")
     return 1 if failed else 0
 
