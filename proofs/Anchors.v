@@ -410,3 +410,12 @@ Proof.
   - intros [|] [|] _ _; unfold joint; simpl; lra.
   - unfold joint. simpl. field.
 Qed.
+
+(* The forms that run are the expressions. *)
+Theorem pointer_information_form prior eps K : 0 < eps < 1 -> 2 <= K ->
+  Form.pointer_information prior eps K = Bound.pointer_information eps K prior.
+Proof.
+  intros E H. unfold Form.pointer_information, Bound.pointer_information.
+  destruct (Rlt_dec 0 eps); [|lra]. destruct (Rlt_dec eps 1); [|lra]. rewrite Rmax_right by lra.
+  replace (1 + - eps) with (1 - eps) by ring. ring.
+Qed.

@@ -404,3 +404,7 @@ Proof.
     assert (y ^ 5 * y ^ (beta - 5) <= y ^ 5) by nra. assert (0 <= y ^ 5 * y ^ (beta - 5)) by (apply Rmult_le_pos; lra). nra.
   - simpl. lra.
 Qed.
+
+(* The forms that run are the expressions. *)
+Theorem dial_segment_form eps dial gap : dial * eps < 1 -> Form.dial_segment eps dial gap = Bound.dial_segment eps dial gap.
+Proof. intros H. unfold Form.dial_segment, Bound.dial_segment. field. lra. Qed.

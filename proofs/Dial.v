@@ -438,3 +438,10 @@ Proof.
   - intros [|p] [|q]; unfold W; simpl; intros; auto; discriminate.
   - intros [|j]; simpl; intros; [|discriminate]. unfold bilinear, features, W. simpl. lra.
 Qed.
+
+(* The forms that run are the expressions. *)
+Theorem entropy_turning_point_form H_in H_out : Form.peak_leakage H_in H_out = Bound.entropy_turning_point H_in H_out.
+Proof.
+  unfold Form.peak_leakage, Bound.entropy_turning_point, Rminus. rewrite exp_plus, exp_Ropp.
+  assert (P := exp_pos H_in). assert (Q := exp_pos H_out). field. lra.
+Qed.

@@ -619,3 +619,39 @@ Example frontier_instance : let a := softmax two_high (1 / 2) five in
 Proof.
   assert (H := frontier five first_three first_two two_high (1 / 2) 2 five_row ltac:(lra) five_margin). counted H.
 Qed.
+
+(* The forms that run are the expressions. *)
+Theorem entropy_ceiling_form x n m r : 0 < r -> r <= m -> m < n ->
+  Form.entropy_ceiling x n m r = Bound.entropy_ceiling (Rmax 0 x) n m r.
+Proof.
+  intros Hr M N. unfold Form.entropy_ceiling, Bound.entropy_ceiling. set (y := Rmax 0 x).
+  assert (Y : 0 <= y) by apply Rmax_l. assert (E := exp_pos (- y)). set (u := (n - m) * exp (- y)).
+  assert (U : 0 < u) by (unfold u; sign).
+  replace (u * y / (r + u)) with (y * u / (r + u)) by (field; lra).
+  replace (y * (n - m) * exp (- y) / (r + u)) with (y * u / (r + u)) by (unfold u; field; fold u; lra).
+  set (g := exp (y * u / (r + u))). assert (G : 1 <= g) by (unfold g; rewrite <- exp_0; apply exp_le; sign).
+  replace (r * (g - 1) + (n - m) * g * exp (- y)) with (r * (g - 1) + u * g) by (unfold u; ring).
+  rewrite <- ln_mult; [apply (f_equal ln); field; lra|lra|].
+  assert (0 <= (r * (g - 1) + u * g) / m) by (apply Rmult_le_pos; [nra|left; sign]). lra.
+Qed.
+
+Theorem entropy_envelope_form x n m r : 0 < r -> r <= m -> m < n -> Rmax 0 x <= 10000 ->
+  Form.entropy_envelope x n m r = Bound.entropy_envelope (Rmax 0 x) n m r.
+Proof.
+  intros Hr M N C. unfold Form.entropy_envelope, Bound.entropy_envelope. rewrite Rmin_right by auto.
+  set (y := Rmax 0 x) in *. set (t := (n - m) * (y + 1) * exp (- y) / r). assert (E := exp_pos t). assert (E' := exp_pos (- t)).
+  rewrite <- (ln_exp t) at 2. rewrite <- ln_mult by nra. apply (f_equal ln). rewrite Rmult_plus_distr_r, Rmult_assoc, <- exp_plus.
+  rewrite Rplus_opp_l, exp_0. ring.
+Qed.
+
+Theorem repaired_envelope_form x n m c : 0 <= x -> Form.repaired_envelope x n m c = Bound.repaired_envelope x n m c.
+Proof. intros X. unfold Form.repaired_envelope, Bound.repaired_envelope. rewrite Rmax_right by auto. auto. Qed.
+
+Theorem entropy_split_form eps n m : 0 < eps < 1 -> 0 < m < n ->
+  Form.entropy_split eps (1 - eps) n m = Bound.entropy_split n m eps.
+Proof.
+  intros E M. unfold Form.entropy_split, Bound.entropy_split.
+  replace (1 + - eps) with (1 - eps) by ring. replace (1 + - (1 - eps)) with eps by ring.
+  destruct (Rlt_dec 0 (1 - eps)); [|lra]. destruct (Rlt_dec 0 eps); [|lra].
+  rewrite !ln_div by lra. destruct (Rle_dec eps (1 / 2)); ring.
+Qed.

@@ -323,3 +323,19 @@ Proof.
   assert (H := specht_floor two_high (1 / 2) five 2 ltac:(discriminate) ltac:(lra) ltac:(lra) five_within).
   counted H.
 Qed.
+
+(* The forms that run are the expressions. *)
+Theorem entropy_floor_form D n k : 0 < k -> k <= n -> Form.two_level_entropy D n k = Bound.entropy_floor D n k.
+Proof.
+  intros K N. unfold Form.two_level_entropy, Bound.entropy_floor. assert (E := exp_pos (- D)).
+  assert (P : 0 <= (n - k) * exp (- D)) by sign.
+  rewrite Rplus_assoc, <- ln_mult; [|auto|assert (0 <= (n - k) * exp (- D) / k) by sign; lra].
+  do 2 f_equal. field. lra.
+Qed.
+
+Theorem specht_floor_form D n : 0 < D -> Form.specht_floor D n = Bound.specht_floor D n.
+Proof.
+  intros H. unfold Form.specht_floor, Bound.specht_floor. destruct (Req_EM_T D 0) as [E|_]; [lra|].
+  assert (E : exp (- D) < 1) by (rewrite <- exp_0; apply exp_increasing; lra).
+  replace (- (D / (exp (- D) - 1))) with (D / (1 - exp (- D))) by (field; lra). auto.
+Qed.
