@@ -33,8 +33,6 @@ AXIOMS = frozenset(
 WHY_NOT: dict[str, str] = {
     "entropy_floor_margin": "The extreme rays of the cone of margin and range are argued in words only; the exact "
     "floor of the range alone, `entropy_floor`, is formal.",
-    "coherence_orthoplex": "It needs that d + 2 vectors of R^d cannot be pairwise obtuse: an induction over dimensions "
-    "for which these proofs have no linear algebra.",
     "coherence_polygon": "It needs vectors of the plane sorted by angle, which these proofs do not have.",
     "anchors_levenshtein": "It needs the third Gegenbauer polynomial of a Gram matrix to be positive semidefinite; the "
     "second degree, `coherence_levenshtein`, is formal.",

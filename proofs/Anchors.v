@@ -419,3 +419,96 @@ Proof.
   destruct (Rlt_dec 0 eps); [|lra]. destruct (Rlt_dec eps 1); [|lra]. rewrite Rmax_right by lra.
   replace (1 + - eps) with (1 - eps) by ring. ring.
 Qed.
+
+(* More vectors than coordinates are dependent: eliminate one coordinate with a vector that has it. *)
+Lemma dependent {A K} (eq_dec : forall k l : K, {k = l} + {k <> l}) (I : list A) : forall (l : list K) (v : K -> A -> R),
+  NoDup l -> (length I < length l)%nat ->
+  exists c : K -> R, (exists k, In k l /\ c k <> 0) /\ forall i, In i I -> sum (fun k => c k * v k i) l = 0.
+Proof.
+  induction I as [|i0 I IH]; intros l v Nd Len.
+  - destruct l as [|k l]; [simpl in Len; lia|]. exists (fun _ => 1). split; [exists k; simpl; split; [auto|lra]|].
+    intros i [].
+  - assert (D : (forall k, In k l -> v k i0 = 0) \/ exists p, In p l /\ v p i0 <> 0).
+    { clear. induction l as [|a l IH]; [left; intros k []|]. destruct (Req_dec (v a i0) 0) as [Z|N].
+      - destruct IH as [H|[p [Hp Np]]]; [left; intros k [<-|Hk]; auto|right; exists p; simpl; auto].
+      - right. exists a. simpl. auto. }
+    destruct D as [Z|[p [Hp Np]]].
+    + destruct (IH l v Nd ltac:(simpl in Len; lia)) as [c [Nz H]]. exists c. split; auto. intros i [<-|Hi]; auto.
+      apply sum_all_zero. intros k Hk. rewrite (Z k Hk). ring.
+    + apply in_split in Hp. destruct Hp as (l1 & l2 & ->).
+      assert (Nd' : NoDup (l1 ++ l2)) by (apply NoDup_remove_1 with p, Nd).
+      assert (Np' : ~ In p (l1 ++ l2)) by (apply NoDup_remove_2, Nd).
+      assert (Len' : (length I < length (l1 ++ l2))%nat) by (rewrite app_length in *; simpl in Len; lia).
+      destruct (IH (l1 ++ l2) (fun k i => v k i - v k i0 / v p i0 * v p i) Nd' Len') as [c [[k [Hk Nz]] H]].
+      set (cp := - sum (fun k => c k * (v k i0 / v p i0)) (l1 ++ l2)).
+      exists (fun k => if eq_dec k p then cp else c k). split.
+      * exists k. split; [apply in_app_or in Hk; apply in_or_app; simpl; tauto|].
+        destruct (eq_dec k p) as [E0|]; [exfalso; apply Np'; rewrite <- E0; auto|auto].
+      * assert (E : forall i, sum (fun k => (if eq_dec k p then cp else c k) * v k i) (l1 ++ p :: l2)
+          = sum (fun k => c k * (v k i - v k i0 / v p i0 * v p i)) (l1 ++ l2)).
+        { intros i. transitivity (cp * v p i + sum (fun k => c k * v k i) (l1 ++ l2)).
+          - rewrite !sum_app. simpl. destruct (eq_dec p p) as [_|]; [|congruence].
+            rewrite (sum_ext _ (fun k => c k * v k i) l1), (sum_ext _ (fun k => c k * v k i) l2); [ring| |];
+              intros k0 Hk0; destruct (eq_dec k0 p) as [->|]; auto; exfalso; apply Np', in_or_app; auto.
+          - unfold cp. rewrite <- Ropp_mult_distr_l, <- sum_scal_r.
+            rewrite (sum_ext (fun k => c k * (v k i - _)) (fun k => c k * v k i - c k * (v k i0 / v p i0) * v p i)) by (intros; ring).
+            rewrite sum_minus. ring. }
+        intros i [<-|Hi]; rewrite E; auto. apply sum_all_zero. intros k0 _. field. auto.
+Qed.
+
+(* So d + 2 vectors of R^d are not pairwise obtuse: split a dependence of all but one by sign; the two halves are one
+   vector z with <z,z> <= 0, and the last vector, obtuse to all, rules out a positive coefficient. *)
+Theorem coherence_orthoplex {A K} (I : list A) (anchors : list K) (v : K -> A -> R) s
+  (eq_dec : forall k l : K, {k = l} + {k <> l}) : NoDup anchors -> (length I + 2 <= length anchors)%nat ->
+  (forall k l, In k anchors -> In l anchors -> k <> l -> dot I (v k) (v l) <= s) -> s >= Bound.coherence_orthoplex.
+Proof.
+  intros Nd Len Co. unfold Bound.coherence_orthoplex. destruct (Rle_lt_dec 0 s) as [|S]; [lra|]. exfalso.
+  destruct anchors as [|last l]; [simpl in Len; lia|]. inversion Nd as [|? ? Nl Nd']; subst.
+  destruct (dependent eq_dec I l v Nd' ltac:(simpl in Len; lia)) as [c [[k [Hk Nz]] H]].
+  set (up := fun k => Rmax 0 (c k)). set (down := fun k => Rmax 0 (- c k)).
+  assert (Up : forall k, 0 <= up k) by (intros; apply Rmax_l). assert (Dn : forall k, 0 <= down k) by (intros; apply Rmax_l).
+  assert (Dec : forall k, c k = up k - down k).
+  { intros j. unfold up, down, Rmax. destruct (Rle_dec 0 (c j)), (Rle_dec 0 (- c j)); lra. }
+  assert (Dis : forall k, up k * down k = 0).
+  { intros j. unfold up, down, Rmax. destruct (Rle_dec 0 (c j)), (Rle_dec 0 (- c j)); nra. }
+  set (z := fun i => sum (fun k => up k * v k i) l). set (y := fun i => sum (fun k => down k * v k i) l).
+  assert (Zy : forall i, In i I -> z i = y i).
+  { intros i Hi. apply Rminus_diag_uniq. unfold z, y. rewrite <- sum_minus, <- (H i Hi). apply sum_ext. intros j _.
+    rewrite Dec. ring. }
+  assert (Zz : dot I z z = 0).
+  { apply Rle_antisym; [|apply dot_self]. rewrite (dot_ext I z z z y) by auto.
+    replace (dot I z y) with (sum (fun j => sum (fun k => up k * down j * dot I (v k) (v j)) l) l).
+    - apply Rle_trans with (sum (fun _ : K => 0) l); [|rewrite sum_const; lra]. apply sum_le. intros j Hj.
+      apply Rle_trans with (sum (fun _ : K => 0) l); [|rewrite sum_const; lra]. apply sum_le. intros k0 Hk0.
+      destruct (eq_dec k0 j) as [->|Ne]; [rewrite Dis; lra|].
+      assert (Ck := Co k0 j (or_intror Hk0) (or_intror Hj) Ne). assert (0 <= up k0 * down j) by (apply Rmult_le_pos; auto). nra.
+    - unfold y. rewrite (dot_sum_r I z (fun j i => down j * v j i) l). apply sum_ext. intros j _.
+      rewrite dot_scal_r, dot_comm. unfold z. rewrite (dot_sum_r I (v j) (fun k i => up k * v k i) l), <- sum_scal.
+      apply sum_ext. intros k0 _. rewrite dot_scal_r, (dot_comm I (v j)). ring. }
+  assert (Z0 : is_zero I z) by (apply norm_zero; unfold norm; rewrite Zz; apply sqrt_0).
+  assert (None : forall w : K -> R, (forall k, 0 <= w k) -> (forall i, In i I -> sum (fun k => w k * v k i) l = 0) ->
+    forall k, In k l -> w k = 0).
+  { intros w Wp Wz j Hj.
+    assert (T : sum (fun k => w k * - dot I (v last) (v k)) l = 0).
+    { transitivity (- dot I (v last) (fun i => sum (fun k => w k * v k i) l)).
+      - rewrite (dot_sum_r I (v last) (fun k i => w k * v k i) l), <- sum_opp. apply sum_ext. intros k0 _.
+        rewrite dot_scal_r. ring.
+      - rewrite (dot_ext I _ _ (v last) (fun _ => 0)) by auto. unfold dot. rewrite sum_all_zero; [ring|]. intros; ring. }
+    assert (Ob : forall k, In k l -> 0 < - dot I (v last) (v k)).
+    { intros k0 Hk0. assert (Ne : last <> k0) by (intros ->; contradiction).
+      assert (Ck := Co last k0 (or_introl eq_refl) (or_intror Hk0) Ne). lra. }
+    assert (Each := sum_zero (fun k => w k * - dot I (v last) (v k)) l
+      ltac:(intros k0 Hk0; apply Rmult_le_pos; [auto|left; auto]) T j Hj). cbv beta in Each.
+    assert (Oj := Ob j Hj). nra. }
+  assert (U := None up Up Z0 k Hk). assert (D := None down Dn ltac:(intros i Hi; rewrite <- (Z0 i Hi); symmetry; apply (Zy i Hi)) k Hk).
+  apply Nz. rewrite Dec, U, D. ring.
+Qed.
+
+(* The axes and their opposites: coherence 0 at K = 2 d, here d = 1 and d + 2 vectors would be three of the line. *)
+Example coherence_orthoplex_instance : 1 >= Bound.coherence_orthoplex.
+Proof.
+  apply (coherence_orthoplex [tt] [0; 1; 2]%nat (fun (k : nat) (_ : unit) => if Nat.eqb k 2 then -1 else 1) 1 Nat.eq_dec).
+  - repeat constructor; simpl; intuition discriminate.
+  - simpl. lia.
+  - intros k l _ _ _. unfold dot. simpl. destruct (Nat.eqb k 2), (Nat.eqb l 2); lra.
+Qed.

@@ -83,6 +83,15 @@ def test_every_formal_theorem_has_its_place():
         assert formal.key_of(short) is not None or short in refuted, name
 
 
+def test_reasons_and_proofs_share_out_the_ledger():
+    assert not formal.by_key().keys() & formal.WHY_NOT.keys()
+    assert formal.by_key().keys() | formal.WHY_NOT.keys() == {theorem.key for theorem in THEOREMS}
+    readme = (formal.FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(formal.by_key())} of the {len(THEOREMS)} theorems have a machine-checked proof" in readme
+    refuted = [example.name for example in COUNTEREXAMPLES if formal.refutation(example.name) is None]
+    assert refuted == [], "every refuted reading has its negation proved"
+
+
 @pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.key)
 def test_every_key_is_formal_or_says_why_not(theorem):
     found = formal.of(theorem.key)
