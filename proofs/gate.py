@@ -27,6 +27,7 @@ FORBIDDEN = re.compile(
     r"\b(Admitted|admit|give_up|Axioms?|Parameters?|Conjecture|bypass_check|Unset\s+Guard\s+Checking"
     r"|Unset\s+Universe\s+Checking|Unset\s+Positivity\s+Checking|type_in_type)\b"
 )
+SCOPE = re.compile(r"^\s*(Section|Module|End|Hypothesis|Hypotheses|Variables?|Context)\b", re.MULTILINE)
 STATEMENT = re.compile(r"^\s*(?:Theorem|Example)\s+(\w+)", re.MULTILINE)
 DEFINITION = re.compile(r"^\s*(?:Definition|Fixpoint|Record|Inductive)\s+(\w+)", re.MULTILINE)
 
@@ -65,9 +66,15 @@ def declared(pattern: re.Pattern[str], skip: tuple[str, ...] = ()) -> list[str]:
 
 
 def forbidden() -> Iterator[str]:
+    """Words that leave something unproved; a hypothesis outside every section is an axiom too."""
     for file in files():
-        for word in sorted(set(FORBIDDEN.findall(code_of(file)))):
+        code, depth = code_of(file), 0
+        for word in sorted(set(FORBIDDEN.findall(code))):
             yield f"{file.name} uses {word}"
+        for word in SCOPE.findall(code):
+            depth += {"Section": 1, "Module": 1, "End": -1}.get(word, 0)
+            if depth == 0 and word not in ("Section", "Module", "End"):
+                yield f"{file.name} uses {word} outside a section"
 
 
 def run(*command: str) -> str:

@@ -67,6 +67,10 @@ def test_what_the_gate_forbids_is_noticed(word, tmp_path, monkeypatch):
     assert list(gate.forbidden()) == []
     file.write_text(f"{text}\n{word}.\n")
     assert list(gate.forbidden()) == [f"Sums.v uses {word}"]
+    file.write_text(f"Section S.\nHypothesis h : True.\nEnd S.\n{text}")
+    assert list(gate.forbidden()) == []
+    file.write_text(f"{text}\nHypothesis h : False.\n")
+    assert list(gate.forbidden()) == ["Sums.v uses Hypothesis outside a section"]
 
 
 def test_differences_are_worded():
