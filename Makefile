@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow study lint generated benchmarks clean
+.PHONY: help demo test test-slow study lint generated proofs proofs-check benchmarks clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,9 +42,18 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-generated: $(VENV)/installed-dev ## print the closed forms, and paper_checks.md from theorems and evidence
+generated: $(VENV)/installed-dev ## print the closed forms, for NumPy and Coq, and paper_checks.md from theorems and evidence
 	$(BIN)/python -m bounds.printer
+	$(BIN)/python -m bounds.coq_printer
 	$(BIN)/localist claims
+
+proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)
+	$(BIN)/python proofs/gate.py
+
+proofs-check: proofs ## mutations, 1,000 random inputs, and the proofs once more by Coq's independent checker (minutes)
+	$(BIN)/python proofs/mutations.py
+	$(BIN)/python proofs/agreement.py
+	cd proofs && coqchk -silent -o -Q . Localist $(patsubst proofs/%.v,Localist.%,$(wildcard proofs/*.v))
 
 evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (40 minutes)
 	$(BIN)/localist verify
@@ -60,4 +69,4 @@ benchmarks: $(VENV)/installed-dev ## ratios measured in one run, saved as JSON
 	$(BIN)/python benchmarks/rows.py
 
 clean: ## remove the virtual environment and the runs
-	rm -rf $(VENV) $(RUNS)
+	rm -rf $(VENV) $(RUNS) proofs/*.vo* proofs/*.glob proofs/.*.aux proofs/Makefile.coq* proofs/.Makefile.coq.d

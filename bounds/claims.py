@@ -1,6 +1,6 @@
 """The claims of the papers beside what is proved here: renders paper_checks.md from theorems and evidence.
 
-`localist claims` writes it with the graph of theorems, `localist claims --check` exits 1 where one is stale.
+`localist claims` writes it with the graph of theorems and docs/proofs.md; with --check it exits 1 where one is stale.
 Only the abstracts are at hand, so a claim is an abstract's, and every formula is ours.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sympy import latex
 
+from bounds import formal
 from bounds.counterexamples import COUNTEREXAMPLES, Counterexample
 from bounds.evidence import FOLDER, Evidence, load, status
 from bounds.theorems import THEOREMS
@@ -241,7 +242,8 @@ def _kinds(theorem: Theorem, evidence: Evidence) -> Iterator[str]:
     observed = [run["counts"] for run in evidence["observed"]]
     held, violated = (sum(counts.get(name, 0) for counts in observed) for name in ("HOLDS", "VIOLATED"))
     yield f"{held:,} hold, {violated} violate" if observed else ""
-    yield "" if evidence["formal"] is None else str(evidence["formal"])
+    checked = evidence["formal"]
+    yield f"{checked.module}: {len(checked.names)}" if checked else "no"
     caught = [name for name, seen in evidence["mutation"].items() if seen]
     yield ", ".join(caught)
 
@@ -276,7 +278,7 @@ def _theorem(theorem: Theorem, evidence: Evidence, standing: str) -> Iterator[st
     rests = f" Rests on {_list(theorem.needs)}." if theorem.needs else ""
     cited = f"Claims {', '.join(theorem.claims)}; {theorem.source}"
     yield f"Status: {standing}. {cited}. One check a {theorem.level}.{rests}"
-    yield from ("", "Hypotheses, and what happens without each:", "")
+    yield from ("", *_formal(theorem.key), "Hypotheses, and what happens without each:", "")
     for needed in evidence["necessity"]:
         without = f"spare: {needed['spare']}" if needed["spare"] else _shown(needed["breaks"])
         yield (
@@ -295,6 +297,15 @@ def _theorem(theorem: Theorem, evidence: Evidence, standing: str) -> Iterator[st
         yield from ("", f"Tests: {_list(tests)}.")
 
 
+def _formal(key: str) -> Iterator[str]:
+    """Where the formal statements are, or why there is none."""
+    if checked := formal.of(key):
+        yield f"Formal: `{checked.module}.v`, {_list(checked.names)}."
+    else:
+        yield f"Formal: none. {formal.why_not(key)}"
+    yield ""
+
+
 def _list(tests: tuple[str, ...]) -> str:
     return ", ".join(f"`{test}`" for test in tests)
 
@@ -302,6 +313,8 @@ def _list(tests: tuple[str, ...]) -> str:
 def _counterexample(example: Counterexample) -> Iterator[str]:
     yield from ("", f"### {example.claim}: {example.name}", "", f"*Reading.* {example.reading}", "")
     yield from (f"*False.* {example.refutation}", "", f"*Instead.* {example.repaired}", "")
+    if refuted := formal.refutation(example.name):
+        yield from (f"Formal: `{refuted}`.", "")
     yield from _steps(example.steps)
     yield from ("", f"Tests: {_list(example.tests)}.")
 
@@ -332,14 +345,14 @@ def render() -> str:
         "",
         "## Evidence",
         "",
+        "*formal*: Coq has checked a proof about the printed expression, side by side with these words in",
+        "[docs/proofs.md](docs/proofs.md);",
         "*proved*: every proof step is settled by sympy or rests on a lemma named below; *argued*: some step is words",
-        "alone. *Symbolic*: steps. *Enclosure*: inequalities decided by Arb over a box. *Witness*: how far the "
-        "input that",
-        "attains the bound reaches; in brackets, how close the adversary came. *Needed*: hypotheses that an input "
-        "found by",
-        "search shows to be needed, of those not marked spare. *Adversary*: inputs that violate, of all; then how many",
-        "notice the bound tightened by 1 %. *Observed*: rows of trained models. *Caught by*: which kinds of "
-        "evidence notice",
+        "alone. *Symbolic*: steps. *Enclosure*: inequalities decided by Arb over a box. *Witness*: how far the input",
+        "that attains the bound reaches; in brackets, how close the adversary came. *Needed*: hypotheses that an input",
+        "found by search shows to be needed, of those not marked spare. *Adversary*: inputs that violate, of all; then",
+        "how many notice the bound tightened by 1 %. *Observed*: rows of trained models. *Formal*: the module of",
+        "proofs/ and its number of statements. *Caught by*: which kinds of evidence notice",
         f"a constant changed by 1 % to the wrong side. Every theorem goes through {_list(ALL)}.",
         "",
         "| theorem | claims | status | symbolic | enclosure | witness | needed | adversary | observed | formal | "
@@ -392,17 +405,22 @@ def render() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from bounds import proofs_page
     from bounds.graph import draw
 
     parser = argparse.ArgumentParser(prog="localist claims", description="Write paper_checks.md and its graph.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
     check = parser.parse_args(arguments).check
-    texts = {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence()))}
+    texts = {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence())), proofs_page.FILE: proofs_page.render()}
     stale = [
         file.name for file, text in texts.items() if not (file.exists() and file.read_text(encoding="utf-8") == text)
     ]
     if check:
-        print(f"stale: {', '.join(stale)}: run localist claims" if stale else "paper_checks.md and its graph are fresh")
+        print(
+            f"stale: {', '.join(stale)}: run localist claims"
+            if stale
+            else "paper_checks.md, its graph and docs/proofs.md are fresh"
+        )
         return 1 if stale else 0
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ witness    the input that attains the bound
 necessity  for every hypothesis, an input that breaks the conclusion once it is dropped
 adversary  a million inputs, random and driven uphill: none violates; of a bound tightened by 1 % they find violations
 observed   verdicts of trained models, from saved runs
-formal     machine-checked proof: none yet
+formal     machine-checked statements, from the gate of proofs/; they outrank the proof steps
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bounds import formal
 from bounds.theorems.theorem import Theorem
 
 FOLDER = Path(__file__).resolve().parent.parent / "evidence"
@@ -55,14 +56,19 @@ def load(theorem: Theorem, folder: Path = FOLDER) -> Evidence | None:
             f"{file.name} must be of this version of the theorem ({digest(theorem)}), got {version}: "
             f"run localist verify {theorem.key}"
         )
-    return found
+    return {**found, "formal": formal.of(theorem.key)}
 
 
 def status(theorem: Theorem, evidence: Evidence | None) -> str:
-    """proved: every step is settled or rests on a named lemma; argued: some step is words alone; broken; sampled."""
+    """formal: machine-checked; proved: every step is settled or rests on a named lemma; argued: some is words alone.
+
+    broken: a proof step or the evidence fails; sampled: there is neither proof nor proof steps.
+    """
     outcomes = [(step.settled(), step.lemma) for step in theorem.proof]
     if any(settled is False for settled, _ in outcomes) or (evidence is not None and list(faults(theorem, evidence))):
         return "broken"
+    if evidence is not None and evidence.get("formal") is not None:
+        return "formal"
     if not outcomes:
         return "sampled"
     return "proved" if all(settled or lemma for settled, lemma in outcomes) else "argued"

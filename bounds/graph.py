@@ -7,8 +7,8 @@ from html import escape
 
 from bounds.theorems.theorem import Theorem
 
-COLOURS = {"proved": "#d7ebd0", "argued": "#fbe9b7", "sampled": "#dde6f4", "broken": "#f4c2bd"}
-BORDERS = {"proved": "#3f7d34", "argued": "#a67c00", "sampled": "#48699c", "broken": "#a12a1e"}
+COLOURS = {"formal": "#b9dfd6", "proved": "#d7ebd0", "argued": "#fbe9b7", "sampled": "#dde6f4", "broken": "#f4c2bd"}
+BORDERS = {"formal": "#17685a", "proved": "#3f7d34", "argued": "#a67c00", "sampled": "#48699c", "broken": "#a12a1e"}
 TITLE = "Theorems by status; an arrow points to what a proof rests on"
 ALONE = "Proved from lemmas alone, and used by no other"
 COLUMNS = 5  # of the theorems without an arrow

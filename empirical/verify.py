@@ -174,7 +174,6 @@ def gather(theorem: Theorem, tally: Tally, observed: list[dict[str, Any]]) -> Ev
             "enclosure": any(e["expected"] == "REFUTED" and e["decision"] == "REFUTED" for e in enclosure),
         },
         "observed": observed,
-        "formal": None,
         "provenance": {"versions": versions(), "commit": commit(), "seed": SEED},
     }
 
