@@ -64,9 +64,8 @@ evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a t
 	$(BIN)/python -m empirical.schedule examples/topics.toml --out evidence/studies
 	$(BIN)/localist claims
 
-benchmarks: $(VENV)/installed-dev ## ratios measured in one run, saved as JSON
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/rows.py
+benchmarks: $(VENV)/installed-dev ## every benchmark in turn, saved as JSON, and one table of their ratios
+	$(BIN)/python benchmarks/table.py
 
 clean: ## remove the virtual environment and the runs
 	rm -rf $(VENV) $(RUNS) proofs/*.vo* proofs/*.glob proofs/.*.aux proofs/Makefile.coq* proofs/.Makefile.coq.d

@@ -1,24 +1,32 @@
-"""What every benchmark records beside its numbers: the commit, the machine, when; and how the JSON is written."""
+"""What benchmarks share: work in turn, medians and quartiles, and the JSON with commit, machine and time."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
+
+LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before a benchmark adds its own
 
 
 def commit() -> str:
-    """The commit measured, marked where the working tree differs from it; empty outside a repository."""
+    """The commit measured, marked where the tree differs beyond what benchmarks save; empty outside a repository."""
     here = Path(__file__).parent
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
         dirty = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True
+            ["git", "status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/*.json"],
+            cwd=here,
+            capture_output=True,
+            text=True,
         ).stdout.strip()
     except FileNotFoundError:
         return ""
@@ -44,6 +52,7 @@ def save(result: dict[str, Any], path: Path) -> None:
         "machine": {
             "processor": processor(),
             "cores": os.cpu_count(),
+            "load_before": LOAD,
             "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
             "numpy": version("numpy"),
@@ -51,3 +60,34 @@ def save(result: dict[str, Any], path: Path) -> None:
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def in_turn(work: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each piece of work returns in every round; they alternate, so that a slow moment of the machine meets all.
+
+    One round before the first is not kept: it fills caches and starts threads.
+    """
+    found: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(rounds + 1):
+        for name, measured in work.items():
+            value = measured()
+            if number:
+                found[name].append(value)
+    return found
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Median and quartiles of two values or more, and all of them."""
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return {"median": median(values), "quartiles": [low, high], "runs": values}
+
+
+def quick_and_out(parser: argparse.ArgumentParser, file: str, arguments: list[str] | None) -> argparse.Namespace:
+    """The parsed arguments, with `--quick` and `--out`; a quick result never takes the place of a measured one."""
+    parser.add_argument("--quick", action="store_true", help="sizes of a test, whose numbers mean nothing; needs --out")
+    parser.add_argument("--out", type=Path, help=f"where the JSON goes (default {Path(file).stem}.json beside this)")
+    parsed = parser.parse_args(arguments)
+    if parsed.quick and parsed.out is None:
+        parser.error("--quick needs --out")
+    parsed.out = parsed.out or Path(file).with_suffix(".json")
+    return parsed

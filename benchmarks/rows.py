@@ -209,14 +209,15 @@ def main() -> int:
         build(arguments.build, -(-arguments.rows // (SETTINGS * LAYERS * len(ANCHORS))))
         return 0
     result = measure(arguments.rows)
-    save(result, arguments.out)
+    kept = result["seconds"] <= arguments.limit_seconds and result["peak_gib"] <= arguments.limit_gib
+    sound = all(counts["HOLDS"] and not counts["VIOLATED"] for counts in result["counts"].values())
+    limits = {"limit_seconds": arguments.limit_seconds, "limit_gib": arguments.limit_gib}
+    save({**result, **limits, "kept": kept and sound}, arguments.out)
     print(f"{'theorem':<26}{'HOLDS':>12}{'VIOLATED':>10}{'VACUOUS':>12}{'UNKNOWN':>10}")
     for theorem, counts in result["counts"].items():
         print(
             f"{theorem:<26}{counts['HOLDS']:>12,}{counts['VIOLATED']:>10,}{counts['VACUOUS']:>12,}{counts['UNKNOWN']:>10,}"
         )
-    kept = result["seconds"] <= arguments.limit_seconds and result["peak_gib"] <= arguments.limit_gib
-    sound = all(counts["HOLDS"] and not counts["VIOLATED"] for counts in result["counts"].values())
     print(
         f"{result['rows']:,} rows x {result['theorems']} theorems: {result['seconds']:.1f} s of "
         f"{arguments.limit_seconds:g} s ({result['processor_seconds']:.1f} s on processors), "

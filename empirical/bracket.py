@@ -53,8 +53,8 @@ def cross_norms(forms: Float[Tensor, "S 1 1 K d K d"]) -> Float[Tensor, "S K"]:
 def sublevel_level(data: Retrieval, losses: Float[Tensor, "K"]) -> float:
     """Largest cross gradient where a block's loss is at most the given one, by Cauchy-Schwarz over its queries."""
     known = level_ingredients(data)
-    weights = torch.as_tensor(known["value_diameters"][:, None] * known["key_diameters"] / 2)  # N, blocks of keys
     query = data.query.unflatten(-1, (data.blocks, -1))
+    weights = torch.as_tensor(known["value_diameters"][:, None] * known["key_diameters"] / 2).to(query)  # N, blocks
     levels = [
         torch.linalg.matrix_norm(weights[:, c : c + 1] * query[:, b], 2) * losses[b].sqrt()
         for b in range(data.blocks)

@@ -69,7 +69,7 @@ class _Search:
 
     def __init__(self, problem: Problem, tolerance: float, most: int):
         self.problem, self.tolerance, self.most = problem, tolerance, most
-        self.residual = torch.zeros(len(problem.localised), dtype=problem.localised.dtype)
+        self.residual = problem.localised.new_zeros(len(problem.localised))
         self.evaluations = 0
 
     def follow(self, start: Tensor, values: Float[Tensor, "R T"]) -> Path:
@@ -91,7 +91,7 @@ class _Search:
         """Where a branch changes side on the way from ends[:, 0] to ends[:, 1]: the last penalty on the side where it
         began, and the first on the other; and every path taken. A penalty without a converged point decides nothing.
         """
-        rows, order = torch.arange(len(start)), torch.arange(POINTS, device=start.device)
+        rows, order = (torch.arange(count, device=start.device) for count in (len(start), POINTS))
         share, rounds = order.to(start.dtype) / (POINTS - 1), []
         began = known = torch.zeros_like(rows, dtype=torch.bool)
         for count in range(ROUNDS):
@@ -135,7 +135,7 @@ def find_edges(
 
 def _crossing(search: _Search, localised: Tensor, paths: list[Path], precision: float) -> Float[Tensor, "R"]:
     """The best witness of any branch: from its best point on, to the penalty that the last point witnessed."""
-    rows, cross_norms = torch.arange(len(localised)), search.problem.cross_norms
+    rows, cross_norms = torch.arange(len(localised), device=localised.device), search.problem.cross_norms
     points, losses, sound = (
         torch.cat([getattr(path, name) for path in paths], 1) for name in ("points", "loss", "converged")
     )

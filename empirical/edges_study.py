@@ -36,7 +36,7 @@ def blocks_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
     task = make_task(config, seed, device_of(config))
     assert isinstance(task, Blocks)
     data = task.training
-    localised = as_rows(torch.as_tensor(localise(config, seed)["parameter/forms"])[0, 0, 0])
+    localised = as_rows(torch.as_tensor(localise(config, seed)["parameter/forms"], device=data.query.device)[0, 0, 0])
     penalised = row_penalties(data, localised.new_ones(())) > 0
     objective = query_blocks(data)
     problem = Problem(objective, row_groups(data), penalised, localised, torch.zeros_like(localised))

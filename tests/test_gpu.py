@@ -26,6 +26,50 @@ def test_blocks_agree_with_the_cpu():
     assert ((a["group_norm"] == 0) == (b["group_norm"] == 0)).all()
 
 
+@pytest.mark.parametrize("start", ["downwards", "upwards"])
+def test_branches_agree_with_the_cpu(start):
+    """Both points are stationary to 1e-9, and so within that over the least curvature of each other, not equal."""
+    from empirical.branches import follow_branch
+    from empirical.tasks import make_task
+    from empirical.train import localise
+
+    config = configured(SMALL)
+    localised = localise(config, 1)
+    forms = torch.as_tensor(localised["parameter/forms"])[0]
+    forms, ratios = (forms, (3.0, 1.02, 0.9, 0.5)) if start == "downwards" else (0 * forms, (0.5, 0.9, 1.02, 3.0))
+    penalties = float(localised["critical"]) * torch.tensor(ratios, dtype=forms.dtype)
+    (first, one), (second, two) = (
+        follow_branch(
+            make_task(config, 1, torch.device(device)).training,
+            forms.to(device),
+            penalties.to(device),
+            tolerance=1e-9,
+            max_steps=2000,
+        )
+        for device in ("cpu", "cuda")
+    )
+    assert one.converged.all()
+    assert all(value.is_cuda for value in (second, *vars(two).values()))
+    assert two.converged.all()
+    torch.testing.assert_close(second.cpu(), first, rtol=0, atol=1e-5)
+    torch.testing.assert_close(two.forms.cpu(), one.forms, rtol=0, atol=1e-5)
+    torch.testing.assert_close(two.loss.cpu(), one.loss, rtol=1e-9, atol=0)
+    assert torch.equal(two.steps_to_zero.cpu() < 0, one.steps_to_zero < 0)  # the same blocks are zero
+
+
+def test_edges_agree_with_the_cpu():
+    """To the precision that they are looked for; the critical penalty, which is exact, to that of the start."""
+    from empirical.edges import find_edges
+    from empirical.edges_study import blocks_problem
+
+    one, two = (
+        find_edges(blocks_problem(configured(SMALL, sweep={"device": device}), 1)[0]) for device in ("cpu", "cuda")
+    )
+    torch.testing.assert_close(two.critical.cpu(), one.critical, rtol=1e-6, atol=0)
+    for name in ("lower", "upper", "crossing"):
+        torch.testing.assert_close(getattr(two, name).cpu(), getattr(one, name), rtol=4e-3, atol=0, equal_nan=True)
+
+
 def test_topics_run_in_single_precision():
     from empirical.train import train
 

@@ -1,0 +1,249 @@
+"""Benchmarks run, save what they say, and end with status 1 where a limit is missed; no number is judged here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Benchmarks as modules; they find each other as scripts of one folder do."""
+    monkeypatch.syspath_prepend(FOLDER)
+    yield importlib.import_module
+    for name in ("common", "table", *NAMES):
+        sys.modules.pop(name, None)
+
+
+def test_steps(tmp_path, load, monkeypatch, capsys):
+    steps, out = load("steps"), tmp_path / "steps.json"
+    quick = ["--quick", "--out", str(out)]
+    assert steps.main([*quick, "--limit", "0", "--gpu-limit", "0"]) == 0
+    saved, said = json.loads(out.read_text()), capsys.readouterr().out
+    assert saved["kept"] is True
+    assert saved["quick"] is True
+    assert saved["ratio"] > 0
+    assert saved["quartiles"][0] <= saved["ratio"] <= saved["quartiles"][1]
+    assert saved["better_loop"] in saved["rates"]
+    assert saved["share_of_peak"] > 0
+    assert saved["commit"]
+    if torch.cuda.is_available():
+        assert (tmp_path / saved["gpu"]).exists()
+    else:
+        assert saved["gpu"] is None
+        assert "no CUDA device" in saved["gpu_skipped"]
+        assert "skipped" in said
+    monkeypatch.setattr(steps, "measure", lambda quick: saved)
+    monkeypatch.setattr(steps, "no_gpu", lambda: "not asked for")
+    assert steps.main([*quick, "--limit", "1e9"]) == 1
+    assert json.loads(out.read_text())["kept"] is False
+    assert "MISSED" in capsys.readouterr().out
+
+
+def test_both_sides_of_the_comparison_take_the_same_steps(load):
+    """Gradients are the same, steps are counted, and so are the flops that PyTorch counts, two settings at a time."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    laboratory = load("steps").Laboratory(2)
+    _, gradient = laboratory.data.loss_and_gradient(laboratory.start)
+    leaf = laboratory.start.clone().requires_grad_()
+    (same,) = torch.autograd.grad(laboratory.data.loss(leaf).sum(), leaf)
+    torch.testing.assert_close(gradient, same, rtol=1e-10, atol=1e-16)
+    assert laboratory.batched(2) == 2 * 3
+    assert laboratory.loop(3) == 3
+    with FlopCounterMode(display=False) as counter:
+        laboratory.data.loss_and_gradient(laboratory.start)
+    assert counter.get_total_flops() == 2 * laboratory.flops()
+
+
+def test_a_large_batch_is_measured_without_a_graph_where_there_is_no_gpu(load):
+    found = load("steps").measure_batch("cpu", quick=True)
+    assert found["pays"] == "eager"
+    assert found["not_captured"] == "not a CUDA device"
+    assert set(found["rates"]) == {"eager", "loop", "product"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_a_large_batch_on_a_gpu(load):
+    found = load("steps").measure_batch("cuda", quick=True)
+    assert found["pays"] in ("eager", "captured")
+    assert ("captured" in found["rates"]) == (found["not_captured"] is None)
+    assert found["ratio"] > 0
+
+
+def test_closed_forms(tmp_path, load, monkeypatch, capsys):
+    """As a command, which misses the limit given; then the same measurement against other limits."""
+    closed_forms, out = load("closed_forms"), tmp_path / "closed_forms.json"
+    quick = ["--quick", "--out", str(out)]
+    command = [sys.executable, str(FOLDER / "closed_forms.py"), *quick, "--limit", "1e9"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert "MISSED" in done.stdout
+    saved = json.loads(out.read_text())
+    assert saved["kept"] is False
+    assert set(saved["cases"]) == set(closed_forms.CASES)
+    assert 0 <= saved["difference"] <= 1e-14
+    monkeypatch.setattr(closed_forms, "measure", lambda quick: saved)
+    assert closed_forms.main([*quick, "--limit", "0", "--limit-difference", "1e-30"]) == 1
+    assert closed_forms.main([*quick, "--limit", "0"]) == 0
+    assert json.loads(out.read_text())["kept"] is True
+
+
+def test_a_wrong_closed_form_shows_as_a_difference(load, monkeypatch):
+    import bounds
+
+    right = bounds.fidelity_floor
+    monkeypatch.setattr(bounds, "fidelity_floor", lambda *rows: right(*rows) * (1 + 1e-12))
+    found = load("closed_forms").measure_case("fidelity_floor", rows=50, sample=5, rounds=2)
+    assert found["difference"] == pytest.approx(1e-12, rel=1e-2)
+
+
+def test_growth(tmp_path, load, monkeypatch):
+    """Without the worker processes, which `test_steps` has started: what they are asked for is done here."""
+    growth, out = load("growth"), tmp_path / "growth.json"
+
+    class Here:
+        laboratory = growth.Laboratory(2)
+
+        def send(self, asked):
+            self.answer = getattr(self.laboratory, asked[0])(asked[1])
+
+        def recv(self):
+            return self.answer
+
+    monkeypatch.setattr(growth, "worker", lambda threads: nullcontext(Here()))
+    assert growth.main(["--quick", "--out", str(out)]) == 0
+    saved = json.loads(out.read_text())
+    assert set(saved["exponents"]) == {"settings", "keys", "blocks", "rows"}
+    for found in saved["exponents"].values():
+        assert np.isfinite(found["exponent"])
+        assert len(found["seconds"]) == len(found["sizes"])
+    assert saved["cores"]["ratio"] > 0
+
+
+def test_the_exponent_of_a_power_is_its_exponent(load):
+    growth = load("growth")
+    sizes = (1, 2, 4, 8)
+    assert growth.slope(sizes, [3.0 * s**1.7 for s in sizes]) == pytest.approx((1.7, 1.0))
+    assert growth.slope(sizes, [1.0, 9.0, 2.0, 8.0])[1] < 0.5  # not a line
+    for dimension, size, shape in (("settings", 3, (3, 4)), ("keys", 16, (8, 4)), ("blocks", 2, (8, 2))):
+        laboratory = growth.laboratory(dimension, size)
+        assert laboratory.start.shape[0] == shape[0]
+        assert laboratory.start.shape[3] == shape[1]
+    assert growth.laboratory("keys", 16).data.keys.shape[1] == 16
+
+
+@pytest.mark.parametrize("name", ["steps", "closed_forms", "growth"])
+def test_a_quick_run_never_replaces_a_measured_one(name, load, capsys):
+    with pytest.raises(SystemExit) as error:
+        load(name).main(["--quick"])
+    assert error.value.code == 2
+    assert "--quick needs --out" in capsys.readouterr().err
+
+
+SPREAD = {"median": 600.0, "quartiles": [500.0, 700.0]}
+SAVED = {
+    "startup": {"ratio": 1.5, "quartiles": [1.4, 1.6], "limit": 3.5},
+    "rows": {
+        "rows": 10**7, "seconds": 40.0, "limit_seconds": 60.0, "peak_gib": 1.0, "limit_gib": 4.0,
+        "exps_per_verdict": 9.0,
+    },
+    "sweep": {"ratio": 12.0, "ratios": {"plain": 90.0, "accelerated": 12.0}, "limit": 10.0},
+    "steps": {
+        "ratio": 2.0, "quartiles": [1.9, 2.1], "limit": 1.6, "share_of_peak": 0.2, "share_quartiles": [0.1, 0.3],
+        "gpu_skipped": "no CUDA device on this machine",
+    },
+    "closed_forms": {
+        "limit": 100.0, "difference": 2e-15, "limit_difference": 1e-14,
+        "cases": {"a": {"judged": True, "ratios": {"15": SPREAD}}, "b": {"judged": False, "ratios": {"15": SPREAD}}},
+    },
+    "growth": {
+        "exponents": {"keys": {"exponent": 0.9, "quartiles": [0.8, 1.0]}},
+        "cores": {"ratio": 1.9, "quartiles": [1.8, 2.0]},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(load, tmp_path, monkeypatch):
+    """The table of a folder in which every benchmark has saved something that keeps its limits."""
+    module = load("table")
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    for name, saved in SAVED.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(saved))
+    return module
+
+
+def change(folder: Path, name: str, **values) -> None:
+    (folder / f"{name}.json").write_text(json.dumps({**SAVED[name], **values}))
+
+
+def test_the_table_of_what_was_saved(table, tmp_path, capsys):
+    assert tuple(table.READERS) == NAMES
+    assert table.main(["--read"]) == 0
+    said = capsys.readouterr().out
+    assert "MISSED" not in said
+    assert "steps: not on a GPU, no CUDA device on this machine" in said
+    saved = json.loads((tmp_path / "table.json").read_text())
+    assert saved["kept"] is True
+    assert set(saved["lines"]) == set(NAMES)
+    assert saved["lines"]["startup"][0]["kept"] is True
+    assert saved["lines"]["growth"][0]["kept"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("startup", {"ratio": 4.0}, "MISSED"),
+        ("rows", {"peak_gib": 4.5}, "MISSED"),
+        ("sweep", {"ratios": {"plain": 90.0, "accelerated": 9.9}}, "MISSED"),
+        ("steps", {"ratio": 1.5}, "MISSED"),
+        ("closed_forms", {"difference": 1e-12}, "MISSED"),
+        ("rows", {"kept": False}, "rows.json says that a limit is missed"),
+        ("growth", {"quick": True}, "growth.json is of a quick run"),
+    ],
+)
+def test_what_is_missed_is_said_and_is_the_exit_status(table, tmp_path, capsys, name, values, words):
+    change(tmp_path, name, **values)
+    assert table.main(["--read"]) == 1
+    assert words in capsys.readouterr().out
+    assert json.loads((tmp_path / "table.json").read_text())["kept"] is False
+
+
+def test_what_is_not_there_is_said(table, tmp_path, capsys):
+    (tmp_path / "sweep.json").unlink()
+    (tmp_path / "startup.json").write_text(json.dumps({"ratio": 1.0}))
+    assert table.main(["--read"]) == 1
+    said = capsys.readouterr().out
+    assert "sweep: not measured, there is no sweep.json" in said
+    assert "startup: startup.json has no 'limit'" in said
+
+
+def test_a_device_of_its_own_has_lines_of_its_own(table, tmp_path, capsys):
+    (tmp_path / "steps-Some-GPU.json").write_text(json.dumps({**SAVED["steps"], "device": "Some GPU", "limit": 50.0}))
+    assert table.main(["--read"]) == 1
+    assert "plain loop, Some GPU" in capsys.readouterr().out
+
+
+def test_the_table_runs_the_benchmarks_that_it_is_asked_for(table, tmp_path, capfd):
+    saves = "import json, pathlib; pathlib.Path(__file__).with_suffix('.json').write_text(json.dumps({}))\n"
+    (tmp_path / "startup.py").write_text(saves.replace("{}", repr(SAVED["startup"])))
+    (tmp_path / "growth.py").write_text("raise SystemExit(3)")
+    assert table.main(["--only", "startup"]) == 0
+    assert table.main(["--only", "startup", "growth"]) == 1
+    assert "growth: ended with status 3 and saved nothing" in capfd.readouterr().out
+    (tmp_path / "startup.py").write_text(saves.replace("{}", repr(SAVED["startup"])) + "raise SystemExit(1)")
+    assert table.main(["--only", "startup"]) == 1
+    assert "startup: ended with status 1" in capfd.readouterr().out
