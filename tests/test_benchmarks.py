@@ -107,7 +107,7 @@ def test_a_wrong_closed_form_shows_as_a_difference(load, monkeypatch):
     right = bounds.fidelity_floor
     monkeypatch.setattr(bounds, "fidelity_floor", lambda *rows: right(*rows) * (1 + 1e-12))
     found = load("closed_forms").measure_case("fidelity_floor", rows=50, sample=5, rounds=2)
-    assert found["difference"] == pytest.approx(1e-12, rel=1e-2)
+    assert found["difference"] == pytest.approx(1e-12, rel=1e-2, abs=0)
 
 
 def test_growth(tmp_path, load, monkeypatch):
