@@ -6,7 +6,6 @@ Only the abstracts are at hand, so a claim is an abstract's, and every formula i
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from sympy import latex
 from bounds import formal
 from bounds.counterexamples import COUNTEREXAMPLES, Counterexample
 from bounds.evidence import FOLDER, Evidence, load, status
+from bounds.printer import generate
 from bounds.theorems import THEOREMS
 from bounds.theorems.kinds import KINDS
 from bounds.theorems.lemmas import LEMMAS
@@ -408,23 +408,11 @@ def main(arguments: list[str] | None = None) -> int:
     from bounds import proofs_page
     from bounds.graph import draw
 
-    parser = argparse.ArgumentParser(prog="localist claims", description="Write paper_checks.md and its graph.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
-    check = parser.parse_args(arguments).check
-    texts = {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence())), proofs_page.FILE: proofs_page.render()}
-    stale = [
-        file.name for file, text in texts.items() if not (file.exists() and file.read_text(encoding="utf-8") == text)
-    ]
-    if check:
-        print(
-            f"stale: {', '.join(stale)}: run localist claims"
-            if stale
-            else "paper_checks.md, its graph and docs/proofs.md are fresh"
-        )
-        return 1 if stale else 0
-    for file, text in texts.items():
-        file.write_text(text, encoding="utf-8")
-    return 0
+    def texts() -> dict[Path, str]:
+        return {FILE: render(), GRAPH: draw(THEOREMS, _statuses(_evidence())), proofs_page.FILE: proofs_page.render()}
+
+    does, fresh = "Write paper_checks.md and its graph.", "paper_checks.md, its graph and docs/proofs.md are fresh"
+    return generate(texts, "localist claims", does, fresh, arguments)
 
 
 if __name__ == "__main__":

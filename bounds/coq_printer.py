@@ -7,7 +7,6 @@ The formal theorems are stated about these definitions, so that nobody retypes a
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import itertools
 import textwrap
@@ -15,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sympy import Symbol, sympify
+from sympy import Rational, Symbol
+from sympy import sympify as _sympify
 
-from bounds.printer import TOPICS
+from bounds.printer import TOPICS, generate
 from bounds.theorems import THEOREMS, symbols
 
 FILE = Path(__file__).resolve().parent.parent / "proofs" / "ClosedForms.v"
@@ -42,6 +42,11 @@ _FUNCTIONS = {"exp": "exp {}", "log": "ln {}", "sin": "sin {}", "cos": "cos {}",
 _WRITTEN_OUT = {"log1p": "ln (1 + {})", "expm1": "(exp {} - 1)", "logaddexp": "ln (exp {} + exp {})"}
 _DECISIONS = {"<=": "Rle_dec {} {}", "<": "Rlt_dec {} {}", ">=": "Rle_dec {1} {0}", ">": "Rlt_dec {1} {0}"}
 _DECISIONS["=="] = "Req_EM_T {} {}"
+
+
+def sympify(value: Any) -> Any:
+    """A number or expression as an expression; a string is refused, never evaluated."""
+    return _sympify(value, strict=True)
 
 
 def name_of(symbol: Any) -> str:
@@ -136,7 +141,7 @@ def _bracketed(base: Any, exponent: Any = 1) -> str:
 
 
 def _power(base: Any, exponent: Any) -> str:
-    if exponent == sympify("1/2"):
+    if exponent == Rational(1, 2):
         return f"sqrt {coq(base)}"
     if exponent.is_Integer and exponent >= 0:
         return f"{coq(base)} ^ {exponent}"
@@ -184,15 +189,8 @@ def source() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bounds.coq_printer", description="Print the Coq definitions.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the file is stale")
-    text = source()
-    if parser.parse_args(arguments).check:
-        fresh = FILE.exists() and FILE.read_text(encoding="utf-8") == text
-        print(f"{FILE.name} is fresh" if fresh else f"stale: {FILE.name}: run python -m bounds.coq_printer")
-        return 0 if fresh else 1
-    FILE.write_text(text, encoding="utf-8")
-    return 0
+    does, fresh = "Print the Coq definitions.", f"{FILE.name} is fresh"
+    return generate(lambda: {FILE: source()}, "python -m bounds.coq_printer", does, fresh, arguments)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +70,29 @@ def module_source(topic: str) -> str:
     return "\n\n".join([header, *(f"{text}\n" for text in functions)])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bounds.printer", description="Print the closed forms.")
+def generate(
+    texts: Callable[[], dict[Path, str]], command: str, does: str, fresh: str, arguments: list[str] | None
+) -> int:
+    """What a command that generates files does: writes them; with --check changes nothing, 1 where one is stale."""
+    parser = argparse.ArgumentParser(prog=command, description=does)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
     check = parser.parse_args(arguments).check
-    stale = []
-    for topic in TOPICS:
-        file, text = FOLDER / f"{topic}.py", module_source(topic)
-        if check and not (file.exists() and file.read_text(encoding="utf-8") == text):
-            stale.append(file.name)
-        elif not check:
+    wanted = texts()
+    if not check:
+        for file, text in wanted.items():
             file.write_text(text, encoding="utf-8")
-    if check:
-        print(f"stale: {', '.join(stale)}: run python -m bounds.printer" if stale else "closed forms are fresh")
+        return 0
+    stale = [f.name for f, text in wanted.items() if not (f.exists() and f.read_text(encoding="utf-8") == text)]
+    print(f"stale: {', '.join(stale)}: run {command}" if stale else fresh)
     return 1 if stale else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    def texts() -> dict[Path, str]:
+        return {FOLDER / f"{topic}.py": module_source(topic) for topic in TOPICS}
+
+    does, fresh = "Print the closed forms.", "closed forms are fresh"
+    return generate(texts, "python -m bounds.printer", does, fresh, arguments)
 
 
 if __name__ == "__main__":

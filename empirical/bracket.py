@@ -35,6 +35,8 @@ from empirical.train import LEVEL_FIELDS, localise
 ASCENT_STEPS, RISE, TOLERANCE = 1500, 1.06, 1e-8
 LEAST_NORM = 0.5  # of the cross blocks of a witness; W has norms of some ten
 STARTS = (5.0, 20.0, 60.0)  # multiples of the identity in the own block and in that of the cue
+Level = tuple[str, str, float, str]
+"""(level, kind, value, words)"""
 
 
 def block_losses(data: Retrieval, forms: Float[Tensor, "S 1 1 K d K d"]) -> Float[Tensor, "S K"]:
@@ -50,25 +52,28 @@ def cross_norms(forms: Float[Tensor, "S 1 1 K d K d"]) -> Float[Tensor, "S K"]:
     return norms.masked_fill(~cross_blocks(norms.shape[-1], norms.device), 0.0).sum(-1)
 
 
-def sublevel_level(data: Retrieval, losses: Float[Tensor, "K"]) -> float:
-    """Largest cross gradient where a block's loss is at most the given one, by Cauchy-Schwarz over its queries."""
-    known = level_ingredients(data)
-    query = data.query.unflatten(-1, (data.blocks, -1))
-    weights = torch.as_tensor(known["value_diameters"][:, None] * known["key_diameters"] / 2).to(query)  # N, blocks
+def sublevel_level(known: dict[str, np.ndarray], losses: Float[Tensor, "K"], temperature: float) -> float:
+    """Largest cross gradient where a block's loss is at most the given one, by Cauchy-Schwarz over its queries.
+
+    `known` is what `level_ingredients` returned, here and below.
+    """
+    query = torch.as_tensor(known["query"])
+    weights = torch.as_tensor(known["value_diameters"][:, None] * known["key_diameters"] / 2)  # N, blocks of keys
+    roots, blocks = losses.cpu().sqrt(), range(query.shape[1])
     levels = [
-        torch.linalg.matrix_norm(weights[:, c : c + 1] * query[:, b], 2) * losses[b].sqrt()
-        for b in range(data.blocks)
-        for c in range(data.blocks)
+        torch.linalg.matrix_norm(weights[:, c : c + 1] * query[:, b], 2) * roots[b]
+        for b in blocks
+        for c in blocks
         if b != c
     ]
-    return float(torch.stack(levels).max()) / (data.temperature * len(data.query) ** 0.5)
+    return float(torch.stack(levels).max()) / (temperature * len(query) ** 0.5)
 
 
-def operator_level(known: dict[str, np.ndarray], query: Float[Tensor, "N K d"], temperature: float) -> float:
+def operator_level(known: dict[str, np.ndarray], temperature: float) -> float:
     """Level C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
     from bounds import penalty_threshold_cauchy_schwarz
 
-    levels = []
+    query, levels = torch.as_tensor(known["query"]), []
     for b in range(query.shape[1]):
         operator = float(torch.linalg.matrix_norm(query[:, b], 2)) / len(query) ** 0.5
         own = known["query_norms"][:, b] > 0
@@ -79,20 +84,24 @@ def operator_level(known: dict[str, np.ndarray], query: Float[Tensor, "N K d"], 
     return max(levels)
 
 
-def proved_levels(data: Retrieval, losses: Float[Tensor, "K"]) -> list[tuple[str, str, float, str]]:
-    """(level, kind, value, words) of what is proved for the task, least first; `losses` as in `sublevel_level`."""
-    known, tau = level_ingredients(data), data.temperature
+def gradient_levels(known: dict[str, np.ndarray], temperature: float) -> list[Level]:
+    """What no gradient of a cross block exceeds, at any W: levels C and A, least first."""
     fields = {name: known[name] for name in LEVEL_FIELDS}
     fields = {k: v[:, None] if k in ("query_norm", "query_share") else v for k, v in fields.items()}
-    cross = cross_blocks(data.blocks).numpy()
-    level_a = np.broadcast_to(penalty_threshold_worst_case(**fields, temperature=tau), cross.shape)
-    query = data.query.unflatten(-1, (data.blocks, -1))
+    cross = cross_blocks(known["query"].shape[1]).numpy()
+    level_a = np.broadcast_to(penalty_threshold_worst_case(**fields, temperature=temperature), cross.shape)
     return [
-        ("sublevel, Cauchy-Schwarz", "proved", sublevel_level(data, losses), "above lambda_glob"),
-        ("level C, Cauchy-Schwarz", "proved", operator_level(known, query, tau), "above lambda_stat*"),
-        ("level C, mean of products", "proved", float(level_c(known, tau)[cross].max()), "above lambda_stat*"),
+        ("level C, Cauchy-Schwarz", "proved", operator_level(known, temperature), "above lambda_stat*"),
+        ("level C, mean of products", "proved", float(level_c(known, temperature)[cross].max()), "above lambda_stat*"),
         ("level A, with query shares", "proved", float(level_a[cross].max()), "above lambda_stat*"),
     ]
+
+
+def proved_levels(data: Retrieval, losses: Float[Tensor, "K"]) -> list[Level]:
+    """All that is proved for the task, least first; `losses` as in `sublevel_level`."""
+    known, tau = level_ingredients(data), data.temperature
+    sublevel = sublevel_level(known, losses, tau)
+    return [("sublevel, Cauchy-Schwarz", "proved", sublevel, "above lambda_glob"), *gradient_levels(known, tau)]
 
 
 def _aligned(data: Retrieval, scale: float) -> Float[Tensor, "1 1 1 K d K d"]:

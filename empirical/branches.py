@@ -16,7 +16,7 @@ from torch import Tensor
 
 from empirical.groups import Groups
 from empirical.proximal import Solution, cross_blocks, group_norms
-from empirical.shapes import Float, Int
+from empirical.shapes import Bool, Float, Int
 from empirical.solver import Path, Report, follow
 from empirical.tasks import Retrieval
 
@@ -66,26 +66,25 @@ def query_blocks(data: Retrieval) -> QueryBlocks:
     )
 
 
-def row_groups(data: Retrieval) -> Groups:
-    """Of one row of W: the group of every key block, the own one among them (its penalty is 0)."""
-    features = data.query.shape[-1] // data.blocks
-    column = torch.arange(data.blocks, device=data.query.device).repeat_interleave(features)
-    return Groups(tuple(map(str, range(data.blocks))), column.repeat(features))
+def row_groups(blocks: int, features: int, heads: int = 1, device: torch.device | None = None) -> Groups:
+    """Of one row of every head's W, flat (H, d, K, d): the group of every key block, the own one among them."""
+    column = torch.arange(blocks, device=device).repeat_interleave(features).repeat(features)
+    member = torch.cat([column + head * blocks for head in range(heads)])
+    return Groups(tuple(f"{head}:{c}" for head in range(heads) for c in range(blocks)), member)
 
 
-def row_penalties(data: Retrieval, penalties: Float[Tensor, "*lead"]) -> Float[Tensor, "K *lead G1"]:
-    """The penalty of every group of every row: 0 for the own block."""
-    cross = cross_blocks(data.blocks, penalties.device)
-    cross = torch.cat([cross, cross.new_zeros(data.blocks, 1)], 1).view(data.blocks, *(1,) * penalties.ndim, -1)
-    return torch.where(cross, penalties.unsqueeze(-1), 0.0)
+def penalised_groups(blocks: int, heads: int = 1, device: torch.device | None = None) -> Bool[Tensor, "K G1"]:
+    """The groups of every row that are cross blocks."""
+    cross = cross_blocks(blocks, device)
+    return torch.cat([cross.repeat(1, heads), cross.new_zeros(blocks, 1)], 1)
 
 
-def as_rows(forms: Float[Tensor, "*lead K d K d"]) -> Float[Tensor, "*lead K P"]:
-    return forms.flatten(-3)
+def as_rows(forms: Float[Tensor, "S 1 H K d K d"]) -> Float[Tensor, "K S P"]:
+    return forms[:, 0].movedim(2, 0).flatten(2)
 
 
-def as_forms(points: Float[Tensor, "K T P"], features: int) -> Float[Tensor, "T 1 1 K d K d"]:
-    return points.transpose(0, 1).unflatten(-1, (features, len(points), features))[:, None, None]
+def as_forms(rows: Float[Tensor, "K S P"], heads: int, features: int) -> Float[Tensor, "S 1 H K d K d"]:
+    return rows.unflatten(-1, (heads, features, len(rows), features)).movedim(0, 2)[:, None]
 
 
 def follow_branch(
@@ -101,17 +100,17 @@ def follow_branch(
 
     `steps` is those of the slowest row; no gradient on the way is kept, so `gradient_peak` is NaN.
     """
+    features, device = start.shape[-1], start.device
     path = follow(
         query_blocks(data),
-        as_rows(start[0, 0]),
-        row_groups(data),
-        row_penalties(data, penalties),
+        as_rows(start[None])[:, 0],
+        row_groups(data.blocks, features, device=device),
+        torch.where(penalised_groups(data.blocks, device=device)[:, None], penalties[:, None], 0.0),
         tolerance=tolerance / data.blocks**0.5,
         max_evaluations=max_steps,
         report=report,
     )
-    features = start.shape[-1]
-    forms = as_forms(path.points, features)
+    forms = as_forms(path.points, 1, features)
     return torch.cat([start[None], forms[:-1]]), _solution(path, forms)
 
 

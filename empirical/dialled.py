@@ -47,19 +47,33 @@ def size(x: Float[Tensor, "*lead B T d"]) -> Float[Tensor, "*lead B"]:
     return x.norm(dim=-1).mean(-1)
 
 
+def embedded(parameters: Parameters, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T d"]:
+    """What the first layer reads, for the first setting."""
+    return normalise(parameters["embedding"][0][tokens] + parameters["position"][0])
+
+
+def keys_and_values(
+    parameters: Parameters, x: Float[Tensor, "B T d"], layer: int, layout: Layout, config: Config
+) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "H B N d"]]:
+    """Of tokens, then of anchors, in a layer of the localist stream, for the first setting."""
+    batch, length, _ = x.shape
+    keys = (normalise(x).unsqueeze(-2) * layout.own).flatten(-2)
+    values = (keys.flatten(0, 1) @ parameters["output"][0, layer]).unflatten(1, (batch, length))
+    if config.anchors:
+        anchors = (normalise(parameters["anchor_key"][0, layer]).unsqueeze(-2) * layout.anchor_own).flatten(-2)
+        keys = torch.cat([keys, anchors.expand(batch, -1, -1)], -2)
+        values = torch.cat([values, parameters["anchor_value"][0, layer].unsqueeze(1).expand(-1, batch, -1, -1)], -2)
+    return keys, values
+
+
 def logits_and_values(
     parameters: Parameters, x: Float[Tensor, "B T d"], layer: int, layout: Layout, config: Config
 ) -> tuple[Float[Tensor, "H B T N"], Float[Tensor, "H B N d"]]:
     """What `model.forward` attends with in a layer of the localist stream, for the first setting."""
     batch, length, _ = x.shape
-    keys = (normalise(x).unsqueeze(-2) * layout.own).flatten(-2)
-    width, flat = keys.shape[-1], keys.flatten(0, 1)
+    keys, values = keys_and_values(parameters, x, layer, layout, config)
+    width, flat = keys.shape[-1], keys[:, :length].flatten(0, 1)
     query = (flat @ parameters["forms"][0, layer].reshape(-1, width, width)).unflatten(1, (batch, length))
-    values = (flat @ parameters["output"][0, layer]).unflatten(1, (batch, length))
-    if config.anchors:
-        anchors = (normalise(parameters["anchor_key"][0, layer]).unsqueeze(-2) * layout.anchor_own).flatten(-2)
-        keys = torch.cat([keys, anchors.expand(batch, -1, -1)], -2)
-        values = torch.cat([values, parameters["anchor_value"][0, layer].unsqueeze(1).expand(-1, batch, -1, -1)], -2)
     return attend(query, keys, values, config.setting.temperature, layout.free, layout.fixed)[0], values
 
 
@@ -70,7 +84,7 @@ def run(parameters: Parameters, tokens: Int[Tensor, "B T"], layout: Layout, conf
     The dial is kept as kappa = -ln(1 - dial): near 1 float64 is too coarse a dial for rows of leakage near 1.
     """
     tau, outside = config.setting.temperature, ~layout.in_block
-    states = [normalise(parameters["embedding"][0][tokens] + parameters["position"][0])]
+    states = [embedded(parameters, tokens)]
     undialled, errors, removed, diameters, kappas = [], [], [], [], []
     for layer in range(config.model.layers):
         logits, values = logits_and_values(parameters, states[-1], layer, layout, config)

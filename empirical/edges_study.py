@@ -18,17 +18,14 @@ import numpy as np
 import torch
 
 from bounds import penalty_threshold_worst_case
-from empirical.bracket import operator_level, proved_levels
-from empirical.branches import as_rows, query_blocks, row_groups, row_penalties
+from empirical.bracket import Level, gradient_levels, proved_levels
+from empirical.branches import as_rows, penalised_groups, query_blocks, row_groups
 from empirical.config import Config
 from empirical.edges import Edges, Problem, find_edges
 from empirical.errors import BadInput
 from empirical.frozen import frozen_problem, token_ingredients
-from empirical.tasks import Blocks, device_of, level_c, make_task
+from empirical.tasks import Blocks, device_of, make_task
 from empirical.train import localise
-
-Level = tuple[str, str, float, str]
-"""(level, kind, value, words)"""
 
 
 def blocks_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
@@ -36,10 +33,11 @@ def blocks_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
     task = make_task(config, seed, device_of(config))
     assert isinstance(task, Blocks)
     data = task.training
-    localised = as_rows(torch.as_tensor(localise(config, seed)["parameter/forms"], device=data.query.device)[0, 0, 0])
-    penalised = row_penalties(data, localised.new_ones(())) > 0
-    objective = query_blocks(data)
-    problem = Problem(objective, row_groups(data), penalised, localised, torch.zeros_like(localised))
+    device, objective = data.query.device, query_blocks(data)
+    localised = as_rows(torch.as_tensor(localise(config, seed)["parameter/forms"], device=device))[:, 0]
+    groups = row_groups(data.blocks, config.model.d_block, device=device)
+    penalised = penalised_groups(data.blocks, device=device)
+    problem = Problem(objective, groups, penalised, localised, torch.zeros_like(localised))
     return problem, proved_levels(data, objective(localised)[0])
 
 
@@ -47,23 +45,10 @@ def topics_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
     """Levels from what the frozen model bounds at every W, and level A from the caps alone."""
     problem, objective = frozen_problem(config, seed)
     known, tau = token_ingredients(objective), config.setting.temperature
-    query = torch.as_tensor(known["query"])
-    cross = ~np.eye(config.model.blocks, dtype=bool)
-    share = (known["query_norms"] > 0).mean(0)
-    level_a = penalty_threshold_worst_case(
-        known["gradient_bounds"].max(),
-        known["value_diameters"].max(),
-        known["query_norms"].max(0)[:, None],
-        query.norm(dim=-1).amax(0).numpy()[None],
-        known["key_diameters"].max(0)[None],
-        share[:, None],
-        tau,
-    )
-    capped = penalty_threshold_worst_case(**config.level_bounds, query_share=share.max(), temperature=tau)
+    share = known["query_share"].max()
+    capped = penalty_threshold_worst_case(**config.level_bounds, query_share=share, temperature=tau)
     return problem, [
-        ("level C, Cauchy-Schwarz", "proved", operator_level(known, query, tau), "above lambda_stat*"),
-        ("level C, mean of products", "proved", float(level_c(known, tau)[cross].max()), "above lambda_stat*"),
-        ("level A, measured", "proved", float(np.asarray(level_a)[cross].max()), "above lambda_stat*"),
+        *gradient_levels(known, tau),
         ("level A, caps alone", "proved", float(capped), "above lambda_stat*"),
     ]
 
@@ -89,7 +74,7 @@ def study(config: Config, folder: Path | None = None) -> dict[str, Any]:
         edges = find_edges(problem, tolerance=config.sweep.tolerance, max_evaluations=config.sweep.max_steps)
         for name, kind, value, words in (*measured(edges), *certified(config, seed, folder), *proved):
             kept = levels.setdefault(name, {"level": name, "kind": kind, "words": words, "value": {}})
-            kept["value"][seed] = value if value else None
+            kept["value"][str(seed)] = value if value else None
         rows = {name: getattr(edges, name).tolist() for name in ("critical", "lower", "upper", "crossing", "residual")}
         details.append({"seed": seed, "evaluations": edges.evaluations, **rows})
     return {
@@ -115,19 +100,13 @@ def certified(config: Config, seed: int, folder: Path | None) -> list[Level]:
 def table(saved: dict[str, Any]) -> str:
     """One line a level: its value for every seed, and the median multiple of the seed's own critical penalty."""
     seeds = [str(seed) for seed in saved["seeds"]]
-    critical = next(level for level in saved["levels"] if level["level"] == "lambda_crit")["value"]
     lines = [f"{saved['task']:27}{'kind':10}" + "".join(f"{'seed ' + s:>12}" for s in seeds) + "  times lambda_crit"]
     for level in saved["levels"]:
-        value = {str(seed): number for seed, number in level["value"].items()}
-        known = [number / _of(critical, seed) for seed, number in value.items() if number]
+        value, known = level["value"], over_critical(saved, level["level"])
         shown = "".join(f"{value[s]:12.4g}" if value.get(s) else f"{'-':>12}" for s in seeds)
         times = f"{np.median(known):11.5g}" if known else f"{'-':>11}"
         lines.append(f"{level['level']:27}{level['kind']:10}{shown}{times}  {level['words']}")
     return "\n".join(lines)
-
-
-def _of(value: dict[Any, float], seed: str) -> float:
-    return {str(key): number for key, number in value.items()}[seed]
 
 
 def draw(saved: list[dict[str, Any]]) -> Any:
@@ -181,11 +160,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    saved = json.loads(json.dumps({"problems": found, "commit": commit(), "versions": versions()}))
+    saved = {"problems": found, "commit": commit(), "versions": versions()}
     path = options.out / "edges.json"
     write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
-    draw(saved["problems"]).savefig(path.with_suffix(".png"), dpi=160, metadata={"Software": None})
-    print("\n\n".join(table(problem) for problem in saved["problems"]))
+    draw(found).savefig(path.with_suffix(".png"), dpi=160, metadata={"Software": None})
+    print("\n\n".join(table(problem) for problem in found))
     return 0
 
 

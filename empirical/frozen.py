@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from empirical.branches import as_forms, as_rows, penalised_groups, row_groups
 from empirical.config import Config
+from empirical.dialled import embedded, keys_and_values
 from empirical.edges import Problem
 from empirical.errors import BadInput
-from empirical.groups import Groups
-from empirical.model import Layout, Parameters, normalise, token_losses
+from empirical.model import Layout, Parameters, token_losses
 from empirical.shapes import Float, Int
 from empirical.solver import follow
-from empirical.tasks import Topics, make_task
-from empirical.train import train
+from empirical.tasks import Topics, gathered, make_task
+from empirical.train import parameters_of, train
 
 SEQUENCES = 64  # of the fixed set
 LOCALISED = 1e-9  # residual of the in-block optimum: the critical penalty is exact at 0
@@ -44,7 +45,7 @@ class FrozenRows:
         with torch.enable_grad():
             leaf = points.detach().requires_grad_()
             whole = points.new_zeros(model.blocks, points.shape[1]).index_copy(0, self.rows, leaf)
-            parameters = {**self.parameters, "forms": as_head_forms(whole, self.config)}
+            parameters = {**self.parameters, "forms": as_forms(whole[:, None], model.heads, model.d_block)}
             losses = token_losses(parameters, self.sequences, self.layout, self.config)[0].mean(0)  # T
             parts = (losses @ self.layout.own.squeeze(-1) / len(losses))[self.rows]
             (gradient,) = torch.autograd.grad(parts.sum(), leaf)
@@ -52,15 +53,6 @@ class FrozenRows:
 
     def take(self, rows: Int[Tensor, "T"]) -> FrozenRows:
         return replace(self, rows=self.rows[rows])
-
-
-def as_head_forms(rows: Float[Tensor, "K P"], config: Config) -> Float[Tensor, "1 1 H K d K d"]:
-    model = config.model
-    return rows.view(model.blocks, model.heads, model.d_block, model.blocks, model.d_block).transpose(0, 1)[None, None]
-
-
-def as_head_rows(forms: Float[Tensor, "1 1 H K d K d"]) -> Float[Tensor, "K P"]:
-    return forms[0, 0].transpose(0, 1).flatten(1)
 
 
 def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
@@ -73,8 +65,8 @@ def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
         raise BadInput("CONFIG must be of task.name='topics', one layer, no MLP and both caps, got another model")
     model, penalty = config.model, max(config.sweep.penalties)
     arrays = train(config, seed, "random", (penalty,))
-    parameters = {k[10:]: torch.as_tensor(v).double() for k, v in arrays.items() if k.startswith("parameter/")}
-    trained = as_head_rows(parameters.pop("forms"))
+    parameters = parameters_of(arrays)
+    trained = as_rows(parameters.pop("forms"))[:, 0]
     batches = [task.batch(config) for _ in range(-(-SEQUENCES // config.sweep.batch))]
     objective = FrozenRows(
         parameters,
@@ -83,11 +75,8 @@ def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
         config,
         torch.arange(model.blocks),
     )
-    column = torch.arange(model.blocks).repeat_interleave(model.d_block).repeat(model.d_block)
-    member = torch.cat([column + head * model.blocks for head in range(model.heads)])
-    groups = Groups(tuple(f"{head}:{c}" for head in range(model.heads) for c in range(model.blocks)), member)
-    cross = ~torch.eye(model.blocks, dtype=torch.bool).repeat(1, model.heads)
-    penalised = torch.cat([cross, cross.new_zeros(model.blocks, 1)], 1)
+    groups = row_groups(model.blocks, model.d_block, model.heads)
+    penalised = penalised_groups(model.blocks, model.heads)
     if bool((groups.norms(trained) > 0)[penalised].any()):
         raise BadInput(f"sweep.penalties must have one that makes every cross block zero, got {penalty} at most")
     path = follow(
@@ -103,32 +92,22 @@ def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
 
 
 def token_ingredients(objective: FrozenRows) -> dict[str, np.ndarray]:
-    """What levels A and C need of every token, measured: G_i, V_i of the worst head, D_ic and ||x_i||, (tokens, K).
+    """What levels A and C need, measured: G_i, V_i of the worst head, D_ic and ||x_i|| of every token (`gathered`).
 
-    A diameter counts the zero that a key of another block has; a query is 0 in the other blocks.
+    A diameter counts the zero that a key of another block has.
     """
     parameters, layout, config = objective.parameters, objective.layout, objective.config
     tokens, target = objective.sequences[:, :-1], objective.sequences[:, 1:]
-    blocks, batch = config.model.blocks, len(tokens)
-    x = normalise(normalise(parameters["embedding"][0][tokens] + parameters["position"][0]))  # B T d
-    keys = (x.unsqueeze(-2) * layout.own).flatten(-2)  # as `forward` makes them: zero in the other blocks
-    values = torch.stack([keys @ output for output in parameters["output"][0, 0]], 1)  # B H T d
-    if config.anchors:
-        anchors = (normalise(parameters["anchor_key"][0, 0]).unsqueeze(-2) * layout.anchor_own).flatten(-2)
-        keys = torch.cat([keys, anchors.expand(batch, -1, -1)], 1)
-        values = torch.cat([values, parameters["anchor_value"][0, 0].expand(batch, -1, -1, -1)], 2)
+    keys, values = keys_and_values(parameters, embedded(parameters, tokens), 0, layout, config)
+    content = keys.unflatten(-1, (config.model.blocks, -1))  # B N K d
     unembedding = parameters["unembedding"][0].T
-    gradient = torch.cdist(unembedding, unembedding).amax(1)[target]  # B T
-    content = keys.unflatten(-1, (blocks, -1)).transpose(1, 2)  # B K N d
-    query = (x.unsqueeze(-2) * layout.own).flatten(0, 1)  # tokens K d
-    measured = {
-        "gradient_bounds": gradient.flatten(),
-        "value_diameters": _visible_diameter(values, layout).amax(1).flatten(),
-        "key_diameters": _visible_diameter(content, layout).transpose(1, 2).flatten(0, 1),
-        "query_norms": query.norm(dim=-1),
-        "query": query,
-    }
-    return {name: value.numpy() for name, value in measured.items()}
+    return gathered(
+        gradient_bounds=torch.cdist(unembedding, unembedding).amax(1)[target].flatten(),
+        value_diameters=_visible_diameter(values.transpose(0, 1), layout).amax(1).flatten(),
+        key_diameters=_visible_diameter(content.transpose(1, 2), layout).transpose(1, 2).flatten(0, 1),
+        key_norm=content.norm(dim=-1).amax((0, 1)),
+        query=content[:, : tokens.shape[1]].flatten(0, 1),
+    )
 
 
 def _visible_diameter(points: Float[Tensor, "B C N d"], layout: Layout) -> Float[Tensor, "B C T"]:

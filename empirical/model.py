@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,8 +23,6 @@ from empirical.config import Config
 from empirical.shapes import Bool, Float, Int
 
 Parameters = dict[str, Tensor]
-Change = Callable[[int, Float[Tensor, "S H B T N"]], Float[Tensor, "S H B T N"]]
-"""(layer, its logits) -> the logits that it attends with."""
 EPSILON = 1e-8  # under the square root of a block's mean square: a zero block stays zero, and none exceeds norm sqrt(d)
 
 
@@ -36,19 +33,13 @@ def attend(
     temperature: float,
     free: Bool[Tensor, "..."] | None = None,
     fixed: Float[Tensor, "..."] | float = -math.inf,
-    change: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[
     Float[Tensor, "*batch queries keys"], Float[Tensor, "*batch queries keys"], Float[Tensor, "*batch queries V"]
 ]:
-    """Logits, weights and outputs; where not `free` a logit is `fixed`: -inf if not seen, or an anchor's own.
-
-    `change` makes other logits of them, at inference: a dial, a rule.
-    """
+    """Logits, weights and outputs; where not `free` a logit is `fixed`: -inf if not seen, or an anchor's own."""
     logits = query @ keys.mT
     if free is not None:
         logits = torch.where(free, logits, fixed)
-    if change is not None:
-        logits = change(logits)
     weights = (logits if temperature == 1 else logits / temperature).softmax(-1)
     return logits, weights, weights @ values
 
@@ -139,9 +130,8 @@ def forward(
     *,
     masked: bool = False,
     observe: Callable[[int, Float[Tensor, "S H B T N"]], None] | None = None,
-    change: Change | None = None,
 ) -> Float[Tensor, "S B T d"]:
-    """The features that are read out. `observe(layer, logits)` sees the logits that every layer attends with."""
+    """The features that are read out. `observe(layer, logits)` sees the logits of every layer."""
     model, localist = config.model, config.model.stream == "localist"
     free, fixed = layout.masked() if masked else (layout.free, layout.fixed)
     settings, (batch, length) = len(parameters["forms"]), tokens.shape
@@ -167,8 +157,7 @@ def forward(
             keys = torch.cat([keys, anchors[:, None, None].expand(-1, 1, batch, -1, -1)], -2)
             given = parameters["anchor_value"][:, layer].unsqueeze(2).expand(-1, -1, batch, -1, -1)
             values = torch.cat([values, given], -2)
-        here = None if change is None else partial(change, layer)
-        logits, _, output = attend(query, keys, values, config.setting.temperature, free, fixed, here)
+        logits, _, output = attend(query, keys, values, config.setting.temperature, free, fixed)
         if observe is not None:
             observe(layer, logits)
         written = output.sum(1)
@@ -181,17 +170,10 @@ def forward(
 
 
 def token_losses(
-    parameters: Parameters,
-    sequences: Int[Tensor, "B T1"],
-    layout: Layout,
-    config: Config,
-    *,
-    masked: bool = False,
-    observe: Callable[[int, Float[Tensor, "S H B T N"]], None] | None = None,
-    change: Change | None = None,
+    parameters: Parameters, sequences: Int[Tensor, "B T1"], layout: Layout, config: Config, *, masked: bool = False
 ) -> Float[Tensor, "S B T"]:
     """Loss in nats of every token of a sequence but the first."""
-    read = forward(parameters, sequences[:, :-1], layout, config, masked=masked, observe=observe, change=change)
+    read = forward(parameters, sequences[:, :-1], layout, config, masked=masked)
     scores = read.flatten(1, 2) @ parameters["unembedding"]
     target = sequences[:, 1:].reshape(1, -1).expand(len(scores), -1)
     losses = functional.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none")
@@ -199,12 +181,7 @@ def token_losses(
 
 
 def cross_entropy(
-    parameters: Parameters,
-    sequences: Int[Tensor, "B T1"],
-    layout: Layout,
-    config: Config,
-    *,
-    masked: bool = False,
+    parameters: Parameters, sequences: Int[Tensor, "B T1"], layout: Layout, config: Config, *, masked: bool = False
 ) -> Float[Tensor, "S"]:
     """Mean loss of each setting in nats a token."""
     return token_losses(parameters, sequences, layout, config, masked=masked).flatten(1).mean(1)

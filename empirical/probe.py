@@ -15,6 +15,7 @@ from empirical.minibatch import loss_and_gradients
 from empirical.model import Layout, initial_parameters
 from empirical.sweep import CELL_SETTINGS, GPU_SETTINGS
 from empirical.tasks import Topics, device_of, dtype_of, make_task
+from empirical.train import zero_forms
 
 SECONDS = 0.3  # of measuring, each
 WARM_UP = 3
@@ -64,6 +65,5 @@ def _gradient(config: Config, settings: int) -> Callable[[], Any]:
         parameters = initial_parameters(config, seed, settings, device, dtype)
         layout, batch = Layout(task.query_block, config, dtype), task.batch(config)
         return lambda: loss_and_gradients(parameters, batch, layout, config)
-    pair = (config.model.blocks, config.model.d_block)
-    forms = torch.zeros(settings, 1, 1, *pair, *pair, dtype=dtype, device=device)
+    forms = zero_forms(config, settings, device)
     return lambda: task.training.loss_and_gradient(forms)

@@ -160,11 +160,11 @@ def study(config: Config) -> dict[str, Any]:
     """Trains the model of the configuration and measures it in float64; plain values, JSON-ready."""
     from empirical.store import commit, versions
     from empirical.tasks import make_task
-    from empirical.train import train
+    from empirical.train import parameters_of, train
 
     seed = config.sweep.seeds[0]
     arrays = train(config, seed, "random", config.sweep.penalties)
-    parameters = {k[10:]: torch.as_tensor(v).double() for k, v in arrays.items() if k.startswith("parameter/")}
+    parameters = parameters_of(arrays)
     task: Any = make_task(config, seed, torch.device("cpu"))
     half = min(SEQUENCES, len(task.heldout) // 2)
     return {

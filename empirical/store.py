@@ -28,17 +28,8 @@ from empirical.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = (
-    "branches",
-    "config",
-    "groups",
-    "model",
-    "observe",
-    "proximal",
-    "shapes",
-    "solver",
-    "tasks",
-    "text",
-    "train",
+    *("branches", "config", "errors", "groups", "minibatch", "model", "observe"),
+    *("proximal", "shapes", "solver", "tasks", "text", "train"),
 )
 TEMPORARY = ".part"
 

@@ -182,25 +182,40 @@ def level_ingredients(data: Retrieval) -> dict[str, np.ndarray]:
     """What penalty levels A to C need, from the data alone, so that it bounds the gradient at every W.
 
     gradient_bound is the largest 2 ||o - y|| over the hull of a query's values (a convex function: largest at one);
-    key_diameter takes in the zero that every key of another block has. Per query where the name is plural.
+    key_diameter takes in the zero that every key of another block has.
     """
-    distance = 2 * (data.values - data.target[:, None]).norm(dim=-1).amax(-1)
-    value_diameter = _diameter(data.values)
-    own = torch.nn.functional.one_hot(data.query_block, data.blocks).to(data.query.dtype)
     key = data.keys.unflatten(-1, (data.blocks, -1))
-    key_diameter = torch.stack([_diameter(key[:, :, c]) for c in range(data.blocks)], -1)
-    norms = data.query.norm(dim=-1, keepdim=True) * own
+    return gathered(
+        gradient_bounds=2 * (data.values - data.target[:, None]).norm(dim=-1).amax(-1),
+        value_diameters=_diameter(data.values),
+        key_diameters=torch.stack([_diameter(key[:, :, c]) for c in range(data.blocks)], -1),
+        key_norm=key.norm(dim=-1).amax((0, 1)),
+        query=data.query.unflatten(-1, (data.blocks, -1)),
+    )
+
+
+def gathered(
+    *,
+    gradient_bounds: Float[Tensor, "N"],
+    value_diameters: Float[Tensor, "N"],
+    key_diameters: Float[Tensor, "N K"],
+    key_norm: Float[Tensor, "K"],
+    query: Float[Tensor, "N K d"],
+) -> dict[str, np.ndarray]:
+    """Per query where the name is plural, and over all of them; a query is zero outside its own block."""
+    norms = query.norm(dim=-1)
     fields = {
-        "gradient_bound": distance.amax(),
-        "value_diameter": value_diameter.amax(),
+        "gradient_bound": gradient_bounds.amax(),
+        "value_diameter": value_diameters.amax(),
         "query_norm": norms.amax(0),
-        "query_share": own.mean(0),
-        "key_norm": key.norm(dim=-1).amax((0, 1)),
-        "key_diameter": key_diameter.amax(0),
-        "gradient_bounds": distance,
-        "value_diameters": value_diameter,
-        "key_diameters": key_diameter,
+        "query_share": (norms > 0).double().mean(0),
+        "key_norm": key_norm,
+        "key_diameter": key_diameters.amax(0),
+        "gradient_bounds": gradient_bounds,
+        "value_diameters": value_diameters,
+        "key_diameters": key_diameters,
         "query_norms": norms,
+        "query": query,
     }
     return {name: value.cpu().double().numpy() for name, value in fields.items()}
 

@@ -21,6 +21,7 @@ from empirical.branches import follow_branch
 from empirical.config import BRANCHES, Config
 from empirical.errors import BadInput
 from empirical.minibatch import train_topics
+from empirical.model import Parameters
 from empirical.observe import row_statistics
 from empirical.proximal import Report, Solution, cross_blocks, group_norms, solve
 from empirical.shapes import Arrays, Float, plain
@@ -43,7 +44,7 @@ def localise(config: Config, seed: int, report: Report | None = None) -> Arrays:
         raise BadInput(f"task.name must be 'blocks' for a localised solution, got {config.task.name!r}")
     solution = solve(
         task.training.loss_and_gradient,
-        _zero_forms(config, 1, device),
+        zero_forms(config, 1, device),
         torch.full((1,), torch.inf, dtype=dtype_of(config), device=device),  # holds the cross blocks at zero
         step=config.step,
         tolerance=config.sweep.tolerance / 100,
@@ -94,6 +95,12 @@ def train(
     return {**observed, **{name: np.full(len(penalties), float(value)) for name, value in constants.items()}}
 
 
+def parameters_of(arrays: Arrays) -> Parameters:
+    """The parameters in a cell's arrays, in float64."""
+    kept = {name.removeprefix("parameter/"): value for name, value in arrays.items() if name.startswith("parameter/")}
+    return {name: torch.as_tensor(value).double() for name, value in kept.items()}
+
+
 def parts(arrays: Arrays, settings: Sequence[int]) -> Iterator[Arrays]:
     """A cell's arrays cut into those of fewer settings."""
     end = 0
@@ -113,7 +120,7 @@ def _solved(solution: Solution) -> Arrays:
     return {name: plain(getattr(solution, name)) for name in fields}
 
 
-def _zero_forms(config: Config, settings: int, device: torch.device) -> Float[Tensor, "S 1 1 K d K d"]:
+def zero_forms(config: Config, settings: int, device: torch.device) -> Float[Tensor, "S 1 1 K d K d"]:
     pair = (config.model.blocks, config.model.d_block)
     return torch.zeros(settings, 1, 1, *pair, *pair, dtype=dtype_of(config), device=device)
 
@@ -121,7 +128,7 @@ def _zero_forms(config: Config, settings: int, device: torch.device) -> Float[Te
 def _start_forms(
     config: Config, seed: int, start: str, settings: int, localised: Arrays | None, device: torch.device
 ) -> Float[Tensor, "S 1 1 K d K d"]:
-    zero = _zero_forms(config, settings, device)
+    zero = zero_forms(config, settings, device)
     if start in ("zero", "upwards"):
         return zero
     if localised is not None and start in ("localised", "downwards"):

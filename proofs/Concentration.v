@@ -230,18 +230,20 @@ Proof.
   rewrite <- exp_plus. f_equal. unfold Rmin, Rmax. destruct (Rle_dec 0 x); lra.
 Qed.
 
+Ltac by_powers x :=
+  rewrite exp_min, exp_Ropp, (exp_Ropp x); assert (E := exp_pos x); assert (E' := exp_pos (Rmax 0 x));
+  field; repeat split; nra.
+
 Theorem leakage_ceiling_form x n m r : 0 < r -> m < n ->
   Form.leakage_ceiling x n m r = Bound.leakage_ceiling x n m r.
 Proof.
-  intros Hr M. unfold Form.leakage_ceiling, Bound.leakage_ceiling. rewrite exp_min, exp_Ropp.
-  rewrite (exp_Ropp x). assert (E := exp_pos x). assert (E' := exp_pos (Rmax 0 x)). field. repeat split; nra.
+  intros Hr M. unfold Form.leakage_ceiling, Bound.leakage_ceiling. by_powers x.
 Qed.
 
 Theorem fidelity_floor_form x n m r : 0 < r -> m < n ->
   Form.fidelity_floor x n m r = Bound.fidelity_floor x n m r.
 Proof.
-  intros Hr M. unfold Form.fidelity_floor, Bound.fidelity_floor. rewrite exp_min, exp_Ropp.
-  rewrite (exp_Ropp x). assert (E := exp_pos x). assert (E' := exp_pos (Rmax 0 x)). field. repeat split; nra.
+  intros Hr M. unfold Form.fidelity_floor, Bound.fidelity_floor. by_powers x.
 Qed.
 
 Theorem leakage_ceiling_range_form x n m r D : 0 < r -> r <= m -> m < n ->

@@ -164,6 +164,18 @@ Proof.
   - apply attention_sum; [intros; apply exp_pos|exact (row_nonempty keys first first V)].
 Qed.
 
+(* Logits may be measured from any level. *)
+Lemma entropy_shifted {A} (s : A -> R) tau (keys : list A) level : 0 < tau -> (exists j, In j keys) ->
+  entropy (softmax s tau keys) keys = entropy (attention (fun j => exp ((s j - level) / tau)) keys) keys.
+Proof.
+  intros T Ne. unfold entropy. f_equal. apply sum_ext. intros j Hj.
+  assert (attention (fun j => exp ((s j - level) / tau)) keys j = softmax s tau keys j) as ->; [|auto].
+  unfold softmax. rewrite <- (attention_scaled (fun j => exp (s j / tau)) (exp (- (level / tau)))).
+  - apply attention_ext; auto. intros k _. rewrite <- exp_plus. f_equal. field. lra.
+  - apply Rgt_not_eq, exp_pos.
+  - apply Rgt_not_eq, total_pos; auto. intros; apply exp_pos.
+Qed.
+
 Theorem entropy_floor {A} (s : A -> R) tau (keys : list A) range : (2 <= length keys)%nat -> 0 < tau -> 0 < range ->
   within s range keys ->
   exists k, (1 <= k < length keys)%nat /\
@@ -174,13 +186,7 @@ Proof.
   set (v := fun j => exp ((s j - s b) / tau)).
   assert (Ne : exists j, In j keys) by (exists b; auto).
   assert (Vp : forall j, In j keys -> 0 < v j) by (intros; apply exp_pos).
-  assert (Same : entropy (softmax s tau keys) keys = entropy (attention v keys) keys).
-  { unfold entropy. f_equal. apply sum_ext. intros j Hj.
-    assert (attention v keys j = softmax s tau keys j) as ->; [|auto].
-    unfold softmax. rewrite <- (attention_scaled (fun j => exp (s j / tau)) (exp (- (s b / tau)))).
-    - apply attention_ext; auto. intros k _. unfold v. rewrite <- exp_plus. f_equal. field. lra.
-    - apply Rgt_not_eq, exp_pos.
-    - apply Rgt_not_eq, total_pos; auto. intros; apply exp_pos. }
+  assert (Same := entropy_shifted s tau keys (s b) T Ne : entropy (softmax s tau keys) keys = entropy (attention v keys) keys).
   rewrite Same, spread_weights by auto.
   destruct (push_all D HD (map v keys)) with (S := 0) (T := 0) as [k [Hk K]]; [|lra|].
   - intros x Hx. apply in_map_iff in Hx. destruct Hx as [j [<- Hj]]. unfold v. split.
@@ -276,13 +282,7 @@ Proof.
   intros L T R0 H. set (D := range / tau). assert (HD : 0 < D) by (unfold D; sign).
   destruct (least s keys L) as [b [Hb B]]. set (v := fun j => exp ((s j - s b) / tau)).
   assert (Ne : exists j, In j keys) by (exists b; auto).
-  assert (Same : entropy (softmax s tau keys) keys = entropy (attention v keys) keys).
-  { unfold entropy. f_equal. apply sum_ext. intros j Hj.
-    assert (attention v keys j = softmax s tau keys j) as ->; [|auto].
-    unfold softmax. rewrite <- (attention_scaled (fun j => exp (s j / tau)) (exp (- (s b / tau)))).
-    - apply attention_ext; auto. intros k _. unfold v. rewrite <- exp_plus. f_equal. field. lra.
-    - apply Rgt_not_eq, exp_pos.
-    - apply Rgt_not_eq, total_pos; auto. intros; apply exp_pos. }
+  assert (Same := entropy_shifted s tau keys (s b) T Ne : entropy (softmax s tau keys) keys = entropy (attention v keys) keys).
   rewrite Same, spread_weights by (auto; intros; apply exp_pos). unfold spread.
   set (Z := sum v keys). assert (Zp : 0 < Z) by (apply total_pos; auto; intros; apply exp_pos).
   set (c := D / (1 - exp (- D))).

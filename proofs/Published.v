@@ -195,21 +195,19 @@ Proof. intros [|] _ Nj; [congruence|]. unfold dot, poles. simpl. lra. Qed.
 Lemma pole_near : norm [tt] (fun c => 1 / 2 - poles true c) <= 1 / 2.
 Proof. rewrite norm_one. unfold poles. rewrite Rabs_left; lra. Qed.
 
+(* An error at the two poles, seen from half way between them: every hypothesis holds. *)
+Ltac of_poles error :=
+  let H := fresh in assert (H := error);
+  unfold size in H; simpl in H; replace (1 + 1) with 2 in H by ring; apply H; auto using poles_apart, pole_near; try lra;
+  [repeat constructor; simpl; intuition discriminate|exists false; split; [auto|discriminate]|intros k _; apply pole_norm].
+
 Example retrieval_error_instance :
   norm [tt] (fun c => retrieved [tt] [true; false] poles (fun _ => 1 / 2) 3 c - poles true c) <= Bound.retrieval_error 2 3 1 2 (1 / 2).
 Proof.
-  assert (H := retrieval_error [tt] [true; false] poles true (fun _ => 1 / 2) 3 2 1 (1 / 2) Bool.bool_dec).
-  unfold size in H. simpl in H. replace (1 + 1) with 2 in H by ring. apply H; auto using poles_apart, pole_near; try lra.
-  - repeat constructor; simpl; intuition discriminate.
-  - exists false. split; [auto|discriminate].
-  - intros k _. apply pole_norm.
+  of_poles (retrieval_error [tt] [true; false] poles true (fun _ => 1 / 2) 3 2 1 (1 / 2) Bool.bool_dec).
 Qed.
 Example hopfield_error_instance :
   norm [tt] (fun c => retrieved [tt] [true; false] poles (fun _ => 1 / 2) 3 c - poles true c) <= Bound.hopfield_error 2 3 1 2 (1 / 2).
 Proof.
-  assert (H := hopfield_error [tt] [true; false] poles true (fun _ => 1 / 2) 3 2 1 (1 / 2) Bool.bool_dec).
-  unfold size in H. simpl in H. replace (1 + 1) with 2 in H by ring. apply H; auto using poles_apart, pole_near; try lra.
-  - repeat constructor; simpl; intuition discriminate.
-  - exists false. split; [auto|discriminate].
-  - intros k _. apply pole_norm.
+  of_poles (hopfield_error [tt] [true; false] poles true (fun _ => 1 / 2) 3 2 1 (1 / 2) Bool.bool_dec).
 Qed.

@@ -43,8 +43,7 @@ def test_block_losses_add_up(data):
 
 
 def operator_level(data):
-    query = data.query.unflatten(-1, (data.blocks, -1))
-    return study.operator_level(study.level_ingredients(data), query, data.temperature)
+    return study.operator_level(study.level_ingredients(data), data.temperature)
 
 
 def gradients(data, forms):
@@ -62,7 +61,10 @@ def test_no_gradient_exceeds_its_level(data):
     forms = torch.cat([forms, *(study._aligned(data, s) * f for s in study.STARTS for f in (0.3, 1.0, 3.0))])
     norms = gradients(data, forms)
     assert norms.max() <= operator
-    levels = torch.tensor([study.sublevel_level(data, losses) for losses in study.block_losses(data, forms)])
+    known = study.level_ingredients(data)
+    levels = torch.tensor(
+        [study.sublevel_level(known, losses, data.temperature) for losses in study.block_losses(data, forms)]
+    )
     assert (norms.flatten(1).amax(1) <= levels).all()
     assert (norms.flatten(1).amax(1) > levels / 20).any()  # and it says something
 

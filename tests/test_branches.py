@@ -26,12 +26,12 @@ def test_rows_are_the_whole_problem():
     assert len(data.query_block.bincount().unique()) > 1  # rows of different lengths are filled up
     forms = torch.randn(1, 1, 1, 3, 3, 3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     loss, gradient = data.loss_and_gradient(forms)
-    points = as_rows(forms[0, 0, 0])
-    assert torch.equal(as_forms(points[:, None], 3), forms)
+    points = as_rows(forms)[:, 0]
+    assert torch.equal(as_forms(points[:, None], 1, 3), forms)
     rows = query_blocks(data)
     parts, slopes = rows(points)
     assert float(parts.sum()) == pytest.approx(float(loss), rel=1e-13)
-    assert torch.allclose(as_forms(slopes[:, None], 3), gradient, rtol=1e-11, atol=1e-15)
+    assert torch.allclose(as_forms(slopes[:, None], 1, 3), gradient, rtol=1e-11, atol=1e-15)
     one, slope = rows.take(torch.tensor([2]))(points[2:])
     assert torch.allclose(one, parts[2:], rtol=1e-13)
     assert torch.allclose(slope, slopes[2:], rtol=1e-11, atol=1e-15)

@@ -11,10 +11,11 @@ import torch
 from small import SMALL, TOPICS, configured
 
 from empirical import edges_study
+from empirical.branches import as_forms, as_rows
 from empirical.config import load
 from empirical.edges import Problem, find_edges
 from empirical.errors import BadInput
-from empirical.frozen import as_head_forms, as_head_rows, frozen_problem, token_ingredients
+from empirical.frozen import frozen_problem, token_ingredients
 from empirical.groups import Groups
 from empirical.model import cross_entropy
 from empirical.proximal import group_norms
@@ -108,14 +109,14 @@ def frozen():
 def test_rows_of_a_frozen_model_are_its_loss(frozen):
     problem, objective = frozen
     rows = torch.randn(problem.localised.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    forms = as_head_forms(rows, FROZEN)
-    assert torch.equal(as_head_rows(forms), rows)
+    forms = as_forms(rows[:, None], 2, 4)
+    assert torch.equal(as_rows(forms)[:, 0], rows)
     parts, gradient = objective(rows)
     leaf = forms.clone().requires_grad_()
     loss = cross_entropy({**objective.parameters, "forms": leaf}, objective.sequences, objective.layout, FROZEN)
     (whole,) = torch.autograd.grad(loss.sum(), leaf)
     assert float(parts.sum()) == pytest.approx(float(loss.detach()), rel=1e-12)
-    assert torch.allclose(as_head_forms(gradient, FROZEN), whole, rtol=1e-10, atol=1e-14)
+    assert torch.allclose(as_forms(gradient[:, None], 2, 4), whole, rtol=1e-10, atol=1e-14)
     one, slope = objective.take(torch.tensor([1]))(rows[1:])
     assert torch.allclose(one, parts[1:])
     assert torch.allclose(slope, gradient[1:])
