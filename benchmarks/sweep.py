@@ -185,12 +185,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the JSON goes")
     arguments = parser.parse_args()
     result = measure(arguments.penalties, arguments.seeds, arguments.repetitions, arguments.sample)
-    save({**result, "limit": arguments.limit}, arguments.out)
+    whole = min(r["converged"] for r in result["repetitions"]) == 1.0
+    good = result["ratio"] >= arguments.limit and whole and not result["verdicts_differ"]
+    save({**result, "limit": arguments.limit, "kept": good}, arguments.out)
     print(f"{result['settings']} settings; median of {arguments.repetitions}; the loop's seconds are scaled up")
     for name, ratio in result["ratios"].items():
         print(f"times faster than {name} proximal gradient: {ratio:.1f}")
-    whole = min(r["converged"] for r in result["repetitions"]) == 1.0
-    good = result["ratio"] >= arguments.limit and whole and not result["verdicts_differ"]
     print(f"every setting converged: {whole}; verdicts that differ: {result['verdicts_differ'] or 'none'}")
     print(f"ratio {result['ratio']:.1f}, limit {arguments.limit:g}: {'kept' if good else 'MISSED'}")
     return 0 if good else 1
