@@ -10,7 +10,7 @@ a wrong constant, or an observer that miscounts keys, shows there however much s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -77,17 +77,17 @@ class Outcome:
         }
 
 
-def check(theorem: Theorem, rows: Rows) -> Outcome:
-    """The verdicts of the rows, summed up; `worst` names the place by index along the dims of its level.
+def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Outcome:
+    """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
 
     Rows are judged `tally.CHUNK` at a time. The median slack is exact up to `tally.EXACT` rows and within 0.2 % beyond;
     everything else is exact, and no number depends on the chunks. Raises KeyError where the rows lack a field.
     """
-    dims = max(values.ndim for values in rows.values())
-    rows = {name: values.reshape((1,) * (dims - values.ndim) + values.shape) for name, values in rows.items()}
+    most = max(values.ndim for values in rows.values())
+    rows = {name: values.reshape((1,) * (most - values.ndim) + values.shape) for name, values in rows.items()}
     tally = Tally(theorem, _spans(theorem, rows))
-    tally.add(rows, (0,) * dims)
-    return _outcome(tally)
+    tally.add(rows, (0,) * most)
+    return _outcome(tally, DIMS[theorem.level] if dims is None else dims)
 
 
 def _spans(theorem: Theorem, rows: Rows) -> tuple[bool, ...]:
@@ -96,13 +96,13 @@ def _spans(theorem: Theorem, rows: Rows) -> tuple[bool, ...]:
     return tuple(size != 1 for size in theorem.verdicts(few).shape)
 
 
-def _outcome(tally: Tally) -> Outcome:
+def _outcome(tally: Tally, dims: Sequence[str]) -> Outcome:
     return Outcome(
         tally.theorem,
         tally.counts,
         math.nan if tally.worst is None else tally.least,
         tally.slacks.median(),
-        {} if tally.worst is None else dict(zip(DIMS[tally.theorem.level], tally.worst[1])),
+        {} if tally.worst is None else dict(zip(dims, tally.worst[1])),
         {statement: count for statement, count in tally.failed.items() if count},
     )
 
@@ -214,7 +214,7 @@ def _check_level(dataset: xr.Dataset, level: str, asked: dict[int, Theorem]) -> 
     outcomes = {}
     for at, theorem in asked.items():
         if at in tallies:
-            outcome = _outcome(tallies.pop(at))
+            outcome = _outcome(tallies.pop(at), DIMS[level])
             outcome = replace(outcome, worst=_labelled(dataset, outcome.worst))
             seen = sample.sizes() if sample is not None else ()
         else:

@@ -19,6 +19,7 @@ from bounds.setting import PenaltySetting, Setting
 if TYPE_CHECKING:
     import xarray as xr
 
+    from empirical.check import Outcome
     from empirical.config import Config
 
 OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -46,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
             group.add_argument(_flag(field.name), type=number, metavar="N" if number is int else "X")
     thresholds.set_defaults(run=_thresholds)
 
-    run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures")
-    run.add_argument("config", metavar="CONFIG.toml", type=Path)
+    run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures; or a study")
+    run.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="with --study: in place of its preset")
+    run.add_argument("--study", metavar="NAME", help="dial, hysteresis, rules, depth, interference or ablation")
+    run.add_argument("--quick", action="store_true", help="the smaller preset of a study: a minute or so")
     run.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
     run.add_argument("--resume", action="store_true", help="go on with what DIR holds of this very configuration")
     run.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, in place of task.text_dir")
@@ -132,9 +135,7 @@ def _thresholds(arguments: argparse.Namespace) -> int:
         arguments.rigorous,
     )
     if not result.lines:
-        from empirical.errors import BadInput
-
-        raise BadInput("thresholds must be given CONFIG.toml or flags that determine one (see --help), got too little")
+        raise _bad("thresholds must be given CONFIG.toml or flags that determine one (see --help), got too little")
     print(json.dumps(result.as_dict(), indent=2) if arguments.json else result.table())
     return OK
 
@@ -142,7 +143,16 @@ def _thresholds(arguments: argparse.Namespace) -> int:
 def _configured(arguments: argparse.Namespace) -> Config:
     from empirical.config import load
 
-    config = load(arguments.config)
+    if arguments.config is not None:
+        if arguments.quick:
+            raise _bad(f"--quick must go with the preset of a study, got {str(arguments.config)!r}")
+        config = load(arguments.config)
+    elif arguments.study is None:
+        raise _bad("run must be given CONFIG.toml or --study NAME, got neither")
+    else:
+        from empirical.studies import preset
+
+        config = preset(arguments.study, arguments.quick)
     given = {"workers": arguments.workers, "device": arguments.device}
     config = replace(config, sweep=replace(config.sweep, **{k: v for k, v in given.items() if v is not None}))
     if arguments.text_dir is not None:
@@ -156,6 +166,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     requirements = [parse(text) for text in arguments.require]
     config = _configured(arguments)
+    if arguments.study is not None:
+        return _study(arguments, config)
     print(design(config.setting, config.penalty_setting).table(), flush=True)
 
     from empirical.dataset import assemble
@@ -169,6 +181,50 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _study(arguments: argparse.Namespace, config: Config) -> int:
+    import torch
+
+    from empirical.studies import run_study
+
+    if arguments.require:
+        raise _bad(f"--require must go with a run without --study, got {arguments.require[0]!r}")
+    torch.set_num_threads(1)
+    outcomes = run_study(arguments.study, config, arguments.out, arguments.resume)
+    return _study_verdicts(outcomes, arguments.out) or _draw_study(arguments.out, arguments.out / "figures")
+
+
+def _study_verdicts(outcomes: Sequence[Outcome], folder: Path, as_json: bool = False) -> int:
+    """Prints and saves the verdicts; every theorem must have a decided row."""
+    from bounds.theorems import Verdict
+    from empirical.report import verdict_table
+    from empirical.store import write_atomically
+
+    text = json.dumps({"outcomes": [outcome.as_dict() for outcome in outcomes]}, indent=2)
+    write_atomically(folder / "verdicts.json", (text + "\n").encode())
+    print(text if as_json else verdict_table(outcomes))
+    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
+        return REFUTED
+    return OK if all(outcome.decided for outcome in outcomes) else UNDECIDED
+
+
+def _draw_study(folder: Path, out: Path) -> int:
+    from empirical.studies import draw_study
+
+    files = draw_study(folder, out)
+    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    return OK
+
+
+def _is_study(path: Path) -> bool:
+    return (path / "study.json").is_file()
+
+
+def _bad(words: str) -> ValueError:
+    from empirical.errors import BadInput
+
+    return BadInput(words)
+
+
 def _settled(dataset: xr.Dataset) -> str:
     """How many settings of each start converged. One that did not is no error: theorems on thresholds pass it over."""
     start, converged = dataset["start"].values, dataset["converged"].values.astype(bool)
@@ -180,6 +236,12 @@ def _check(arguments: argparse.Namespace) -> int:
     from empirical.requirement import parse
 
     requirements = [parse(text) for text in arguments.require]
+    if _is_study(arguments.path):
+        from empirical.studies import verdicts
+
+        if arguments.theorem or requirements:
+            raise _bad("--theorem and --require must go with observations, got the folder of a study")
+        return _study_verdicts(verdicts(arguments.path), arguments.path, arguments.json)
     if arguments.theorem:
         from bounds.theorems import by_key
 
@@ -237,6 +299,8 @@ def _plot(arguments: argparse.Namespace) -> int:
 
     path = arguments.path
     out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
+    if _is_study(path):
+        return _draw_study(path, out)
     _draw(open_observations(path), out)
     return OK
 

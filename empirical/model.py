@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from empirical.config import Config
 from empirical.shapes import Bool, Float, Int
 
 Parameters = dict[str, Tensor]
+Weigh = Callable[[int, Tensor], Tensor]  # (layer, logits) -> weights, both S H B T N; none: softmax(logits / tau)
 EPSILON = 1e-8  # under the square root of a block's mean square: a zero block stays zero, and none exceeds norm sqrt(d)
 
 
@@ -33,6 +35,7 @@ def attend(
     temperature: float,
     free: Bool[Tensor, "..."] | None = None,
     fixed: Float[Tensor, "..."] | float = -math.inf,
+    weigh: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[
     Float[Tensor, "*batch queries keys"], Float[Tensor, "*batch queries keys"], Float[Tensor, "*batch queries V"]
 ]:
@@ -40,8 +43,12 @@ def attend(
     logits = query @ keys.mT
     if free is not None:
         logits = torch.where(free, logits, fixed)
-    weights = (logits if temperature == 1 else logits / temperature).softmax(-1)
+    weights = softmax(logits, temperature) if weigh is None else weigh(logits)
     return logits, weights, weights @ values
+
+
+def softmax(logits: Float[Tensor, "*batch keys"], temperature: float) -> Float[Tensor, "*batch keys"]:
+    return (logits if temperature == 1 else logits / temperature).softmax(-1)
 
 
 def normalise(x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
@@ -130,8 +137,10 @@ def forward(
     *,
     masked: bool = False,
     observe: Callable[[int, Float[Tensor, "S H B T N"]], None] | None = None,
+    weigh: Weigh | None = None,
 ) -> Float[Tensor, "S B T d"]:
-    """The features that are read out. `observe(layer, logits)` sees the logits of every layer."""
+    """The features that are read out. `observe(layer, logits)` sees the logits of every layer; `weigh` makes weights of
+    them (`steer`), and what comes after reads what those attend to."""
     model, localist = config.model, config.model.stream == "localist"
     free, fixed = layout.masked() if masked else (layout.free, layout.fixed)
     settings, (batch, length) = len(parameters["forms"]), tokens.shape
@@ -157,7 +166,8 @@ def forward(
             keys = torch.cat([keys, anchors[:, None, None].expand(-1, 1, batch, -1, -1)], -2)
             given = parameters["anchor_value"][:, layer].unsqueeze(2).expand(-1, -1, batch, -1, -1)
             values = torch.cat([values, given], -2)
-        logits, _, output = attend(query, keys, values, config.setting.temperature, free, fixed)
+        chosen = None if weigh is None else partial(weigh, layer)
+        logits, _, output = attend(query, keys, values, config.setting.temperature, free, fixed, chosen)
         if observe is not None:
             observe(layer, logits)
         written = output.sum(1)
@@ -170,10 +180,16 @@ def forward(
 
 
 def token_losses(
-    parameters: Parameters, sequences: Int[Tensor, "B T1"], layout: Layout, config: Config, *, masked: bool = False
+    parameters: Parameters,
+    sequences: Int[Tensor, "B T1"],
+    layout: Layout,
+    config: Config,
+    *,
+    masked: bool = False,
+    weigh: Weigh | None = None,
 ) -> Float[Tensor, "S B T"]:
     """Loss in nats of every token of a sequence but the first."""
-    read = forward(parameters, sequences[:, :-1], layout, config, masked=masked)
+    read = forward(parameters, sequences[:, :-1], layout, config, masked=masked, weigh=weigh)
     scores = read.flatten(1, 2) @ parameters["unembedding"]
     target = sequences[:, 1:].reshape(1, -1).expand(len(scores), -1)
     losses = functional.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none")

@@ -34,7 +34,7 @@ def _top(logits: Tensor, where: Tensor) -> Tensor:
     return logits.where(where, -math.inf).amax(-1)
 
 
-def _masses(scaled: Tensor, *groups: Tensor) -> list[Tensor]:
+def masses(scaled: Tensor, *groups: Tensor) -> list[Tensor]:
     """Softmax mass of each group of keys; `scaled` is s/tau with -inf at keys not seen."""
     weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
     total = weights.sum(-1)
@@ -79,8 +79,8 @@ def row_statistics(
     r = m if n_anchors is None else m.clamp(max=n_anchors)
     ranked = masked.where(in_block, -math.inf).sort(-1, descending=True).values
     weakest_anchor = ranked.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    fidelity, leakage = _masses(scaled, inside, outside)
-    log_leakage = _lse(scaled, outside) - _lse(scaled, seen)
+    fidelity, leakage = masses(scaled, inside, outside)
+    log_leakage = lse(scaled, outside) - lse(scaled, seen)
     dialled = torch.where(in_block, scaled, scaled + dial_bias(dial, 1.0))
     none = torch.zeros((), dtype=torch.bool, device=logits.device)
     blank = ~(finite & (n > 0))
@@ -91,8 +91,8 @@ def row_statistics(
         "log_leakage": torch.where(leakage > 0.5, (-fidelity).log1p(), log_leakage),
         "margin": (weakest_anchor - _top(masked, outside)).masked_fill(~valid, math.nan),
         "logit_range": _top(masked, seen) + _top(-masked, seen),
-        "anchor_mass": _masses(scaled, inside & (none if anchor is None else anchor))[0],
-        "leakage_dialled": _masses(dialled, outside)[0],
+        "anchor_mass": masses(scaled, inside & (none if anchor is None else anchor))[0],
+        "leakage_dialled": masses(dialled, outside)[0],
     }
     return {
         **{name: value.masked_fill(blank, math.nan) for name, value in fields.items()},
@@ -103,7 +103,7 @@ def row_statistics(
     }
 
 
-def _lse(scaled: Tensor, where: Tensor) -> Tensor:
+def lse(scaled: Tensor, where: Tensor) -> Tensor:
     return scaled.where(where, -math.inf).logsumexp(-1)
 
 

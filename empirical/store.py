@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -97,11 +98,13 @@ class Store:
     code: str
 
     @classmethod
-    def open(cls, folder: Path, config: Config, text: dict[str, str], resume: bool) -> Store:
-        """A new or empty folder; with `resume` also one of the same configuration, text and code."""
+    def open(
+        cls, folder: Path, config: Config, text: dict[str, str], resume: bool, study: str = "", code: str = ""
+    ) -> Store:
+        """A new or empty folder; with `resume` also one of the same configuration, text, code and study."""
         folder = Path(folder)
-        store = cls(folder, config.digest(), code_hash())
-        identity = {"config_digest": store.digest, "code": store.code, "text": text}
+        store = cls(folder, config.digest(), code or code_hash())
+        identity = {"config_digest": store.digest, "code": store.code, "text": text, "study": study}
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"--out must be a folder, got the file {str(folder)!r}")
         held = sorted(p.name for p in folder.iterdir() if not p.name.endswith(TEMPORARY)) if folder.is_dir() else []
@@ -141,6 +144,14 @@ class Store:
         except (OSError, SafetensorError):
             return None
 
+    def keep(self, cell: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays of a cell, made and saved where the folder does not hold them."""
+        found = self.load(cell)
+        if found is None:
+            found = make()
+            self.save(cell, found)
+        return found
+
 
 def read_run(folder: Path) -> dict[str, Any]:
     """What run.json says."""
@@ -157,6 +168,7 @@ def _same_run(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> No
         ("config_digest", "another configuration"),
         ("code", "another version of the code"),
         ("text", "another text"),
+        ("study", "another study"),
     ):
-        if found.get(key) != wanted[key]:
+        if found.get(key, "") != wanted[key]:
             raise BadInput(f"--out must be a folder of this very run to resume, got {str(folder)!r}, made from {name}")
