@@ -182,3 +182,22 @@ def dial_of_kappa(kappa: ArrayLike) -> Any:
     """dial = 1 - e^-kappa for kappa in [0, inf], the nearest float64: prefer kappa where a guarantee hangs on it."""
     with np.errstate(under="ignore"):
         return check.result(closed_forms.dial_of_kappa(_kappa(kappa)) + 0.0)
+
+
+def penalty_of_dial(dial: ArrayLike, critical: ArrayLike) -> Any:
+    """The dial in training: the penalty lambda_crit dial / (1 - dial), in the unit of the critical penalty.
+
+    Dial 0 is no penalty, 1/2 the critical penalty at which a localised model loses stability, 1 holds the cross blocks
+    at zero (inf). Raises ValueError for a dial outside [0, 1] or a critical penalty that is not positive.
+    """
+    dial, critical = check.unit_closed("dial", dial), check.positive("critical", critical)
+    with np.errstate(divide="ignore"):
+        return check.result(critical * (dial / (1 - dial)))
+
+
+def dial_of_penalty(penalty: ArrayLike, critical: ArrayLike) -> Any:
+    """Its inverse, penalty / (penalty + critical). Raises ValueError for a negative penalty, a critical one <= 0."""
+    critical = check.positive("critical", critical)
+    penalty = check.real("penalty", penalty, ">= 0 (inf holds the cross blocks at zero)", lambda a: a >= 0)
+    with np.errstate(divide="ignore"):
+        return check.result(1 / (1 + critical / penalty))

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from bounds.dial import kappa_of_dial
@@ -27,6 +26,7 @@ from empirical.model import Weigh, softmax
 from empirical.observe import lse
 from empirical.shapes import Bool, Float
 
+Amounts = float | int | list[Any] | np.ndarray
 Change = Callable[[int, Tensor], Tensor]  # (layer, logits) -> logits, both S H B T N
 
 
@@ -52,7 +52,7 @@ def turned(
 
 
 def dial(
-    config: Config, in_block: Bool[Tensor, "T N"], dials: ArrayLike | None = None, kappas: ArrayLike | None = None
+    config: Config, in_block: Bool[Tensor, "T N"], dials: Amounts | None = None, kappas: Amounts | None = None
 ) -> Change:
     """The dial as a change of logits: either `dials` in [0, 1] or `kappas` in [0, inf] (near dial 1 the finer scale).
 
@@ -68,11 +68,13 @@ def dial(
     if outside.any():
         raise BadInput(f"{name} must be {allowed}, got {values[outside].flat[0]}")
     shape = (config.model.layers, config.model.heads)
-    try:
-        cells = np.broadcast_to(values, np.broadcast_shapes(values.shape, (1, *shape)))
-        assert cells.ndim == 3 and cells.shape[1:] == shape
-    except (ValueError, AssertionError):
-        raise BadInput(f"{name} must broadcast to (settings, *{shape}), got shape {values.shape}") from None
+    fits = values.ndim <= 3 and all(n in (1, s) for n, s in zip(values.shape[::-1], shape[::-1]))
+    if not fits:
+        raise BadInput(
+            f"{name} must broadcast to (settings, layers, heads) = (S, {shape[0]}, {shape[1]}), got shape "
+            f"{values.shape}"
+        )
+    cells = np.broadcast_to(values, np.broadcast_shapes(values.shape, (1, *shape)))
     each = torch.as_tensor(np.array(kappa_of_dial(cells) if name == "dials" else cells)).reshape(cells.shape)
 
     def change(layer: int, logits: Float[Tensor, "S H B T N"]) -> Float[Tensor, "S H B T N"]:
@@ -88,13 +90,17 @@ def least_kappa(
 
     Turning a logit rounds it by half an ulp of its size, which moves the odds by as much over tau.
     """
-    if not 0 < target < 1:
-        raise BadInput(f"target must be a fidelity in (0, 1), got {target!r}")
     scaled = logits / temperature
-    needed = lse(scaled, ~in_block) - lse(scaled, in_block) + math.log(target / (1 - target))
+    needed = lse(scaled, ~in_block) - lse(scaled, in_block) + _log_odds(target)
     size = scaled.abs().masked_fill(scaled.isinf(), 0.0).amax(-1)
     room = 8 * torch.finfo(logits.dtype).eps * (1 + size + needed.abs())
     return torch.where(needed + room > 0, needed + room, 0.0)  # -inf where nothing outside is seen
+
+
+def _log_odds(target: float) -> float:
+    if not 0 < target < 1:
+        raise BadInput(f"target must be a fidelity in (0, 1), got {target!r}")
+    return math.log(target / (1 - target))
 
 
 def adaptive_dial(
@@ -104,6 +110,7 @@ def adaptive_dial(
     report: Callable[[int, Float[Tensor, "S H B T"]], Any] | None = None,
 ) -> Change:
     """Each query's own least dial that meets the target; `report(layer, kappa)` sees what was chosen."""
+    _log_odds(target)
 
     def change(layer: int, logits: Float[Tensor, "S H B T N"]) -> Float[Tensor, "S H B T N"]:
         kappa = least_kappa(logits, in_block, target, temperature)

@@ -41,7 +41,7 @@ def masses(scaled: Tensor, *groups: Tensor) -> list[Tensor]:
     return [weights.where(group, 0.0).sum(-1) / total for group in groups]
 
 
-def _entropy(scaled: Tensor) -> Tensor:
+def entropy(scaled: Tensor) -> Tensor:
     """Entropy in nats: the largest weight is 1, and log1p takes the sum of the others."""
     top, index = scaled.max(-1, keepdim=True)
     drop = top - scaled
@@ -85,7 +85,7 @@ def row_statistics(
     none = torch.zeros((), dtype=torch.bool, device=logits.device)
     blank = ~(finite & (n > 0))
     fields = {
-        "entropy_nats": _entropy(scaled),
+        "entropy_nats": entropy(scaled),
         "fidelity": fidelity,
         "leakage": leakage,
         "log_leakage": torch.where(leakage > 0.5, (-fidelity).log1p(), log_leakage),
