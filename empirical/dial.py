@@ -42,12 +42,12 @@ def steer(temperature: float, *changes: Change) -> Weigh:
 
 
 def turned(
-    logits: Float[Tensor, "*rows N"],
+    logits: Float[Tensor, "*#rows N"],
     kappa: Float[Tensor, "*#rows"],
-    in_block: Bool[Tensor, "T N"],
+    in_block: Bool[Tensor, "*#rows N"],
     temperature: float,
-) -> Float[Tensor, "*rows N"]:
-    """Logits with those outside the block lower by tau kappa."""
+) -> Float[Tensor, "... N"]:
+    """Logits with those outside the block lower by tau kappa; rows broadcast."""
     return torch.where(in_block, logits, logits - temperature * kappa.to(logits).unsqueeze(-1))
 
 
@@ -84,7 +84,7 @@ def dial(
 
 
 def least_kappa(
-    logits: Float[Tensor, "*rows N"], in_block: Bool[Tensor, "T N"], target: float, temperature: float
+    logits: Float[Tensor, "*rows N"], in_block: Bool[Tensor, "... N"], target: float, temperature: float
 ) -> Float[Tensor, "*rows"]:
     """The least kappa of each row that gives it the target fidelity, and no more than the logits' rounding beyond it.
 

@@ -180,10 +180,14 @@ def _train_blocks(
     localised: Arrays | None,
     report: Report | None,
 ) -> Arrays:
-    data, settings, accelerated = task.training, len(penalties), start != "plain"
     solve_all = _solve_branch if start in BRANCHES else _solve_each
-    first, solution = solve_all(config, data, seed, start, penalties, localised, report)
-    forms = solution.forms
+    first, solution = solve_all(config, task.training, seed, start, penalties, localised, report)
+    return {**observe_blocks(config, task, first, solution), "accelerated": np.full(len(penalties), start != "plain")}
+
+
+def observe_blocks(config: Config, task: Blocks, first: Float[Tensor, "S 1 1 K d K d"], solution: Solution) -> Arrays:
+    """Rows, groups, losses and level ingredients where settings that began at `first` ended."""
+    data, forms, settings = task.training, solution.forms, len(solution.forms)
     logits, weights, _ = (x.transpose(0, 1)[:, None, None] for x in data.logits_and_output(forms))
     r, temperature, seen = config.setting.n_anchors, config.setting.temperature, torch.ones((), dtype=torch.bool)
     in_block = data.in_block.cpu()  # rows are observed in float64, which not every device has
@@ -200,7 +204,6 @@ def _train_blocks(
         "loss_heldout": plain(task.heldout.loss(forms)),
         "loss_masked": plain(task.heldout.loss(forms, masked=True)),
         "step": np.full(settings, config.step),
-        "accelerated": np.full(settings, accelerated),
         **{name: np.repeat(value[None], settings, 0) for name, value in levels.items()},
         "localist": np.ones(1, dtype=bool),
         "query_block": plain(data.query_block),
