@@ -93,8 +93,16 @@ def growth(saved: Saved) -> list[Line]:
     ]
 
 
+def studies(saved: Saved) -> list[Line]:
+    violated = sum(one["rows"]["VIOLATED"] for one in saved["studies"].values())
+    return [
+        Line("all quick studies, killed and resumed: seconds", saved["seconds"], saved["limit_seconds"], True),
+        Line("rows of theirs that violate a theorem", violated, 0, True),
+    ]
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
-    reader.__name__: reader for reader in (startup, rows, sweep, steps, closed_forms, growth)
+    reader.__name__: reader for reader in (startup, rows, sweep, steps, closed_forms, growth, studies)
 }
 
 

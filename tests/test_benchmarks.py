@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth")
+NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies")
 
 
 @pytest.fixture
@@ -247,3 +247,19 @@ def test_the_table_runs_the_benchmarks_that_it_is_asked_for(table, tmp_path, cap
     (tmp_path / "startup.py").write_text(saves.replace("{}", repr(SAVED["startup"])) + "raise SystemExit(1)")
     assert table.main(["--only", "startup"]) == 1
     assert "startup: ended with status 1" in capfd.readouterr().out
+
+
+def test_studies_miss_their_limit_by_time_by_a_violated_row_or_by_failing(tmp_path, load, monkeypatch, capsys):
+    studies, out = load("studies"), tmp_path / "studies.json"
+    rows = {"HOLDS": 5, "VIOLATED": 0, "VACUOUS": 1, "UNKNOWN": 0}
+    good = {"seconds": 10.0, "status": 0, "killed": True, "cells_when_killed": 1, "rows": rows}
+    for found, limit, status in (
+        (good, 11, 0),
+        (good, 9, 1),
+        ({**good, "rows": {**rows, "VIOLATED": 1}}, 11, 1),
+        ({"seconds": 1.0, "status": 2}, 11, 1),
+    ):
+        monkeypatch.setattr(studies, "run", lambda name, folder, killed_after, found=found: found)
+        assert studies.main(["--quick", "--out", str(out), "--limit-seconds", str(limit)]) == status
+        assert json.loads(out.read_text())["kept"] is (status == 0)
+        assert ("MISSED" in capsys.readouterr().out) is (status == 1)

@@ -87,3 +87,30 @@ def test_rows_are_observed_alike():
     two = row_statistics(logits.cuda(), own.cuda(), torch.ones_like(own).cuda(), 3, 0.7)
     for name, value in one.items():
         torch.testing.assert_close(value, two[name].cpu(), rtol=1e-12, atol=1e-300)
+
+
+def test_dials_guards_and_rows_agree_with_the_cpu():
+    from empirical.dial import adaptive_dial, dial, steer
+    from empirical.dial_rows import dial_rows
+    from empirical.guard import Guard
+    from empirical.model import Layout, forward, initial_parameters
+    from empirical.tasks import make_task
+
+    config, found = configured(TOPICS), {}
+    tau = config.setting.temperature
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        task = make_task(config, 1, device)
+        parameters = initial_parameters(config, 1, 2, device, torch.float64)
+        tokens, layout = task.heldout[:4, :-1], Layout(task.query_block, config, torch.float64)
+        plain = forward(parameters, tokens, layout, config)
+        assert torch.equal(
+            plain, forward(parameters, tokens, layout, config, weigh=steer(tau, dial(config, layout.in_block, 0.0)))
+        )
+        with Guard(0.9, layout.in_block, tau) as guard:
+            turned = forward(
+                parameters, tokens, layout, config, weigh=steer(tau, adaptive_dial(0.9, layout.in_block, tau), guard)
+            )
+        before, after = dial_rows(parameters, tokens, layout, config, [0.0, 0.5, 1.0])
+        found[device.type] = (turned.cpu().numpy(), before["leakage_dialled"], after["entropy_nats"])
+    for one, two in zip(found["cpu"], found["cuda"]):
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9)
