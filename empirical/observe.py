@@ -77,8 +77,12 @@ def row_statistics(
     masked = logits.where(seen, -math.inf)
     scaled = masked / temperature
     r = m if n_anchors is None else m.clamp(max=n_anchors)
-    ranked = masked.where(in_block, -math.inf).sort(-1, descending=True).values
-    weakest_anchor = ranked.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    ranked = masked.where(in_block, -math.inf)
+    if n_anchors is None:
+        weakest_anchor = -_top(-masked, inside)
+    else:
+        highest = ranked.topk(min(n_anchors, ranked.shape[-1]), -1).values  # descending
+        weakest_anchor = highest.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
     fidelity, leakage = masses(scaled, inside, outside)
     log_leakage = lse(scaled, outside) - lse(scaled, seen)
     dialled = torch.where(in_block, scaled, scaled + dial_bias(dial, 1.0))

@@ -15,7 +15,7 @@ from bounds.closed_forms.dial import kappa_leakage, kappa_needed
 from bounds.dial import dial_of_penalty, penalty_of_dial
 from bounds.theorems import Verdict, by_key
 from empirical.check import check
-from empirical.checkpoint import load_model, save_model
+from empirical.model_file import load_model, save_model
 from empirical.dial import adaptive_dial, dial, least_kappa, steer, turned
 from empirical.dial_rows import DIMS, dial_rows
 from empirical.errors import BadInput

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from empirical.checkpoint import save_model
+from empirical.model_file import save_model
 from empirical.config import Config
 from empirical.errors import BadInput
 from empirical.model import Layout, Parameters
