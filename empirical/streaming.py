@@ -11,7 +11,7 @@ reference for any faster backend. Logits are taken in the dtype of the queries, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -62,20 +62,20 @@ def stream_rows(
     *,
     scaling: float,
     visible: Visible = everything,
-    bias: Callable[[int, int], Tensor] | None = None,
+    biases: Sequence[Float[Tensor, "_ _ T N"]] = (),
     n_anchors: int | None = 1,
     dial: float = 0.5,
     entries: int = ENTRIES,
 ) -> dict[str, Float[Tensor, "B H T"]]:
     """Row fields of every query (`observe.row_statistics`), and `lse` in nats; temperature 1, scaling in the logits.
 
-    A query of a block below 0 is in none: its rows are not valid. `bias(start, stop)` is added to the logits.
+    A query of a block below 0 is in none: its rows are not valid. `biases` are added to the logits.
     """
     parts = []
     for start, stop in chunks(query, key.shape[2], entries):
         logits = logits_of(query[:, :, start:stop], key, scaling).double()
-        if bias is not None:
-            logits = logits + bias(start, stop)
+        for bias in biases:
+            logits = logits + bias[..., start:stop, :]
         seen = visible(start, stop).to(logits.device)
         own = query_block[:, start:stop, None]
         in_block = ((own == key_block[:, None]) & (own >= 0)).unsqueeze(1)

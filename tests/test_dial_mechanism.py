@@ -15,12 +15,12 @@ from bounds.closed_forms.dial import kappa_leakage, kappa_needed
 from bounds.dial import dial_of_penalty, penalty_of_dial
 from bounds.theorems import Verdict, by_key
 from empirical.check import check
-from empirical.model_file import load_model, save_model
 from empirical.dial import adaptive_dial, dial, least_kappa, steer, turned
 from empirical.dial_rows import DIMS, dial_rows
 from empirical.errors import BadInput
 from empirical.guard import Guard, Missed
 from empirical.model import Layout, forward, initial_parameters
+from empirical.model_file import load_model, save_model
 from empirical.observe import masses
 from empirical.tasks import make_task
 

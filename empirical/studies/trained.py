@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from empirical.model_file import save_model
 from empirical.config import Config
 from empirical.errors import BadInput
 from empirical.model import Layout, Parameters
+from empirical.model_file import save_model
 from empirical.shapes import Arrays, Int
 from empirical.store import Store
 from empirical.tasks import Topics, device_of, make_task

@@ -1,0 +1,194 @@
+"""How the attention of a Hugging Face model is met: through the library's own registry, call by call.
+
+A route is registered as an attention function, and under the same name the mask function of the implementation that it
+stands for: without it a model would lose causality and padding. A call goes on to that implementation, with its own
+mask where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is. Whatever
+happens inside `routed`, the model leaves it as it was.
+Not covered: paged and static caches, attention that does not ask the registry.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from empirical.errors import BadInput
+from empirical.shapes import Bool, Float
+
+NAME = "localist"
+ARCHITECTURES = ("gpt2", "llama", "mistral", "qwen2", "bert", "roberta", "bart", "t5")
+BASES = ("sdpa", "eager")
+HARMLESS = {
+    *("dropout", "scaling", "is_causal", "position_bias", "output_attentions", "use_cache", "position_ids", "cache"),
+    *("cache_position", "position_embeddings", "sliding_window", "past_key_values", "past_key_value", "return_dict"),
+    *("output_hidden_states", "layer_idx", "logits_to_keep", "num_items_in_batch", "deterministic"),
+}  # keyword arguments of an attention call that the logits here account for, or that leave them alone
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention of one forward pass."""
+
+    name: str  # of the module, as in model.named_modules()
+    kind: str  # "self", "encoder" or "cross"
+    layer: int  # among those of its kind
+    query: Float[Tensor, "B H T E"]
+    key: Float[Tensor, "B G N E"]
+    scaling: float
+    mask: Tensor | None
+    is_causal: bool
+    position_bias: Tensor | None
+    unknown: tuple[str, ...]  # what is done to these rows beyond softmax(scaling q.k + bias)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Queries and keys."""
+        return self.query.shape[2], self.key.shape[2]
+
+    def visible(self, start: int, stop: int) -> Bool[Tensor, "_ _ _ N"]:
+        """Which keys the queries in [start, stop) see: by the mask, boolean or additive, or causally without one."""
+        tokens, keys = self.shape
+        position = torch.arange(keys, device=self.key.device)
+        if self.mask is None:
+            last = position[keys - tokens :][start:stop] if self.is_causal else position[-1:]
+            return (position <= last[:, None])[None, None]
+        mask = self.mask[..., start:stop, :] if self.mask.shape[-2] > 1 else self.mask
+        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+Bias = Callable[[Call], Tensor | None]
+"""What is added to the logits of a call, broadcasting to (B, H, T, N); none: nothing."""
+
+
+@dataclass
+class Route:
+    """What happens to the attention of one model, while the context that made it lasts."""
+
+    places: dict[int, tuple[str, str, int]]  # id of the module: its name, kind and layer
+    base: str
+    bias: Bias | None = None
+    watch: Callable[[Call, Tensor | None], None] | None = None
+
+
+_ROUTES: list[Route] = []
+
+
+def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
+    """Every attention of the model. Raises BadInput for an architecture that is not known."""
+    kind_of_model = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if kind_of_model not in ARCHITECTURES:
+        raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {kind_of_model!r}")
+    if getattr(model.config, "reorder_and_upcast_attn", False):
+        raise BadInput("model must attend through its registry, got reorder_and_upcast_attn=True")
+    places: dict[int, tuple[str, str, int]] = {}
+    counts: dict[str, int] = {}
+    for name, module in model.named_modules():
+        if not _attends(module):
+            continue
+        if any(part in name for part in ("encoder_attn", "crossattention", "EncDecAttention")):
+            kind = "cross"
+        else:
+            kind = "encoder" if model.config.is_encoder_decoder and "encoder." in name + "." else "self"
+        places[id(module)] = (name, kind, counts.setdefault(kind, 0))
+        counts[kind] += 1
+    return places
+
+
+def _attends(module: torch.nn.Module) -> bool:
+    """Whether the module's own forward asks the registry for its attention."""
+    return "ALL_ATTENTION_FUNCTIONS" in inspect.unwrap(type(module).forward).__code__.co_names
+
+
+def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **given: Any) -> Any:
+    """The attention function that is registered: biases of all routes of this model, then the implementation's own."""
+    mine = [route for route in _ROUTES if id(module) in route.places]
+    base = _function(mine[0].base, module)
+    name, kind, layer = mine[0].places[id(module)]
+    unknown = tuple(sorted(k for k, v in given.items() if k not in HARMLESS and v is not None and v is not False))
+    if module.training and given.get("dropout"):
+        unknown += ("dropout",)
+    is_causal = given.get("is_causal")
+    call = Call(
+        name,
+        kind,
+        layer,
+        query,
+        key,
+        float(given.get("scaling") or query.shape[-1] ** -0.5),
+        attention_mask,
+        bool(getattr(module, "is_causal", True) if is_causal is None else is_causal) and query.shape[2] > 1,
+        given.get("position_bias"),
+        unknown,
+    )
+    biases = [bias for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
+    total = sum(biases[1:], biases[0]) if biases else None
+    if total is not None and unknown:
+        raise BadInput(f"model must do nothing to a dialled row but softmax, got {', '.join(unknown)} in {name}")
+    for route in mine:
+        if route.watch is not None:
+            route.watch(call, total)
+    mask = attention_mask if total is None else _biased(call, total)
+    return base(module, query, key, value, mask, **given)
+
+
+def _biased(call: Call, bias: Tensor) -> Float[Tensor, "B _ T N"]:
+    """One float mask: the bias where a key is seen, -inf elsewhere; a row that sees nothing keeps what it had."""
+    tokens, keys = call.shape
+    seen = call.visible(0, tokens).expand(len(call.query), -1, tokens, keys)
+    added = torch.where(seen, bias.to(call.query.dtype), -torch.inf)
+    return torch.where(seen.any(-1, keepdim=True), added, 0.0)
+
+
+def _function(base: str, module: Any) -> Callable[..., Any]:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    if base == "eager":
+        return sys.modules[type(module).__module__].eager_attention_forward
+    return ALL_ATTENTION_FUNCTIONS[base]
+
+
+def _mask(base: str) -> Callable[..., Any]:
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    return ALL_MASK_ATTENTION_FUNCTIONS[base]
+
+
+@contextmanager
+def routed(
+    model: Any, bias: Bias | None = None, watch: Callable[[Call, Tensor | None], None] | None = None
+) -> Iterator[None]:
+    """Inside, every attention of the model goes by `bias` and `watch`; contexts nest, their biases add.
+
+    Raises BadInput for an unknown architecture or an implementation other than sdpa and eager.
+    """
+    from transformers.masking_utils import AttentionMaskInterface
+    from transformers.modeling_utils import AttentionInterface
+
+    outer = next((route for route in _ROUTES if id(model) in route.places or _shares(route, model)), None)
+    base = outer.base if outer is not None else model.config._attn_implementation
+    if base not in BASES:
+        raise BadInput(f"model must attend by one of {', '.join(BASES)}, got {base!r}")
+    route = Route(places_of(model), base, bias, watch)
+    for one in BASES:
+        AttentionInterface.register(f"{NAME}_{one}", _attend)
+        AttentionMaskInterface.register(f"{NAME}_{one}", _mask(one))
+    _ROUTES.append(route)
+    try:
+        if outer is None:
+            model.set_attn_implementation(f"{NAME}_{base}")
+        yield
+    finally:
+        _ROUTES.remove(route)
+        if outer is None:
+            model.set_attn_implementation(base)
+
+
+def _shares(route: Route, model: Any) -> bool:
+    return any(id(module) in route.places for module in model.modules())
