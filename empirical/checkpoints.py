@@ -3,8 +3,8 @@
     with dial(model, 0.8, blocks=labels): model(**inputs)        # - kappa on logits outside the query's block
     with observing(model, labels) as rows: model(**inputs)       # rows["model.layers.0.self_attn"]["entropy_nats"]
 
-Dial 0 is the model bit for bit. Whatever adds to a row beyond softmax(scaling q.k + mask + bias), sinks and soft-capping
-say, is named: such rows are observed as not valid, and are not dialled. `routes` says how a call is met.
+Dial 0 is the model bit for bit. What does more to a row than softmax(scaling q.k + mask + bias), sinks or soft-capping,
+is named: such rows are observed as not valid, and are not dialled. `routes` says how a call is met.
 """
 
 from __future__ import annotations
