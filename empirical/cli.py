@@ -71,6 +71,25 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
     plot.set_defaults(run=_plot)
 
+    observe = commands.add_parser("observe", help="a checkpoint's attention on real text, against every theorem")
+    _asks(observe)
+    observe.add_argument("--attention", default="self", help="self, encoder or cross; default: self")
+    observe.add_argument("--layers", type=int, nargs="+", metavar="N", help="only these, from 0; default: all")
+    observe.add_argument(
+        "--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1"
+    )
+    observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
+    observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
+    observe.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+    observe.set_defaults(run=_observe)
+
+    generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
+    _asks(generate, "--prompt")
+    generate.add_argument("--tokens", type=int, default=64, metavar="N", help="new tokens; default 64")
+    generate.add_argument("--sample", action="store_true", help="draw tokens; default: the most likely one")
+    generate.add_argument("--seed", type=int, default=0, metavar="N")
+    generate.set_defaults(run=_generate)
+
     verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
     verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
@@ -113,6 +132,17 @@ def _parser() -> argparse.ArgumentParser:
     schedule.add_argument("--json", action="store_true")
     schedule.set_defaults(run=_schedule)
     return parser
+
+
+def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
+    """What a checkpoint is given: its folder or hub id, text with blocks, the dial."""
+    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
+    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
+    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
+    parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
+    parser.add_argument("--dial", type=float, metavar="X", help="in [0, 1]")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
 
 def _given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
@@ -302,6 +332,35 @@ def _plot(arguments: argparse.Namespace) -> int:
     if _is_study(path):
         return _draw_study(path, out)
     _draw(open_observations(path), out)
+    return OK
+
+
+def _observe(arguments: argparse.Namespace) -> int:
+    from empirical.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    out = arguments.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise _bad(f"--out must be a new or empty folder, got {str(out)!r}")
+    from empirical.dataset import FILE, save_dataset
+    from empirical.observe_model import Asked, observe_model, summary
+
+    layers = None if arguments.layers is None else tuple(arguments.layers)
+    dataset = observe_model(Asked(**{**_given(arguments, Asked), "layers": layers}))
+    out.mkdir(parents=True, exist_ok=True)
+    save_dataset(dataset, out / FILE)
+    print(f"{summary(dataset)}\n")
+    status = _verdicts(dataset, requirements, (), out)
+    _draw(dataset, out / "figures")
+    return status
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from empirical.observe_model import Asked, generate
+
+    asked = Asked(**{k: v for k, v in vars(arguments).items() if k in Asked.__dataclass_fields__ and v is not None})
+    for text in generate(asked, arguments.tokens, arguments.seed, arguments.sample):
+        print(text)
     return OK
 
 

@@ -66,6 +66,7 @@ SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "level_c": (("setting", "block_query", "block_key"), "loss/norm", "penalty level C, mean of products"),
     "localist": (("layer",), "1", "every token entering the layer holds features in its own block only"),
     "query_block": (("query",), "1", "block of the query"),
+    "document": (("query",), "1", "document of the query"),
     "attention": (("setting", "layer", "head", "map_query", "map_key"), "1", "attention weights of the drawn map"),
     "map_query_block": (("map_query",), "1", "block of a query of the drawn map"),
     "map_key_block": (("map_key",), "1", "block of a key of the drawn map"),
@@ -95,7 +96,7 @@ def assemble(out: Path) -> xr.Dataset:
         "commit": run["commit"],
         **run["text"],
     }
-    _save(dataset, out / FILE)
+    save_dataset(dataset, out / FILE)
     return dataset
 
 
@@ -115,7 +116,7 @@ def _combine(config: Config, store: Store, loaded: list[tuple[Cell, dict[str, np
     penalty = [p for cell, _ in loaded for p in absolute_penalties(config, cell, localised[cell.seed])]
     seeds = np.repeat([cell.seed for cell, _ in loaded], [len(cell.penalties) for cell, _ in loaded])
     starts = np.repeat([cell.start for cell, _ in loaded], [len(cell.penalties) for cell, _ in loaded])
-    return _described(
+    return described(
         xr.Dataset(
             {name: (dims, values) for name, (dims, values) in fields.items()},
             coords={
@@ -131,14 +132,15 @@ def _combine(config: Config, store: Store, loaded: list[tuple[Cell, dict[str, np
     )
 
 
-def _described(dataset: xr.Dataset) -> xr.Dataset:
+def described(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with the unit and meaning of every field."""
     for name in dataset.data_vars:
         _, unit, meaning = SCHEMA[str(name)]
         dataset[name].attrs = {"units": unit, "long_name": meaning}
     return dataset
 
 
-def _save(dataset: xr.Dataset, path: Path) -> None:
+def save_dataset(dataset: xr.Dataset, path: Path) -> None:
     """netCDF in memory first, so that the file appears whole or not at all."""
     encoding = {name: {"zlib": True, "complevel": 1} for name in dataset.data_vars if dataset[name].size > 10_000}
     write_atomically(path, bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding)))
@@ -262,7 +264,7 @@ def _from_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
     given = {name: fields.pop(name) for name in coords if name in fields}
     labels = {name: given.get(name, ("setting", np.full(settings, value))) for name, value in coords.items()}
     try:
-        return _described(
+        return described(
             xr.Dataset(fields, coords=labels, attrs={"commit": commit(), "versions": json.dumps(versions())})
         )
     except ValueError as error:

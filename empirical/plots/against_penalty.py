@@ -21,7 +21,7 @@ QUANTITIES = (
 
 def fidelity_and_entropy(seen: Observed) -> Figure:
     """Medians over a setting's rows; the bound is evaluated row by row, so its median bounds the median observed."""
-    seen.need("fidelity", "entropy_nats", "margin", "n_keys", "n_block", "n_anchors", "temperature")
+    seen.need("penalty", "fidelity", "entropy_nats", "margin", "n_keys", "n_block", "n_anchors", "temperature")
     heads = seen.heads()
     figure = style.sheet(max(4.8, 1.0 + 2.1 * len(heads)), 4.7, *_title(seen))
     grid = figure.subplots(2, len(heads), squeeze=False, sharex=True, sharey="row")

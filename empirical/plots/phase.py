@@ -18,7 +18,7 @@ GUARANTEED = "#cde6f5"
 
 def phase_diagram(seen: Observed) -> Figure:
     """Impossible, open, guaranteed for the target fidelity at the typical (n, m, r); rows and medians of every head."""
-    seen.need("margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
+    seen.need("penalty", "margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
     (n, m, r), same = seen.typical
     x = np.where(same, seen.row("margin") / seen.row("temperature"), np.nan)
     span = np.where(same, seen.row("logit_range") / seen.row("temperature"), np.nan)
@@ -88,7 +88,9 @@ def _scatter(axes, seen: Observed, x: np.ndarray, y: np.ndarray, known: np.ndarr
 
 def frontier(seen: Observed) -> Figure:
     """Rows of the typical size under the frontier of their own colour, the margin; floors of the largest range."""
-    seen.need("leakage", "entropy_nats", "margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
+    seen.need(
+        "penalty", "leakage", "entropy_nats", "margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors"
+    )
     (n, m, r), same = seen.typical
     sizes = {"n_keys": n, "n_block": m}
     leakage, entropy = seen.row("leakage"), seen.row("entropy_nats")

@@ -1,0 +1,155 @@
+"""Attention that was not trained here, a checkpoint's say: layer by head, and rows of every size beside their bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+import bounds
+from bounds.closed_forms.dial import scaled_margin
+from empirical.plots import style
+from empirical.plots.observed import Absent, Observed, average, thinned
+from empirical.plots.phase import GUARANTEED
+
+KEYS = {"n_keys": "n_keys", "n_block": "n_block"}
+
+
+def _not_swept(seen: Observed) -> None:
+    """These figures are of observations at no penalty; the others tell more where penalties were swept."""
+    if seen.has("penalty") and np.isfinite(seen.penalty).any():
+        raise Absent("penalties were swept, which other figures show")
+
+
+def _medians(rows: np.ndarray) -> np.ndarray:
+    """(setting, layer, head): the median over queries, NaN without a valid one."""
+    some = np.isfinite(rows).any(-1)
+    out = np.full(rows.shape[:-1], np.nan)
+    out[some] = np.nanmedian(rows[some], -1)
+    return out
+
+
+def by_head(seen: Observed) -> Figure:
+    """Median fidelity, effective tokens e^H and margin of every head; a row of panels a setting."""
+    _not_swept(seen)
+    seen.need("fidelity", "entropy_nats", "margin")
+    fidelity = _medians(seen.row("fidelity"))
+    panels: list[tuple[str, np.ndarray, Any]] = [
+        ("pointer fidelity", fidelity, {"vmin": 0, "vmax": 1}),
+        ("effective tokens $e^H$", np.exp(_medians(seen.row("entropy_nats"))), {"vmin": 1}),
+        ("margin (logits)", _medians(np.where(np.isinf(seen.row("margin")), np.nan, seen.row("margin"))), {}),
+    ]
+    settings, layers, heads = fidelity.shape
+    best = np.unravel_index(np.nanargmax(fidelity[0]), fidelity[0].shape)
+    figure = style.sheet(
+        7.2,
+        max(1.4, 0.3 * layers + 0.9) * settings + 0.7,
+        f"The most local head is {best[1] + 1} of layer {best[0] + 1}, with a median fidelity of {fidelity[0][best]:.2f}; "
+        f"all heads: {np.nanmin(fidelity[0]):.2f} to {np.nanmax(fidelity[0]):.2f}",
+        f"medians over {seen.valid.shape[-1]:,} queries, those of them that see their block and something outside",
+    )
+    grid = figure.subplots(settings, len(panels), squeeze=False)
+    for setting, line in enumerate(grid):
+        for axes, (words, values, ends) in zip(line, panels):
+            image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **ends)
+            figure.colorbar(image, ax=axes, pad=0.02, aspect=18)
+            axes.set_title(words if settings == 1 else f"{words}, {seen.start[setting]}")
+            axes.set_xticks(_few(heads), [str(at + 1) for at in _few(heads)])
+            axes.set_yticks(_few(layers), [str(at + 1) for at in _few(layers)])
+            axes.set_xlabel("head")
+        line[0].set_ylabel("layer")
+    return figure
+
+
+def _few(count: int) -> range:
+    return range(0, count, max(1, -(-count // 8)))
+
+
+def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
+    """A colour a setting, and their legend."""
+    setting = np.unravel_index(few, seen.valid.shape)[0]
+    palette = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
+    names = seen.start.tolist()
+    handles = [Line2D([], [], ls="", marker="o", color=palette[at % 4], label=name) for at, name in enumerate(names)]
+    return [palette[at % 4] for at in setting], handles
+
+
+def under_the_frontier(seen: Observed) -> Figure:
+    """Each row's entropy against the most that its own sizes, margin and leakage allow: on the line it is attained."""
+    _not_swept(seen)
+    seen.need("leakage", "entropy_nats", "margin", "temperature", "n_keys", "n_block", "n_anchors")
+    entropy = seen.row("entropy_nats")
+    scaled = {"leakage": "leakage", "margin": "margin", "n_anchors": "n_anchors", "temperature": "temperature", **KEYS}
+    most = seen.bound(bounds.frontier, **scaled)
+    known = np.isfinite(entropy) & np.isfinite(most)
+    if not known.any():
+        raise Absent("no row has a finite frontier")
+    few = thinned(known)
+    over = int((entropy[known] > most[known] * (1 + 1e-9) + 1e-9).sum())
+    share = average((entropy / most)[known])
+    figure = style.sheet(
+        5.2,
+        4.6,
+        f"{'No row lies' if over == 0 else f'{over} ROWS LIE'} above its frontier; entropy is {share:.2f} of it "
+        "on average",
+        f"{few.size:,} of {int(known.sum()):,} rows, each at the frontier of its own n, m, r, margin and leakage",
+    )
+    axes = figure.subplots()
+    colours, handles = _colours(seen, few)
+    axes.scatter(most.flat[few], entropy.flat[few], c=colours, s=3, lw=0, alpha=0.5, rasterized=True)
+    end = float(np.nanmax(most[known]))
+    axes.plot([0, end], [0, end], color=style.BLACK, lw=0.9)
+    axes.set(
+        xlabel="frontier of the row (nats)",
+        ylabel="attention entropy (nats)",
+        xlim=(0, end * 1.02),
+        ylim=(0, end * 1.02),
+    )
+    style.legend_below(figure, [*handles, Line2D([], [], color=style.BLACK, lw=0.9, label="attained")])
+    return figure
+
+
+def regions(seen: Observed) -> Figure:
+    """Rows of every size in one plane: how far margin and range are from what the target fidelity needs."""
+    _not_swept(seen)
+    seen.need("margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
+    target = seen.target
+    n, m, r, tau = (seen.row(name) for name in ("n_keys", "n_block", "n_anchors", "temperature"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = seen.row("margin") / tau - scaled_margin(target, 1 - target, n, m, r)
+        span = seen.row("logit_range") / tau - np.maximum(scaled_margin(target, 1 - target, n, m, m), 0.0)
+    known = np.isfinite(x) & np.isfinite(span)
+    if not known.any():
+        raise Absent("no row has a finite margin and range")
+    few = thinned(known)
+    sure, hopeless = float((x[known] >= 0).mean()), float((span[known] < 0).mean())
+    met = float((seen.row("fidelity")[known] >= target).mean())
+    figure = style.sheet(
+        5.4,
+        4.7,
+        f"Fidelity {target:g} is guaranteed by the margin in {100 * sure:.1f} % of rows, out of reach of the range in "
+        f"{100 * hopeless:.1f} %, and met by {100 * met:.1f} %",
+        f"{few.size:,} of {int(known.sum()):,} rows; what is needed is that of each row's own n, m and r",
+    )
+    axes = figure.subplots()
+    low, right = (float(v) for v in np.percentile(x[known], [0.5, 99.5]))
+    bottom, top = (float(v) for v in np.percentile(span[known], [0.5, 99.5]))
+    room = 0.06 * max(right - low, top - bottom, 1.0)
+    axes.set(xlim=(min(low, 0) - room, max(right, 0) + room), ylim=(min(bottom, 0) - room, max(top, 0) + room))
+    axes.axvspan(0, axes.get_xlim()[1], color=GUARANTEED, zorder=0)
+    axes.axhspan(axes.get_ylim()[0], 0, fc="white", ec="#8a8a8a", hatch="////", lw=0, zorder=1)
+    colours, handles = _colours(seen, few)
+    axes.scatter(x.flat[few], span.flat[few], c=colours, s=3, lw=0, alpha=0.5, rasterized=True, zorder=3)
+    axes.axvline(0, color=style.BLUE, lw=0.9)
+    axes.axhline(0, color=style.BLACK, lw=0.9)
+    axes.set_xlabel("margin / temperature beyond what guarantees the target (nats)")
+    axes.set_ylabel("range / temperature beyond what it takes at least (nats)")
+    handles += [
+        Patch(fc=GUARANTEED, ec=style.BLUE, label="guaranteed"),
+        Patch(fc="white", ec="#8a8a8a", hatch="////", label="impossible"),
+    ]
+    style.legend_below(figure, handles)
+    return figure
