@@ -140,7 +140,7 @@ def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
     parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
     parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
     parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
-    parser.add_argument("--dial", type=float, metavar="X", help="in [0, 1]")
+    parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
@@ -345,8 +345,7 @@ def _observe(arguments: argparse.Namespace) -> int:
     from empirical.dataset import FILE, save_dataset
     from empirical.observe_model import Asked, observe_model, summary
 
-    layers = None if arguments.layers is None else tuple(arguments.layers)
-    dataset = observe_model(Asked(**{**_given(arguments, Asked), "layers": layers}))
+    dataset = observe_model(_asked(arguments, Asked))
     out.mkdir(parents=True, exist_ok=True)
     save_dataset(dataset, out / FILE)
     print(f"{summary(dataset)}\n")
@@ -355,11 +354,18 @@ def _observe(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _asked(arguments: argparse.Namespace, kind: Any) -> Any:
+    known = {field.name for field in fields(kind)}
+    given = {k: v for k, v in vars(arguments).items() if k in known and v is not None}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
 def _generate(arguments: argparse.Namespace) -> int:
     from empirical.observe_model import Asked, generate
 
-    asked = Asked(**{k: v for k, v in vars(arguments).items() if k in Asked.__dataclass_fields__ and v is not None})
-    for text in generate(asked, arguments.tokens, arguments.seed, arguments.sample):
+    if len(arguments.dials) > 1:
+        raise _bad(f"--dial must be one number, got {arguments.dials}")
+    for text in generate(_asked(arguments, Asked), arguments.tokens, arguments.seed, arguments.sample):
         print(text)
     return OK
 

@@ -3,8 +3,8 @@
     model folder or hub id, JSON lines with blocks -> observations.nc (settings: dial 0, and the dial asked for)
 
 One document a forward pass, every row of the chosen layers streamed in float64; queries in no block are counted, and
-left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it. Weights are read from
-safetensors alone, no code of a checkpoint is run, and the network is used only where a hub id is asked for.
+left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it. Weights are read
+from safetensors alone, no code of a checkpoint is run, and the network is used only where a hub id is asked for.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Asked:
     attention: str = "self"
     layers: tuple[int, ...] | None = None
     n_anchors: int | None = 1  # keys that a margin counts
-    dial: float | None = None
+    dials: tuple[float, ...] = ()  # beside dial 0
     device: str = "cpu"
     dtype: str = "float32"
     keep_text: bool = False
@@ -151,9 +151,10 @@ def tokenised(asked: Asked, model: Any, tokenizer: Any) -> tuple[list[Tokens], l
 
 @torch.no_grad()
 def observe_model(asked: Asked) -> xr.Dataset:
-    """The rows of the text at dial 0 and, if one is asked for, at that dial; the loss of each where there is one."""
-    if asked.dial is not None and not 0 <= asked.dial <= 1:
-        raise BadInput(f"--dial must be in [0, 1], got {asked.dial!r}")
+    """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one."""
+    for value in asked.dials:
+        if not 0 <= value <= 1:
+            raise BadInput(f"--dial must be in [0, 1], got {value!r}")
     if asked.attention not in KINDS:
         raise BadInput(f"--attention must be one of {', '.join(KINDS)}, got {asked.attention!r}")
     model, tokenizer = load_checkpoint(asked.model, asked.device, asked.dtype)
@@ -161,7 +162,8 @@ def observe_model(asked: Asked) -> xr.Dataset:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {asked.attention!r}")
     texts, names = tokenised(asked, model, tokenizer)
     named = None if asked.relevant is None else names.index(asked.relevant)
-    settings = [0.0] if asked.dial is None else [0.0, asked.dial]
+    settings = [0.0, *(value for value in asked.dials if value > 0)]
+    turned = _recomputed(settings)
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
     losses = np.zeros(len(settings))
     unknown: dict[str, tuple[str, ...]] = {}
@@ -171,16 +173,25 @@ def observe_model(asked: Asked) -> xr.Dataset:
             with (
                 dial(model, value, blocks=labels, kinds=(asked.attention,)),
                 observing(
-                    model, labels, layers=asked.layers, kinds=(asked.attention,), n_anchors=asked.n_anchors,
-                    dial=asked.dial if asked.dial is not None and value == 0 else 0.5,
+                    model,
+                    labels,
+                    layers=asked.layers,
+                    kinds=(asked.attention,),
+                    n_anchors=asked.n_anchors,
+                    dial=turned[at],
                 ) as found,
-            ):  # fmt: skip
+            ):
                 losses[at] += _loss(model, text.ids) / len(texts)
             unknown |= found.unknown
             rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
     if not rows[0][0]:
         raise BadInput(f"--layers must name layers of the model, got {list(asked.layers or ())}")
     return _dataset(asked, texts, names, rows, settings, losses, unknown)
+
+
+def _recomputed(settings: list[float]) -> list[float]:
+    """The dial at which each setting's rows are recomputed from their logits: the first one asked for, or one half."""
+    return [settings[1] if at == 0 and len(settings) > 1 else 0.5 for at in range(len(settings))]
 
 
 def _loss(model: Any, ids: Tensor) -> float:
@@ -226,12 +237,11 @@ def _dataset(
         for name in ROW_FIELDS
     }
     count = len(settings)
-    second = [asked.dial if asked.dial is not None and value == 0 else 0.5 for value in settings]
     data = {
         **fields,
         "query_block": (("query",), own[kept]),
         "temperature": (("setting",), np.ones(count)),
-        "dial": (("setting",), np.array(second)),
+        "dial": (("setting",), np.array(_recomputed(settings))),
         "loss_heldout": (("setting",), losses),
         "document": (("query",), np.repeat(np.arange(len(texts)), [t.ids.shape[1] for t in texts])[kept]),
     }
@@ -278,7 +288,7 @@ def generate(asked: Asked, new_tokens: int, seed: int = 0, sample: bool = False)
         start = grown[None] if both else text.labels
         labels = Labels(start, text.labels if both else None, grown)
         torch.manual_seed(seed)
-        with dial(model, asked.dial or 0.0, blocks=labels, kinds=KINDS):
+        with dial(model, asked.dials[0] if asked.dials else 0.0, blocks=labels, kinds=KINDS):
             ids = model.generate(
                 text.ids, attention_mask=torch.ones_like(text.ids), max_new_tokens=new_tokens, do_sample=sample
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from empirical.plots import style
 from empirical.plots.against_penalty import fidelity_and_entropy
-from empirical.plots.heads import by_head, regions, under_the_frontier
+from empirical.plots.heads import along_the_dial, by_head, regions, under_the_frontier
 from empirical.plots.losses import loss_against_fidelity, masking
 from empirical.plots.maps import attention_maps
 from empirical.plots.observed import Absent, Observed
@@ -38,6 +38,7 @@ FIGURES: dict[str, Callable[[Observed], Figure]] = {
     "heads": by_head,
     "under_the_frontier": under_the_frontier,
     "regions": regions,
+    "along_the_dial": along_the_dial,
 }
 
 

@@ -18,15 +18,16 @@ AT = 2  # the promise that the title tells of
 LAST = 11.0  # where dial 1 stands on an axis of kappa
 
 
-def _places(dials: Any) -> np.ndarray:
+def places(dials: Any) -> np.ndarray:
+    """Where dials stand on an axis of kappa; dial 1 at its end."""
     with np.errstate(divide="ignore"):
         return np.minimum(kappa_of_dial(np.asarray(dials, dtype=float)), LAST)
 
 
-def _dress(axes: Axes) -> None:
+def dress(axes: Axes) -> None:
     """An axis of kappa, told as dials: near 1 nothing else is even."""
     ticks = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1]
-    axes.set_xticks(_places(ticks), ["0", ".5", ".9", ".99", ".999", ".9999", "1"])
+    axes.set_xticks(places(ticks), ["0", ".5", ".9", ".99", ".999", ".9999", "1"])
     axes.set_xlabel("dial, evenly in $\\kappa = -\\ln(1 - dial)$")
 
 
@@ -44,7 +45,7 @@ def along(found: Numbers) -> Figure:
         "markers: observed, every layer dialled alike",
     )
     (fidelity, entropy), (losses, rows) = figure.subplots(2, 2)
-    x = _places(found["dials"])
+    x = places(found["dials"])
     for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS):
         for axes, name in ((fidelity, "fidelity"), (entropy, "entropy")):
             axes.plot(x, np.array(found[f"{name}_predicted"])[:, layer], color=colour, ls="-" if layer == 0 else "--")
@@ -56,7 +57,7 @@ def along(found: Numbers) -> Figure:
     entropy.set_ylabel("mean attention entropy (nats)")
     losses.set_ylabel("held-out loss (nats a token)")
     for axes in (fidelity, entropy, losses):
-        _dress(axes)
+        dress(axes)
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour, label=f"layer {layer + 1}")
         for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS)

@@ -1,7 +1,8 @@
-"""Attention that was not trained here, a checkpoint's say: layer by head, and rows of every size beside their bounds."""
+"""Attention that was not trained here, a checkpoint's say: layer by head, rows of every size beside their bounds."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 import bounds
-from bounds.closed_forms.dial import scaled_margin
+from bounds.closed_forms.dial import dial_leakage, scaled_margin
 from empirical.plots import style
+from empirical.plots.dial_study import dress, places
 from empirical.plots.observed import Absent, Observed, average, thinned
 from empirical.plots.phase import GUARANTEED
 
@@ -47,7 +49,7 @@ def by_head(seen: Observed) -> Figure:
     figure = style.sheet(
         7.2,
         max(1.4, 0.3 * layers + 0.9) * settings + 0.7,
-        f"The most local head is {best[1] + 1} of layer {best[0] + 1}, with a median fidelity of {fidelity[0][best]:.2f}; "
+        f"The most local head is {best[1] + 1} of layer {best[0] + 1}: median fidelity {fidelity[0][best]:.2f}; "
         f"all heads: {np.nanmin(fidelity[0]):.2f} to {np.nanmax(fidelity[0]):.2f}",
         f"medians over {seen.valid.shape[-1]:,} queries, those of them that see their block and something outside",
     )
@@ -75,6 +77,46 @@ def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
     names = seen.start.tolist()
     handles = [Line2D([], [], ls="", marker="o", color=palette[at % 4], label=name) for at, name in enumerate(names)]
     return [palette[at % 4] for at in setting], handles
+
+
+def along_the_dial(seen: Observed) -> Figure:
+    """Loss against the dial, and mean fidelity by layer beside what the rows at dial 0 predict."""
+    _not_swept(seen)
+    dials = json.loads(seen.dataset.attrs.get("dials", "[]"))
+    if len(dials) < 3:
+        raise Absent("fewer than two dials were asked for")
+    fidelity, leakage = seen.row("fidelity"), seen.row("leakage")
+    valid = seen.valid[0]
+    order = np.argsort(dials)
+    x = places(np.array(dials)[order])
+    loss = seen.values("loss_heldout")[order]
+    figure = style.sheet(
+        7.2,
+        3.3,
+        f"From dial 0 to {max(dials):g} loss goes from {loss[0]:.3f} to {loss[-1]:.3f} nats a token, mean fidelity "
+        f"from {average(fidelity[order[0]]):.2f} to {_seen(fidelity, valid, order[-1]):.2f}",
+        "every layer dialled alike, nothing retrained; lines: predicted from the rows at dial 0, exact in layer 1",
+    )
+    left, right = figure.subplots(1, 2)
+    left.plot(x, loss, "-o", color=style.BLACK)
+    left.set_ylabel("loss (nats a token)")
+    layers = fidelity.shape[1]
+    for layer in range(layers):
+        colour = style.ORDERED(layer / max(1, layers - 1))
+        left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dials[at]) for at in order]
+        right.plot(x, [average(values[valid[layer]]) for values in left_of], color=colour, label=f"layer {layer + 1}")
+        right.plot(x, [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order], "o", color=colour, mec="white")
+    right.set_ylabel("mean pointer fidelity")
+    if layers <= 8:
+        right.legend()
+    for axes in (left, right):
+        dress(axes)
+    return figure
+
+
+def _seen(fidelity: np.ndarray, valid: np.ndarray, at: int) -> float:
+    """Mean over the rows that are valid at dial 0: at dial 1 a row sees nothing outside, and has fidelity 1."""
+    return average(np.where(np.isnan(fidelity[at]), 1.0, fidelity[at])[valid])
 
 
 def under_the_frontier(seen: Observed) -> Figure:
