@@ -69,16 +69,23 @@ def verify(rules: Sequence[Rule], site: Site) -> None:
     places = list(_places(rules, site))
     for place in places:
         _contradictions(rules, place)
-    for place in places:
-        _priorities(rules, place, site)
     for i, rule in enumerate(rules):
         need = max((n for place in places if (n := _need(rules, i, place, site)) is not None), default=None)
+        gap = max((g for place in places for g in _gaps(rules, i, place, site)), default=None)
+        enough = max(0.0 if need is None else need.strength, 0.0 if gap is None else gap.strength)
+        if gap is not None and rule.strength < gap.strength:
+            raise Refused(
+                i,
+                "strength",
+                f"strength of rule {rule.name!r} must exceed that of {gap.words}: "
+                f"{_up(enough)} does, got {rule.strength:g}",
+            )
         if need is not None and rule.strength < need.strength:
             raise Refused(
                 i,
                 "strength",
-                f"strength of rule {rule.name!r} must be at least {_up(need.strength)} for its mass {rule.mass:g} "
-                f"({need.words}), got {rule.strength:g}",
+                f"strength of rule {rule.name!r} must be at least {_up(enough)} for its mass "
+                f"{rule.mass:g} ({need.words}), got {rule.strength:g}",
             )
 
 
@@ -168,46 +175,40 @@ def _contradictions(rules: Sequence[Rule], place: _Place) -> None:
                 )
 
 
-def _priorities(rules: Sequence[Rule], place: _Place, site: Site) -> None:
-    """The higher of two rules must exceed the lower by the gap that what it promises needs."""
-    tau = site.config.setting.temperature
-    for i in place.triggered:
-        rule = rules[i]
-        for j in (j for j in place.triggered if outranked(rules[j], rule)):
-            if any(outranked(rule, rules[k]) for k in place.triggered):
-                continue
-            other = rules[j]
-            mine, others = _most_and_least(rule.target, other.target, place)
-            rows = (mine > 0) & (others > 0)
-            if not rows.any():
-                continue
-            span = site.ranges[place.layer, place.block]
-            gap = float(np.max(priority_gap(rule.mass / (1 - rule.mass), span, mine[rows], others[rows], tau)))
-            if rule.strength - other.strength < gap:
-                raise Refused(
-                    i,
-                    "strength",
-                    f"strength of rule {rule.name!r} must exceed that of rule {other.name!r} ({other.strength:g}), of "
-                    f"lower priority, by at least {_up(gap)} for its mass {rule.mass:g} (layer {place.layer}, queries "
-                    f"of block {place.block}): {_up(other.strength + gap)} or more, got {rule.strength:g}",
-                )
-
-
-def _most_and_least(target: Selector, other: Selector, place: _Place) -> tuple[np.ndarray, np.ndarray]:
-    """(fewest keys of the target, most keys of the other outside it), query by query."""
-    every = place.tokens.sum(-1)
-    mine = np.minimum(every, 1) if target.words else place.tokens[:, target.block] + place.anchors[target.block]
-    if other.block is not None:
-        return mine, place.tokens[:, other.block] + place.anchors[other.block]
-    return mine, every - (1 if target.words else place.tokens[:, target.block])
-
-
 @dataclass(frozen=True, order=True)
 class Need:
     """The strength that a promise needs, and where it needs it most."""
 
     strength: float
     words: str
+
+
+def _gaps(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Iterator[Need]:
+    """By how much the rule must exceed each lower one that the same query triggers, for what it promises."""
+    rule, tau = rules[i], site.config.setting.temperature
+    if i not in place.triggered or any(outranked(rule, rules[j]) for j in place.triggered):
+        return
+    for other in (rules[j] for j in place.triggered if outranked(rules[j], rule)):
+        mine, others = _fewest_and_most(rule.target, other.target, place)
+        rows = (mine > 0) & (others > 0)
+        if not rows.any():
+            continue
+        span = site.ranges[place.layer, place.block]
+        gap = float(np.max(priority_gap(rule.mass / (1 - rule.mass), span, mine[rows], others[rows], tau)))
+        yield Need(
+            other.strength + gap,
+            f"rule {other.name!r} ({other.strength:g}), of lower priority, by at least {_up(gap)} for its mass "
+            f"{rule.mass:g} (layer {place.layer}, queries of block {place.block})",
+        )
+
+
+def _fewest_and_most(target: Selector, other: Selector, place: _Place) -> tuple[np.ndarray, np.ndarray]:
+    """(fewest keys of the target, most keys of the other outside it), query by query."""
+    every = place.tokens.sum(-1)
+    mine = np.minimum(every, 1) if target.words else place.tokens[:, target.block] + place.anchors[target.block]
+    if other.block is not None:
+        return mine, place.tokens[:, other.block] + place.anchors[other.block]
+    return mine, every - (1 if target.words else place.tokens[:, target.block])
 
 
 def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Need | None:
