@@ -227,7 +227,7 @@ def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Need | No
     least = float(needed[worst])
     if not least > 0:
         return None
-    least += ROUNDING * np.spacing(abs(least) + span + tau * abs(top))
+    least += ROUNDING * float(np.spacing(abs(least) + span + tau * abs(top)))
     others = weight[rows][worst] * math.exp(top) if top < MOST else math.inf
     words = (
         f"layer {place.layer}, queries of block {place.block}: logits span up to {span:.4g}, {count[rows][worst]:.0f} "
@@ -266,16 +266,26 @@ def _crowd(
 
 
 def guaranteed_mass(rules: Sequence[Rule], i: int, site: Site) -> float:
-    """What the strength of rule i guarantees in every row where it is promised anything: 1 - the ceiling `off_rule`."""
+    """What the strength of rule i guarantees in every row where it is promised anything.
+
+    1 - the ceiling `off_rule`, as `off_rule` of the other keys with bias and range negated: exact where it is tiny.
+    """
     least, tau = 1.0, site.config.setting.temperature
     for place in _places(rules, site):
         if i not in place.triggered or any(outranked(rules[i], rules[j]) for j in place.triggered):
             continue
         top, weight, count, rows = _crowd(rules, i, place, tau)
         span = site.ranges[place.layer, place.block] / tau
-        off = closed_forms.off_rule(rules[i].strength, span + top, tau, (count + weight)[rows], count[rows])
-        least = min(least, 1 - float(np.max(off, initial=0.0)))
+        n, others = (count + weight)[rows], weight[rows]
+        on = closed_forms.off_rule(-rules[i].strength, -(span + top), tau, n, others)
+        least = min(least, float(np.min(on, initial=1.0)))
     return least
+
+
+def needed_strength(rules: Sequence[Rule], i: int, site: Site) -> float:
+    """The least strength of rule i that its promise needs beside the others, rounded up; 0 where none is needed."""
+    needs = (_need(rules, i, place, site) for place in _places(rules, site))
+    return max((need.strength for need in needs if need is not None), default=0.0)
 
 
 def _up(strength: float) -> str:
