@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from empirical.studies.trained import Trained
 
 REQUIRED = 0.9  # of the attention, by the rule that files are about
 CYCLES = 1000
-PROMPT, STEPS = 17, 48
 
 
 def rule_text(
@@ -74,7 +72,8 @@ def rule_files_for(site: Site) -> tuple[dict[str, str], dict[str, str], str]:
 def running(model: Trained, site: Site) -> dict[str, Any]:
     """Attention of the newest token on the rule's block, token by token, while the rule file changes."""
     far, config = site.config.model.blocks // 2, model.config
-    steps = min(STEPS, config.task.queries - PROMPT + 1)
+    given = config.task.queries // 4 + 1
+    steps = config.task.queries - given + 1
     some, most = (
         needed_strength((Rule("x", Selector(), Selector(block=far), 0.0, mass),), 0, site) for mass in (0.5, 0.95)
     )
@@ -82,13 +81,13 @@ def running(model: Trained, site: Site) -> dict[str, Any]:
     strong = rule_text("keep", far, most, 0.95, trigger="always = true")
     events = {
         0: ("no rules", ""),
-        steps // 6: ("loaded: half", weak),
-        2 * steps // 6: ("syntax error", weak.replace("mass = ", "mass : ")),
-        3 * steps // 6: ("reloaded: 95 %", strong),
-        4 * steps // 6: ("too weak", rule_text("keep", far, some, 0.95, trigger="always = true")),
+        steps // 6: ("loaded:\n50 %", weak),
+        2 * steps // 6: ("refused:\nsyntax error", weak.replace("mass = ", "mass : ")),
+        3 * steps // 6: ("reloaded:\n95 %", strong),
+        4 * steps // 6: ("refused:\ntoo weak", rule_text("keep", far, some, 0.95, trigger="always = true")),
         5 * steps // 6: ("removed", ""),
     }
-    prompt = model.heldout(0, 1)[:, :PROMPT]
+    prompt = model.heldout(0, 1)[:, :given]
     with tempfile.TemporaryDirectory() as folder:
         path, said = Path(folder) / "rules.toml", list[str]()
         path.write_text("")
@@ -143,7 +142,7 @@ def cycling(subject: Subject) -> Arrays:
     good, bad, _ = rule_files_for(subject.site)
     texts = (good["just strong enough"], good["above a lower rule"], bad["contradiction"], "")
     plain, first, refusals = one.read(), list[Tensor](), 0
-    largest, after_removal, alive, began = 0.0, 0, list[int](), time.perf_counter()
+    largest, after_removal, alive = 0.0, 0, list[int]()
 
     def refuse(_: str) -> None:
         nonlocal refusals
@@ -171,5 +170,4 @@ def cycling(subject: Subject) -> Arrays:
         "refusals": np.array(refusals),
         "moved_by_rules": np.array(float((first[0] - plain).abs().max())),
         "objects_grown": np.array(alive[1] - alive[0]),
-        "seconds": np.array(time.perf_counter() - began),
     }

@@ -134,7 +134,7 @@ def rule_rows(
         rows = {
             "off_rule": off,
             "mass": on,
-            "promised": torch.where(silent | void, 0.0, rule.mass),
+            "promised": torch.full_like(off, rule.mass).masked_fill(silent | void, 0.0),
             "silent": silent,
             "bias": torch.full_like(off, rule.strength),
             "observed_range": span,

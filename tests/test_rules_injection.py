@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,16 +15,19 @@ from small import TOPICS, configured
 from bounds import rule_bias
 from bounds.closed_forms import rules as closed_forms
 from bounds.theorems import Verdict, by_key
+from empirical import rule_runs
 from empirical.check import check
 from empirical.dial import adaptive_dial, dial, steer
 from empirical.errors import BadInput
 from empirical.generate import generate, next_scores
 from empirical.guard import Guard
 from empirical.model import Layout, forward, initial_parameters
+from empirical.reloads import Author, course, promised, reload_rows
 from empirical.rule_checks import Rule, Selector, differ, guaranteed_mass
 from empirical.rule_files import RuleFile, line_of, load_rules, parse_rules
 from empirical.rule_site import Site, certified_range
 from empirical.rules import RuleBook, priority_rows, rule_rows
+from empirical.studies import draw_study, run_study
 from empirical.text import block_pattern, read_corpus
 
 CONFIG = configured(TOPICS)
@@ -258,15 +263,13 @@ def test_the_certified_range_is_attained():
     """By the singular vectors of a block as features: no smaller range holds for every input."""
     config = configured(TOPICS, model={"anchor_logit": None})
     parameters = drawn(config, scale=2.0)
-    form = parameters["forms"][0, 1, 0, 1, :, 0]
-    left, size, right = torch.linalg.svd(form)
-    query, key = 2 * left[:, 0], 2 * right[0]
-    span = query @ form @ key - query @ form @ -key
-    others = torch.linalg.matrix_norm(parameters["forms"][0, 1, 0, 1].movedim(1, 0), ord=2)
-    if size[0] >= others.max():
-        assert float(span) == pytest.approx(certified_range(parameters, config)[0, 1, 0, 1], rel=1e-10)
-    else:
-        assert float(span) < certified_range(parameters, config)[0, 1, 0, 1]
+    forms = parameters["forms"][0, 1, 0, 1]  # d c d
+    spans = []
+    for c in range(2):
+        left, _, right = torch.linalg.svd(forms[:, c])
+        query, key = 2 * left[:, 0], 2 * right[0]  # of norm sqrt(d)
+        spans.append(float(query @ forms[:, c] @ key - query @ forms[:, c] @ -key))
+    assert max(spans) == pytest.approx(certified_range(parameters, config)[0, 1, 0, 1], rel=1e-10)
 
 
 def test_which_targets_differ():
@@ -296,7 +299,7 @@ def enough(site, *rules):
     return tuple(done)
 
 
-def promised(words):
+def wanted(words):
     return (
         Rule("low", Selector(), BLOCK_1, 0.0, 0.6, 0),
         Rule("middle", Selector(words=tuple(words[:12])), BLOCK_0, 0.0, 0.9, 1),
@@ -307,7 +310,7 @@ def promised(words):
 def test_every_row_keeps_what_it_was_promised(words, tokens, layout):
     parameters = drawn(settings=2)
     site = Site.of(parameters, CONFIG, words)
-    book = RuleBook(enough(site, *promised(words)), site)
+    book = RuleBook(enough(site, *wanted(words)), site)
     found = gathered(book, parameters, tokens, layout)
     assert set(found) == {0, 1, 2}
     for rows in found.values():
@@ -341,7 +344,7 @@ def test_the_floor_is_attained(site):
 
 
 def test_the_mass_ratio_of_two_rules_holds(site, parameters, words, tokens, layout):
-    book = RuleBook(enough(site, *promised(words)[:2]), site)
+    book = RuleBook(enough(site, *wanted(words)[:2]), site)
     parts = []
 
     def observe(layer, logits):
@@ -398,9 +401,7 @@ def test_masked_keys_stay_masked_and_count_as_not_seen(site, parameters, tokens,
     logits = mask(0, torch.zeros(1, 2, 3, 16, 18, dtype=torch.float64))
     after = book.change(tokens, layout)(0, logits)
     assert torch.equal(after == -math.inf, logits == -math.inf)
-    assert torch.equal(
-        read(parameters, tokens, layout, mask, book.change(tokens, layout)).isnan().any(), torch.tensor(False)
-    )
+    assert torch.isfinite(read(parameters, tokens, layout, mask, book.change(tokens, layout))).all()
 
 
 def test_with_a_dial_before_and_a_guard_after(words, parameters, tokens, layout):
@@ -412,20 +413,18 @@ def test_with_a_dial_before_and_a_guard_after(words, parameters, tokens, layout)
     rows = gathered(book, parameters, tokens, layout, turned)[0]
     assert (rows["mass"] >= 0.9)[rows["promised"] > 0].all()
     assert (rows["observed_range"] <= rows["logit_range"]).all()
-    toward = Layout(1 - layout.query_block, CONFIG, torch.float64).in_block[:, :16]
     guarded = torch.where(layout.query_block[:, None] == 0, layout.key_block == 1, True)
     with Guard(0.9, guarded, 1.0) as guard:
         read(parameters, tokens, layout, turned, book.change(tokens, layout), guard)
     assert guard.rows == 2 * 2 * 3 * 16
     adaptive = adaptive_dial(0.7, layout.in_block, 1.0)
     assert torch.isfinite(read(parameters, tokens, layout, adaptive, book.change(tokens, layout))).all()
-    assert toward.shape == (16, 16)
 
 
 def test_settings_side_by_side_are_what_they_are_alone(words, tokens, layout):
     parameters = drawn(settings=3)
     site = Site.of(parameters, CONFIG, words)
-    book = RuleBook(enough(site, *promised(words)), site)
+    book = RuleBook(enough(site, *wanted(words)), site)
     change = book.change(tokens, layout)
     together = read(parameters, tokens, layout, change)
     for s in range(3):
@@ -513,6 +512,67 @@ def test_no_drift_over_many_cycles(tmp_path, site, parameters, tokens, layout):
     assert torch.equal(first[1], first[2])  # the contradiction was refused, the rules before it stayed
     assert len(said) == 200
     assert alive[1] - alive[0] < 250 + 200  # the refusals kept by this test, and room for the caches of others
+
+
+FAKE = {"good": "kept", "weak": "missed", "bad": None}
+
+
+@pytest.mark.parametrize("good", [(1, 2, 3), (0, 1, 6)])
+def test_files_drawn_afresh_leave_the_product(good):
+    pools = tuple(("good",) * g + ("bad",) * (6 - g) for g in good)
+    found = course(Author("x", pools), "missed", FAKE.__getitem__, lambda live: live == "missed")
+    assert found.sequences == 6**3
+    assert found.marginal == tuple(Fraction(g, 6) for g in good)
+    assert found.violating == found.product
+    assert found.reintroduced == (0, 0, 0)
+    rows = reload_rows([found])
+    assert check(by_key("reload_compliance"), rows, ("author", "reload")).verdict is Verdict.HOLDS
+    assert rows["promised"][0, 1].tolist() == [promised(Fraction(g, 6)) for g in good[:2]] + [0.0]
+
+
+def test_what_breaks_the_product_is_vacuous_not_refuted():
+    pool = ("good", "bad", "bad")
+    again = course(Author("again", (pool,) * 3, once=True), "missed", FAKE.__getitem__, lambda live: live == "missed")
+    assert again.violating == (Fraction(2, 3),) * 3
+    assert again.removal == (Fraction(1, 3), 0, 0)
+    pool = ("good", "weak", "bad")
+    drops = course(Author("drops", (pool,) * 3), "missed", FAKE.__getitem__, lambda live: live == "missed")
+    assert drops.violating == (Fraction(2, 3), Fraction(5, 9), Fraction(14, 27))  # v -> 2v/3 + (1 - v)/3
+    assert drops.reintroduced == (0, Fraction(1, 9), Fraction(4, 27))
+    outcome = check(by_key("reload_compliance"), reload_rows([again, drops]), ("author", "reload"))
+    assert (outcome.counts[Verdict.HOLDS], outcome.counts[Verdict.VACUOUS]) == (2, 4)
+    assert not outcome.counts[Verdict.VIOLATED]
+    without = {**reload_rows([again]), "removal_given_persisting": np.ones((1, 3, 3))}  # were the hypothesis claimed
+    assert check(by_key("reload_compliance"), without, ("author", "reload")).verdict is Verdict.VIOLATED
+    with pytest.raises(ValueError, match="start must violate"):
+        course(Author("x", (pool,)), "kept", FAKE.__getitem__, lambda live: live == "missed")
+
+
+def test_the_study_of_a_small_model(tmp_path, monkeypatch):
+    """Every part, every verdict and figure; the same bytes when its parts are read and not made."""
+    monkeypatch.setattr(rule_runs, "CYCLES", 20)
+    config = configured(TOPICS, sweep={"penalties": [0.0]})
+    outcomes = run_study("rules", config, tmp_path / "run")
+    assert {o.theorem.key for o in outcomes} == {"rule_mass", "rule_priority", "reload_compliance", "reload_limit"}
+    for outcome in outcomes:
+        assert outcome.verdict is Verdict.HOLDS, outcome.theorem.key
+        assert not outcome.counts[Verdict.VIOLATED]
+    saved = (tmp_path / "run" / "study.json").read_bytes()
+    numbers = json.loads(saved)["numbers"]
+    assert numbers["cycles"]["largest_difference"] == numbers["cycles"]["differ_after_removal"] == 0
+    assert numbers["cycles"]["moved_by_rules"] > 0
+    assert numbers["running"]["same_without_rules"]
+    assert (np.array(numbers["running"]["mass"]) >= numbers["running"]["promise"]).all()
+    assert len(numbers["running"]["refusals"]) == 2
+    assert [found["exactly_the_product"] for found in numbers["reloads"].values()] == [True, True, False, False]
+    for curve in numbers["strength"].values():
+        for floor in ("floor", "floor_seen"):
+            assert (np.array(curve["least"]) >= np.array(curve[floor]) * (1 - 1e-9)).all()
+        assert not any(curve["missed"])
+    files = draw_study(tmp_path / "run", tmp_path / "figures")
+    assert len(files) == 8
+    run_study("rules", config, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "study.json").read_bytes() == saved
 
 
 def test_a_file_that_is_not_there(tmp_path, site):

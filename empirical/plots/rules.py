@@ -30,13 +30,12 @@ def mass_and_behaviour(numbers: dict[str, Any]) -> Figure:
     rules = numbers["strength"]
     ends = [f"{percent(c['share'][0])} to {percent(c['share'][-1])}" for c in rules.values()]
     claim = (
-        "A rule gets the attention that its strength guarantees, and the model need not comply: with all of it on the "
-        f"target, complying next words go from {ends[0]} (a rule on a block) and from {ends[1]} (on words)"
+        "A rule gets the attention that its strength guarantees; the model need not comply: with all attention on the "
+        f"target, complying next words go from {ends[0]} (block) and {ends[1]} (words)"
     )
     note = (
-        f"{numbers['sequences']} held-out sequences; the floor for every input rests on logits that span up to "
-        f"{np.max(numbers['ranges']):.0f}, of which held-out text uses {numbers['observed_range']:.0f}; every row above "
-        "both floors"
+        f"{numbers['sequences']} held-out sequences; logits can span {np.max(numbers['ranges']):.0f} on some input, "
+        f"and span {numbers['observed_range']:.0f} at most here"
     )
     figure = style.sheet(7.2, 6.0, claim, note)
     panels = figure.subplots(2, 2, sharex="row")
@@ -48,9 +47,12 @@ def mass_and_behaviour(numbers: dict[str, Any]) -> Figure:
         right.plot(x, curve["moved"], "-^", color=style.PURPLE, label="moved (total variation)")
         right.plot(x, curve["probability"], "-s", color=style.GREEN, label="probability of complying words")
         right.plot(x, curve["share"], "-o", color=style.ORANGE, label="complying top word")
-        right.axhline(curve["reference"], color=style.ORANGE, ls=":", label="the same where the text itself goes on so")
+        right.axhline(
+            curve["reference"], color=style.ORANGE, ls=":", label="complying top word where the text complies"
+        )
         right.set(title="behaviour: measured, nothing predicts it", xlabel="strength (logits)", ylabel="of next words")
         right.set_ylim(0, None)
+        right.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     handles = [*panels[0, 0].get_legend_handles_labels()[0], *panels[0, 1].get_legend_handles_labels()[0]]
     style.legend_below(figure, handles, 3)
@@ -63,7 +65,7 @@ def _mass(axes: Axes, curve: dict[str, Any]) -> None:
     axes.plot(curve["strength"], curve["least"], "o", color=style.BLUE, label="measured, least row")
     axes.plot(curve["strength"], curve["mean"], "x", color=style.SKY, label="measured, mean row")
     axes.axvline(curve["needed_0.9"], color=style.PALE, zorder=0)
-    axes.text(curve["needed_0.9"], 0.5, "needed for 90 % ", ha="right", va="center", size=6.5, rotation=90)
+    axes.text(curve["needed_0.9"], 0.35, " needed\n for 90 %", ha="left", va="center", size=6.5)
     axes.set_ylim(-0.03, 1.05)
 
 
@@ -96,8 +98,8 @@ def reloads(numbers: dict[str, Any]) -> Figure:
     exact = [name for name, found in courses.items() if found["exactly_the_product"]]
     count = max(found["sequences"] for found in courses.values())
     claim = (
-        f"Drawn afresh, reloads leave exactly the predicted product of violations ({len(exact)} authors, every sequence "
-        "of files); the same file again, or one that drops the rule, breaks the hypotheses and the product"
+        f"Files drawn afresh leave exactly the predicted product of violations ({len(exact)} authors); the same file "
+        "again, or one that drops the rule, breaks the hypotheses and the product"
     )
     note = f"all {count:,} sequences of four reloads, each of six files, through the checker and the model"
     figure = style.sheet(5.4, 4.2, claim, note)
@@ -112,8 +114,8 @@ def reloads(numbers: dict[str, Any]) -> Figure:
             dash = "-" if len(drawn) == 1 else "--"
             words = f"predicted: product of (1 - p), {name.split(', ', 1)[1]}"
             axes.plot(after, (1, *product), dash, color=style.BLACK, lw=1.0, label=words)
-        look = {"ls": "none"} if found["exactly_the_product"] else {"ls": ":", "lw": 0.8}
-        axes.plot(after, (1, *found["violating"]), marker=marker, color=colour, label=name, **look)
+        look: dict[str, Any] = {"ls": "none"} if found["exactly_the_product"] else {"ls": ":", "lw": 0.8}
+        axes.plot(after, [1, *found["violating"]], marker=marker, color=colour, label=name, **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="reloads", ylabel="probability that the violation persists", ylim=(0, 1.04))
     style.legend_below(figure, axes.get_legend_handles_labels()[0], 1)
@@ -138,8 +140,8 @@ def running(numbers: dict[str, Any]) -> Figure:
     axes.plot(at, run["without"], "x", color=style.GREY, label="measured without rules, same tokens")
     for place, words in run["events"]:
         axes.axvline(place - 0.5, color=style.PALE, zorder=0)
-        axes.text(place - 0.3, 1.1, words, size=6.5, va="center")
-    axes.set(xlabel="token generated", ylabel="attention on the target", ylim=(-0.04, 1.16), xlim=(-0.7, len(at) - 0.3))
+        axes.text(place - 0.3, 1.14, words, size=6.5, va="center")
+    axes.set(xlabel="token generated", ylabel="attention on the target", ylim=(-0.04, 1.22), xlim=(-0.7, len(at) - 0.3))
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     style.legend_below(figure, axes.get_legend_handles_labels()[0], 3)
     return figure
