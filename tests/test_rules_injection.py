@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -23,7 +25,7 @@ from empirical.generate import generate, next_scores
 from empirical.guard import Guard
 from empirical.model import Layout, forward, initial_parameters
 from empirical.reloads import Author, course, promised, reload_rows
-from empirical.rule_checks import Rule, Selector, differ, guaranteed_mass
+from empirical.rule_checks import Rule, Selector, differ, guaranteed_mass, needed_strength
 from empirical.rule_files import RuleFile, line_of, load_rules, parse_rules
 from empirical.rule_site import Site, certified_range
 from empirical.rules import RuleBook, priority_rows, rule_rows
@@ -164,7 +166,10 @@ def test_what_cannot_be_verified_is_refused_with_its_line(text, line, said, site
         parse_rules(text, site, "my.toml")
     assert str(caught.value).startswith(f"my.toml:{line}: "), caught.value
     assert said in str(caught.value)
-    assert "\n" not in str(caught.value).replace("\\n", "")
+    assert "\n" not in str(caught.value)
+    windows = text.replace("\n", "\r\n") if isinstance(text, str) else text
+    with pytest.raises(BadInput, match=re.escape(f"my.toml:{line}: ")):
+        parse_rules(windows, site, "my.toml")
 
 
 def test_what_can_be_verified_is_not(site):
@@ -240,6 +245,69 @@ def test_a_bias_counts_as_so_many_keys(words, parameters):
         else:
             with pytest.raises(BadInput, match="must"):
                 RuleBook(rules, site)
+
+
+TINY = configured(
+    TOPICS, setting={"temperature": 1.5, "n_anchors": 1}, task={"queries": 5, "segment": 1, "vocabulary": 4}
+)
+LETTERS = ("a", "b", "c", "d")
+
+
+def worst_row(rules, i, site):
+    """The most that rule i needs, and the least mass that its strength leaves: over every text there is."""
+    tau, need, least = 1.5, 0.0, 1.0
+    blocks, words = np.array([*block_pattern(TINY, 5), 0, 1]), [*LETTERS, None]
+    rule = rules[i]
+
+    def met(selector, block, word):
+        return word in selector.words if selector.words else selector.block in (None, block)
+
+    for text in itertools.product(range(4), repeat=5):
+        held = [words[at] for at in (*text, 4, 4)]
+        for t, layer in itertools.product(range(5), range(2)):
+            acting = [r for r in rules if met(r.trigger, blocks[t], held[t]) and layer in (r.layers or (0, 1))]
+            if rule not in acting or any(r.priority > rule.priority and differ(r.target, rule.target) for r in acting):
+                continue
+            seen = [j for j in range(7) if j <= t or j >= 5]
+            bias = {j: sum(r.strength for r in acting if met(r.target, blocks[j], held[j])) for j in seen}
+            mine = {j for j in seen if met(rule.target, blocks[j], held[j])}
+            others = sum(math.exp(bias[j] / tau) for j in seen if j not in mine)
+            if mine and others:
+                span = site.ranges[layer, blocks[t]]
+                need = max(need, span + tau * math.log(others * rule.mass / (1 - rule.mass) / len(mine)))
+                weight = len(mine) * math.exp((rule.strength - span) / tau)
+                least = min(least, weight / (weight + others))
+    return need, least
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_promise_needs_against_every_text(seed):
+    """Never less than the worst row; exactly it where no rule is triggered by a word, which may be a target itself."""
+    rng = np.random.default_rng(seed)
+    site = Site(TINY, LETTERS, rng.uniform(0.5, 4, (2, 2)))
+    by_word = seed % 3 == 0
+    triggers = [Selector(), BLOCK_0, BLOCK_1, *([Selector(words=("a",)), Selector(words=("a", "c"))] * by_word)]
+    targets = [BLOCK_0, BLOCK_1, Selector(words=("a",)), Selector(words=("b", "c")), Selector(words=("a", "b"))]
+    rules = tuple(
+        Rule(
+            str(at),
+            triggers[rng.integers(len(triggers))],
+            targets[rng.integers(len(targets))],
+            float(rng.uniform(0, 4)),
+            0.8,
+            int(rng.integers(2)),
+            (None, (0,), (1,))[rng.integers(3)],
+        )
+        for at in range(3)
+    )
+    for i in range(3):
+        need, least = worst_row(rules, i, site)
+        found, floor = needed_strength(rules, i, site), guaranteed_mass(rules, i, site)
+        assert found >= need
+        assert floor <= least * (1 + 1e-12)
+        if not by_word:
+            assert found == pytest.approx(need, abs=1e-12)
+            assert floor == pytest.approx(least, rel=1e-12)
 
 
 @pytest.mark.parametrize("stream", ["localist", "shared"])
