@@ -39,8 +39,12 @@ KeyPath = tuple[str | int, ...]
 
 def load_rules(path: str | Path, site: Site) -> RuleBook:
     """The verified rules of a file. Raises BadInput for a file that cannot be read, and as `parse_rules` does."""
+    return parse_rules(_read(Path(path)), site, str(path))
+
+
+def _read(path: Path) -> bytes:
     try:
-        return parse_rules(Path(path).read_bytes(), site, str(path))
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"RULES must be a readable TOML file, got {str(path)!r} ({error.strerror})") from None
 
@@ -51,7 +55,7 @@ def parse_rules(text: str | bytes, site: Site, file: str = "rules") -> RuleBook:
     source = source.replace("\r\n", "\n")
     try:
         tables = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         place = re.search(r"at line (\d+)", str(error))
         line = int(place[1]) if place else source.rstrip("\n").count("\n") + 1
         raise BadInput(f"{file}:{line}: rules must be TOML, got {error}") from None
@@ -124,7 +128,8 @@ def _known(given: Mapping[str, Any], known: Sequence[str], path: KeyPath, whose:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = _is_whole(value) and abs(value) < 2**53  # larger ones need not be a float
+    return whole or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_whole(value: Any) -> bool:
@@ -203,9 +208,9 @@ class RuleFile:
 
     def __init__(self, path: str | Path, site: Site, report: Callable[[str], Any] = _to_stderr):
         self.path, self.site, self.report = Path(path), site, report
-        self.book = load_rules(path, site)
         self.refusal: str | None = None  # of the content that the file has now
-        self._content: bytes | None = self.path.read_bytes()
+        self._content: bytes | None = _read(self.path)
+        self.book = parse_rules(self._content, site, str(path))
 
     def current(self) -> RuleBook:
         try:
@@ -215,11 +220,8 @@ class RuleFile:
         if content != self._content:
             self._content, self.refusal = content, None
             try:
-                self.book = load_rules(self.path, self.site) if content is None else self._parse(content)
+                self.book = parse_rules(_read(self.path) if content is None else content, self.site, str(self.path))
             except BadInput as error:
                 self.refusal = str(error)
                 self.report(self.refusal)
         return self.book
-
-    def _parse(self, content: bytes) -> RuleBook:
-        return parse_rules(content, self.site, str(self.path))
