@@ -81,8 +81,9 @@ def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Ou
     """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
 
     A field with one axis more than `dims` belongs to the row as a whole (the reloads of a sequence): the theorem sums
-    along it, and rows are then judged in one piece. Else they are judged `tally.CHUNK` at a time. The median slack is exact up to `tally.EXACT` rows and within 0.2 % beyond;
-    everything else is exact, and no number depends on the chunks. Raises KeyError where the rows lack a field.
+    along it, and rows are then judged in one piece. Else they are judged `tally.CHUNK` at a time. The median slack is
+    exact up to `tally.EXACT` rows and within 0.2 % beyond; everything else is exact, and no number depends on the
+    chunks. Raises KeyError where the rows lack a field.
     """
     most = max(values.ndim for values in rows.values())
     if dims is not None and most > len(dims):
