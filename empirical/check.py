@@ -80,10 +80,16 @@ class Outcome:
 def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Outcome:
     """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
 
-    Rows are judged `tally.CHUNK` at a time. The median slack is exact up to `tally.EXACT` rows and within 0.2 % beyond;
-    everything else is exact, and no number depends on the chunks. Raises KeyError where the rows lack a field.
+    A field with one axis more than `dims` belongs to the row as a whole (the reloads of a sequence): the theorem sums
+    along it, and rows are then judged in one piece. Else they are judged `tally.CHUNK` at a time. The median slack is
+    exact up to `tally.EXACT` rows and within 0.2 % beyond; everything else is exact, and no number depends on the
+    chunks. Raises KeyError where the rows lack a field.
     """
     most = max(values.ndim for values in rows.values())
+    if dims is not None and most > len(dims):
+        whole = Tally(theorem, (True,) * len(dims))
+        whole.judge(rows, (0,) * len(dims))
+        return _outcome(whole, dims)
     rows = {name: values.reshape((1,) * (most - values.ndim) + values.shape) for name, values in rows.items()}
     tally = Tally(theorem, _spans(theorem, rows))
     tally.add(rows, (0,) * most)

@@ -79,9 +79,10 @@ class Tally:
                 name: values[tuple(s if size > 1 else slice(None) for s, size in zip(cut, values.shape))]
                 for name, values in rows.items()
             }
-            self._add(part, tuple(at + s.start for at, s in zip(start, cut)))
+            self.judge(part, tuple(at + s.start for at, s in zip(start, cut)))
 
-    def _add(self, rows: Rows, start: tuple[int, ...]) -> None:
+    def judge(self, rows: Rows, start: tuple[int, ...]) -> None:
+        """Rows in one piece, the first of them at `start`."""
         codes, slack, room, holds = self.theorem.judge(rows)
         for verdict in Verdict:
             self.counts[verdict] += int(np.count_nonzero(codes == verdict.code))
