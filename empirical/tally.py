@@ -68,10 +68,10 @@ class Tally:
         self.slacks = Slacks()
 
     def add(self, rows: Rows, start: tuple[int, ...]) -> None:
-        """A block of rows, arrays of one number of dims, the first of them at `start`."""
+        """A block of rows, arrays of one number of dims, the first of them at `start`; what follows is of one row."""
         if any(at and not spans for at, spans in zip(start, self.spans)):
             return  # along that dim the theorem has one row, which came with another block
-        shape = np.broadcast_shapes(*(values.shape for values in rows.values()))
+        shape = np.broadcast_shapes(*(values.shape[: len(self.spans)] for values in rows.values()))
         sizes = {str(axis): size if spans else 1 for axis, (size, spans) in enumerate(zip(shape, self.spans))}
         for box in boxes(sizes, CHUNK):
             cut = tuple(box.values())
