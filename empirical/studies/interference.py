@@ -64,6 +64,11 @@ class Case:
     def where(self) -> str:
         return ANYWHERE if self.stream else READ
 
+    def predicted(self) -> int | None:
+        """Changed bits where the theorem speaks: dial 1, and no query that writes across."""
+        blocks = range(self.model.config.model.blocks)
+        return 0 if self.least_dial == 1 and not any(map(self.crossing, blocks)) else None
+
     def rows(self, found: Arrays) -> Arrays:
         """Fields of `non_interference`, (K, sequences)."""
         change = found["output_change"]
@@ -85,7 +90,8 @@ def measure(config: Config, store: Store) -> Findings:
     numbers = {
         "seed": config.sweep.seeds[0],
         "compared": [
-            {"case": case.name, "where": case.where, **_summed(each)} for case, each in zip(cases, found, strict=True)
+            {"case": case.name, "where": case.where, "predicted": case.predicted(), **_summed(each)}
+            for case, each in zip(cases, found, strict=True)
         ],
         "below": below,
         "gradient": _gradients(local),
@@ -267,26 +273,29 @@ def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
     figure = style.sheet(7.2, 3.9, claim, note)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     for at, row in enumerate(reversed(rows)):
-        share, expected = row["changed_bits"] / row["bits"], row["changed_bits"] == 0
-        left.barh(at, share, 0.62, color=style.RED, ec=style.RED)
-        left.text(share + 0.012, at, "0 bits" if expected else f"{share:.0%}", va="center", size=7)
-        if expected:
-            left.plot(0, at, "o", color=style.BLUE, ms=5, clip_on=False, zorder=3)
+        share = row["changed_bits"] / row["bits"]
+        left.barh(at, share, 0.62, color=style.RED)
+        if row["predicted"] is not None:
+            left.plot(row["predicted"], at, "o", color=style.BLUE, mfc="none", ms=6, mew=1.4, clip_on=False, zorder=3)
+        left.text(share + 0.015, at, f"{share:.0%}" if row["changed_bits"] else "  0 bits", va="center", size=7)
+    left.plot([], [], "o", color=style.BLUE, mfc="none", ms=6, mew=1.4, label="predicted: 0 bits")
+    left.barh(0, 0, color=style.RED, label="observed")
+    left.legend(loc="upper right")
     names = [f"{row['case']}{',' if row['where'] == ANYWHERE else ''}" for row in rows]
     places = [f"\n{row['where']}" if row["where"] == ANYWHERE else "" for row in rows]
     left.set_yticks(range(len(rows)), [a + b for a, b in zip(names, places)][::-1])
     left.set(xlim=(0, 0.62), xlabel="share of the block's bits that change", title="random tokens outside the block")
     x = [1 - row["dial"] for row in below]
     looks = (
-        ("attack", "bound", "--s", style.RED, "bound on it: D(x) + D(x')"),
+        ("attack", "bound", "--s", style.RED, "predicted at most: D(x) + D(x')"),
         ("attack", "change", "-^", style.RED, "found by gradient ascent"),
         ("random", "change", "-o", style.BLUE, "random tokens, largest"),
     )
     for kind, field, look, colour, label in looks:
         right.plot(x, [max(row[kind][field]) for row in below], look, color=colour, mfc="white", label=label)
     right.plot(x, [np.mean(row["random"]["change"]) for row in below], ":", color=style.BLUE, label="random, mean")
-    right.set(xscale="log", yscale="log", xlabel="1 - dial (dial 1 is infinitely far left, and there the change is 0)")
-    right.set(ylabel="change of the block's outputs", title="how far outside tokens move a block below dial 1")
+    right.set(xscale="log", yscale="log", xlabel="1 - dial (none is left at dial 1: the change is 0)")
+    right.set(ylabel="change of the block's outputs", title="how far they can move the block below dial 1")
     right.invert_xaxis()
     right.legend()
     return {"interference": figure}
