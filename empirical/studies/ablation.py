@@ -157,12 +157,12 @@ def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
     fidelity, share = causal_shares(heads)
     ranked = rank_correlation(fidelity, share)
     claim = (
-        f"Attention mass ranks causal use of a head's keys at {by_sides[OUTSIDE]['mass']:.2f} outside its block and "
-        f"{by_sides[INSIDE]['mass']:.2f} inside; its fidelity ranks the part used inside at {ranked:.2f}"
+        f"Rank correlation of attention mass with use (loss rise without those keys): {by_sides[OUTSIDE]['mass']:+.2f} "
+        f"outside, {by_sides[INSIDE]['mass']:+.2f} inside; of fidelity with the part of use inside {ranked:+.2f}"
     )
     note = (
-        f"rank correlations over {len(fidelity)} heads, each alone; seed {numbers['seed']}, {numbers['sequences']} "
-        "held-out sequences; removed: what is left is renormalised; no theorem speaks of the loss"
+        f"{len(fidelity)} heads, one at a time; weights left are renormalised; seed {numbers['seed']}, "
+        f"{numbers['sequences']} held-out sequences; the output is predicted, of the loss no theorem speaks"
     )
     figure = style.sheet(7.2, 3.3, claim, note)
     left, middle, right = figure.subplots(1, 3)
@@ -179,11 +179,12 @@ def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
     spread = max(abs(row["removed"]) for row in heads)
     left.set_yscale("symlog", linthresh=spread / 100, linscale=0.5)
     left.set(xlabel="attention mass taken away", ylabel="rise of the loss (nats a token)", xlim=(-0.03, 1.03))
+    rises = [row["removed"] for row in heads]
+    left.set_ylim(min(*rises, 0.0) * 1.6 - spread / 100, max(*rises, 0.0) * 1.6)
     middle.plot([0, 1], [0, 1], "--", color=style.BLACK, lw=0.8, label="if mass were use")
     middle.plot(fidelity, share, "D", color=style.PURPLE, mfc="white")
     middle.set(xlabel="fidelity of the head", ylabel="part of its use that lies inside", xlim=(-0.03, 1.03))
     middle.set(ylim=(-0.03, 1.03))
-    middle.legend(loc="lower left")
     most = max(row["predicted_at_most"] for row in heads)
     right.plot([0, most], [0, most], color=style.BLACK, lw=0.8, zorder=0)
     top = 1.08 * max(row["output_change"] for row in heads)
@@ -191,5 +192,5 @@ def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
     left.set_title("loss, without those keys")
     middle.set_title("fidelity beside use")
     right.set_title("change of the head's output")
-    style.legend_below(figure, left.get_legend_handles_labels()[0])
+    style.legend_below(figure, left.get_legend_handles_labels()[0] + middle.get_legend_handles_labels()[0])
     return {"ablation": figure}

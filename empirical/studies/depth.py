@@ -200,7 +200,7 @@ def _draw_drift(numbers: dict[str, Any]) -> Figure:
     right.plot(drift.ravel(), foretold.ravel(), "x", color=style.GREY, ms=2.4, mew=0.5, zorder=0, rasterized=True)
     ends = [drift.min(), drift.max()]
     right.plot(ends, ends, color=style.BLACK, lw=0.8)
-    right.plot([], [], "s", color=style.GREEN, label="own Lip: a theorem")
+    right.plot([], [], "D", color=style.BLACK, mfc="white", label="in colour, own Lip: a theorem")
     right.plot([], [], "x", color=style.GREY, label="calibrated Lip: a prediction")
     right.set(xscale="log", yscale="log", xlabel="observed drift of a sequence", ylabel="predicted at most")
     right.set_title("sequence by sequence (on the line: attained)")
@@ -213,10 +213,10 @@ def _draw_smoothing(numbers: dict[str, Any]) -> Figure:
     from empirical.plots import style
 
     parts = {key: np.array(value) for key, value in numbers["smoothing"].items()}
-    last = parts["similarity"][:, -1]
+    last, reached = parts["similarity"][:, -1], (parts["contraction"] / parts["contraction_at_most"]).max()
     claim = (
-        f"Tokens end at a mean cosine of {last[0]:.2f} with dial 0 and {last[-1]:.2f} with dial 1 in every layer; what "
-        "one layer's attention contracts stays below its prediction"
+        f"Tokens end at a mean cosine of {last[0]:.2f} with dial 0 and {last[-1]:.2f} with dial 1 in every layer; "
+        f"outputs of one head lie at most {reached:.0%} as far apart as its attention rows allow"
     )
     note = (
         f"seed {numbers['seed']}, means over {numbers['sequences']} held-out sequences; no theorem is claimed of "
@@ -234,7 +234,7 @@ def _draw_smoothing(numbers: dict[str, Any]) -> Figure:
         contracted.plot(layers, parts["contraction_at_most"][d], "--", mfc="white", lw=0.9, **look)
     alike.set(xlabel="layers passed", ylabel="mean cosine of two tokens", title="similarity, observed")
     rank.set(xlabel="layers passed", ylabel="exp(entropy of singular values)", title="effective rank, observed")
-    contracted.set(xlabel="layer", ylabel="mean distance of two outputs / V", title="contraction of one head")
+    contracted.set(xlabel="layer", ylabel="mean distance of outputs / V", title="contraction of one head")
     contracted.set_ylim(0, 1.05)
     alike.plot([], [], "-", color=style.GREY, label="observed")
     alike.plot([], [], "--", color=style.GREY, label="predicted at most")

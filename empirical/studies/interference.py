@@ -263,7 +263,8 @@ def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
     beyond = sum(row["beyond_bound"] for row in below)
     claim = (
         f"{first['perturbed_tokens']:,} outside tokens replaced at dial 1 change {first['changed_bits']} bits of a "
-        f"block; {by_fidelity['case'].replace(' or more', '')} isolates nothing; below dial 1 the depth sum holds"
+        f"block; with {by_fidelity['case'].replace(' or more', '')} "
+        f"{by_fidelity['changed_bits'] / by_fidelity['bits']:.0%} of its bits change; below dial 1 the depth sum holds"
         + (f", but for {beyond} pairs" if beyond else "")
     )
     note = (
