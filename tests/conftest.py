@@ -12,7 +12,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
 
-SHAPED = ("dialled", "model", "observe", "proximal", "schedule", "tasks", "text", "train")
+SHAPED = (
+    *("ablation", "dialled", "interference", "model", "observe", "proximal", "schedule", "smoothing", "tasks", "text"),
+    "train",
+)
 install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
