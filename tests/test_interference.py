@@ -137,7 +137,7 @@ def test_an_ascent_finds_more_than_chance_and_stays_within_the_bound(laboratory)
     few, kappa = tokens[:4], 2.0
     own = tokens_of(layout, 1)
     changes = []
-    for steps in (0, 40):
+    for steps in (0, 10, 40):
         generator = torch.Generator().manual_seed(5)
         sought = attack(parameters, few, layout, config, kappa, 1, steps, generator)
         pair = pair_of(parameters, few, sought, layout, config, kappa, 1)
@@ -145,7 +145,9 @@ def test_an_ascent_finds_more_than_chance_and_stays_within_the_bound(laboratory)
         changes.append(pair.change())
         held = sought[0]["embedding"][0][sought[1]][:, own]
         assert torch.equal(held, parameters["embedding"][0][few][:, own])
-    assert (changes[1] > 1.2 * changes[0]).all()
+    assert (changes[2] > 1.2 * changes[0]).all()
+    assert (changes[2] >= changes[1] * (1 - ROUNDING)).all()  # the largest met is kept
+    assert (changes[1] >= changes[0] * (1 - ROUNDING)).all()
 
 
 def test_an_ascent_at_dial_1_finds_nothing(laboratory):

@@ -105,7 +105,7 @@ def _rows(model: Trained, sides: dict[str, Tensor]) -> Arrays:
 def rank_correlation(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float:
     """Spearman's: the correlation of the ranks; NaN of fewer than two different values."""
     ranks = [np.argsort(np.argsort(values)) for values in (x, y)]
-    return float(np.corrcoef(*ranks)[0, 1]) if len(x) > 1 else float("nan")
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(x) > 1 else float("nan")
 
 
 def correlations(heads: list[dict[str, Any]]) -> list[dict[str, Any]]:

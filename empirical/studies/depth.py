@@ -189,8 +189,10 @@ def _draw_drift(numbers: dict[str, Any]) -> Figure:
     looks = ((style.BLUE, "o"), (style.GREEN, "s"), (style.RED, "^"))
     names, places = [*map(str, range(1, numbers["layers"] + 1)), "all"], np.arange(numbers["layers"] + 1)
     for d, (dial, (colour, marker)) in enumerate(zip(numbers["dials"], looks)):
-        left.plot(places, own[d].mean(-1), "--", color=colour, marker=marker, mfc="white", lw=0.9)
-        left.plot(places, drift[d].mean(-1), "-", color=colour, marker=marker, label=f"dial {dial:g}")
+        for part in (slice(-1), slice(-1, None)):  # no line between single layers and all of them
+            left.plot(places[part], own[d].mean(-1)[part], "--", color=colour, marker=marker, mfc="white", lw=0.9)
+            left.plot(places[part], drift[d].mean(-1)[part], "-", color=colour, marker=marker)
+        left.plot([], [], "-", color=colour, marker=marker, label=f"dial {dial:g}")
         right.plot(drift[d].ravel(), own[d].ravel(), marker, color=colour, ms=2.4, mew=0, rasterized=True)
     left.plot([], [], "-", color=style.GREY, label="observed, mean")
     left.plot([], [], "--", color=style.GREY, label="predicted at most, mean")
