@@ -70,7 +70,8 @@ def dial(
     shape = (config.model.layers, config.model.heads)
     try:
         cells = np.broadcast_to(values, np.broadcast_shapes(values.shape, (1, *shape)))
-        assert cells.ndim == 3 and cells.shape[1:] == shape
+        assert cells.ndim == 3
+        assert cells.shape[1:] == shape
     except (ValueError, AssertionError):
         raise BadInput(f"{name} must broadcast to (settings, *{shape}), got shape {values.shape}") from None
     each = torch.as_tensor(np.array(kappa_of_dial(cells) if name == "dials" else cells)).reshape(cells.shape)

@@ -4,8 +4,8 @@
             verdicts.json, figures/
 
 A study is a module with `measure(config, store) -> Findings`, `table(numbers)` and `draw(numbers)`; `store.keep` saves
-what takes long, so that a killed study goes on where it was. Verdicts and figures come from what is saved: `localist check`
-and `localist plot` make both again.
+what takes long, so that a killed study goes on where it was. Verdicts and figures come from what is saved: `localist
+check` and `localist plot` make both again.
 """
 
 from __future__ import annotations
