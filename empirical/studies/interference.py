@@ -41,7 +41,7 @@ from empirical.studies.trained import Trained, trained
 
 TOKENS, PARTS = 1_000_000, 8  # outside tokens replaced at dial 1, at least; saved in so many parts
 COMPARED = 256  # sequences a block that the same test takes elsewhere
-DIALS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
+DIALS = (0.0, 0.5, 0.9, 0.99, 1 - 1e-4, 1 - 1e-6, 1 - 1e-8)
 PAIRS, ATTACKED = 64, 8  # sequences a block: of random replacements, of gradient ascent
 STEPS = 10  # training steps for one of an attack
 READ, ANYWHERE = "at the block's tokens", "in the block's features, at any token"
@@ -243,7 +243,7 @@ def table(numbers: dict[str, Any]) -> str:
         random, found = (np.array(row[k]["change"]) for k in ("random", "attack"))
         top = int(found.argmax())
         lines.append(
-            f"{row['dial']:<7} {random.mean():20.3g}  {random.max():7.3g}  {found[top]:16.3g}  "
+            f"{row['dial']:<10.10g} {random.mean():17.3g}  {random.max():7.3g}  {found[top]:16.3g}  "
             f"{row['attack']['bound'][top]:10.3g}   {row['beyond_bound']:24}"
         )
     lines += [""] + [
