@@ -80,25 +80,20 @@ class Outcome:
 def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Outcome:
     """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
 
-    A field with one axis more than `dims` belongs to the row as a whole (the reloads of a sequence): the theorem sums
-    along it, and rows are then judged in one piece. Else they are judged `tally.CHUNK` at a time. The median slack is
-    exact up to `tally.EXACT` rows and within 0.2 % beyond; everything else is exact, and no number depends on the
-    chunks. Raises KeyError where the rows lack a field.
+    A field with one axis more than `dims` holds several values a row, layers say. Rows are judged `tally.CHUNK` at a
+    time. The median slack is exact up to `tally.EXACT` rows and within 0.2 % beyond; everything else is exact, and no
+    number depends on the chunks. Raises KeyError where the rows lack a field.
     """
-    most = max(values.ndim for values in rows.values())
-    if dims is not None and most > len(dims):
-        whole = Tally(theorem, (True,) * len(dims))
-        whole.judge(rows, (0,) * len(dims))
-        return _outcome(whole, dims)
+    most = max(values.ndim for values in rows.values()) if dims is None else len(dims)
     rows = {name: values.reshape((1,) * (most - values.ndim) + values.shape) for name, values in rows.items()}
-    tally = Tally(theorem, _spans(theorem, rows))
+    tally = Tally(theorem, _spans(theorem, rows, most))
     tally.add(rows, (0,) * most)
     return _outcome(tally, DIMS[theorem.level] if dims is None else dims)
 
 
-def _spans(theorem: Theorem, rows: Rows) -> tuple[bool, ...]:
-    """Along which dims the theorem's rows extend, from two entries of each."""
-    few = {name: values[(slice(2),) * values.ndim] for name, values in rows.items()}
+def _spans(theorem: Theorem, rows: Rows, most: int) -> tuple[bool, ...]:
+    """Along which of the rows' dims the theorem's rows extend, from two entries of each."""
+    few = {name: values[(slice(2),) * most] for name, values in rows.items()}
     return tuple(size != 1 for size in theorem.verdicts(few).shape)
 
 
@@ -117,7 +112,7 @@ def rows_of(dataset: xr.Dataset, theorem: Theorem) -> dict[str, np.ndarray] | No
     """The dataset's variables on the theorem's level, as arrays that broadcast; None where it lacks what is needed."""
     rows = _rows(dataset, theorem.level, {})
     try:
-        _spans(theorem, rows)
+        _spans(theorem, rows, len(DIMS[theorem.level]))
     except KeyError:
         return None
     return rows
@@ -208,7 +203,7 @@ def _check_level(dataset: xr.Dataset, level: str, asked: dict[int, Theorem]) -> 
     tallies = {}
     for at, theorem in asked.items():
         with suppress(KeyError):  # the dataset lacks a field
-            tallies[at] = Tally(theorem, _spans(theorem, few))
+            tallies[at] = Tally(theorem, _spans(theorem, few, len(sizes)))
     sample = Sample(tuple(sizes.values())) if level == "row" else None
 
     for box in boxes(sizes, *_reading(dataset, level)) if tallies else ():

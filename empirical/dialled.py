@@ -5,13 +5,15 @@
 Sublayers k are attention and MLP in turn and attention alone is dialled. The norm of a sequence is the mean over tokens
 of Euclidean norms; a token's leakage removed is that of the head that loses most, V_l sums the heads' value diameters:
 then e_l <= z_l V_l with z_l the mean over tokens. e_l is taken on the dialled trajectory; Lip_k =
-||f_k(x) - f_k(x')|| / ||x - x'||, f_k original. Not covered: the shared stream, the read-out.
+||f_k(x) - f_k(x')|| / ||x - x'||, f_k original. `run` can take another model than the plain one for the original: with
+every layer at dial 1 a block's tokens are a system of their own, and the sums hold of that block alone (`Trace.on`).
+Not covered: the shared stream, the read-out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from bounds.closed_forms.dial import kappa_bias, kappa_leakage
 from bounds.depth import amplification
 from empirical.config import Config
 from empirical.model import Layout, Parameters, attend, normalise
-from empirical.shapes import Float, Int
+from empirical.shapes import Bool, Float, Int, plain
 
 Reals = NDArray[np.float64]
 Choose = Callable[[int, Reals, Reals], float]
@@ -36,10 +38,30 @@ class Trace:
 
     states: Float[Tensor, "K1 B T d"]  # what each sublayer reads, and what the last one leaves
     undialled: Float[Tensor, "K B T d"]  # what the original sublayer would write there
-    errors: Float[Tensor, "L B"]  # e_l = ||dialled - original write||
-    removed: Float[Tensor, "L B"]  # z_l, leakage dialled away
+    strayed: Float[Tensor, "L B T"]  # ||dialled - original write|| of every token
+    moved: Float[Tensor, "L B T"]  # leakage between the two, of the head with most
     diameters: Float[Tensor, "L B"]  # V_l
     kappas: list[float]
+
+    @property
+    def errors(self) -> Float[Tensor, "L B"]:
+        """e_l, the mean over tokens."""
+        return self.strayed.mean(-1)
+
+    @property
+    def removed(self) -> Float[Tensor, "L B"]:
+        """z_l, the mean over tokens."""
+        return self.moved.mean(-1)
+
+    def on(self, tokens: Bool[Tensor, "T"]) -> Trace:
+        """What it says of some tokens; the diameters stay those of all keys."""
+        return replace(
+            self,
+            states=self.states[:, :, tokens],
+            undialled=self.undialled[:, :, tokens],
+            strayed=self.strayed[..., tokens],
+            moved=self.moved[..., tokens],
+        )
 
 
 def size(x: Float[Tensor, "*lead B T d"]) -> Float[Tensor, "*lead B"]:
@@ -78,24 +100,36 @@ def logits_and_values(
 
 
 @torch.no_grad()
-def run(parameters: Parameters, tokens: Int[Tensor, "B T"], layout: Layout, config: Config, choose: Choose) -> Trace:
+def run(
+    parameters: Parameters,
+    tokens: Int[Tensor, "B T"],
+    layout: Layout,
+    config: Config,
+    choose: Choose,
+    original: float = 0.0,
+) -> Trace:
     """The model with weights outside the query's block times e^-kappa, kappa = choose(layer, leakage, fidelity).
 
-    The dial is kept as kappa = -ln(1 - dial): near 1 float64 is too coarse a dial for rows of leakage near 1.
+    The dial is kept as kappa = -ln(1 - dial): near 1 float64 is too coarse a dial for rows of leakage near 1. The
+    original has kappa `original` in every layer: 0 is the plain model, inf hides what lies outside.
     """
     tau, outside = config.setting.temperature, ~layout.in_block
+
+    def weighed(logits: Tensor, kappa: float) -> tuple[Tensor, Tensor]:
+        weights = (torch.where(outside, logits + kappa_bias(kappa, tau), logits) / tau).softmax(-1)
+        return weights, weights.where(outside, 0.0).sum(-1)
+
     states = [embedded(parameters, tokens)]
-    undialled, errors, removed, diameters, kappas = [], [], [], [], []
+    undialled, strayed, moved, diameters, kappas = [], [], [], [], []
     for layer in range(config.model.layers):
         logits, values = logits_and_values(parameters, states[-1], layer, layout, config)
-        weights = (logits / tau).softmax(-1)
-        leakage, fidelity = (weights.where(side, 0.0).sum(-1) for side in (outside, ~outside))
-        kappas.append(choose(layer, leakage.numpy(), fidelity.numpy()))
-        dialled = (torch.where(outside, logits + kappa_bias(kappas[-1], tau), logits) / tau).softmax(-1)
+        weights, leakage = weighed(logits, original)
+        kappas.append(choose(layer, plain(leakage), plain(weights.where(~outside, 0.0).sum(-1))))
+        dialled, left = weighed(logits, kappas[-1])
         written = (dialled @ values).sum(0)
         undialled.append((weights @ values).sum(0))
-        errors.append(size(written - undialled[-1]))
-        removed.append((leakage - dialled.where(outside, 0.0).sum(-1)).amax(0).mean(-1))
+        strayed.append((written - undialled[-1]).norm(dim=-1))
+        moved.append((leakage - left).abs().amax(0))
         distance = torch.cdist(values, values, compute_mode="donot_use_mm_for_euclid_dist")
         diameters.append(distance.amax((-2, -1)).sum(0))
         states.append(states[-1] + written)
@@ -103,7 +137,7 @@ def run(parameters: Parameters, tokens: Int[Tensor, "B T"], layout: Layout, conf
             inner = functional.gelu(normalise(states[-1]) @ parameters["mlp_in"][0, layer])
             undialled.append(inner @ parameters["mlp_out"][0, layer])
             states.append(states[-1] + undialled[-1])
-    stacked = (torch.stack(each) for each in (states, undialled, errors, removed, diameters))
+    stacked = (torch.stack(each) for each in (states, undialled, strayed, moved, diameters))
     return Trace(*stacked, kappas=kappas)
 
 
@@ -141,16 +175,35 @@ def secants(original: Trace, dialled: Trace, whole: bool = False) -> Float[np.nd
     """||f_k(x) - f_k(x')|| / ||x - x'||, 0 where x = x'; `whole`: of x + f_k(x), which is at most one more."""
     apart = (original.states - dialled.states)[:-1]
     change = original.undialled - dialled.undialled + (apart if whole else 0.0)
-    moved = size(apart)
-    return torch.where(moved > 0, size(change) / moved, 0.0).T.numpy()
+    gap = size(apart)
+    return plain(torch.where(gap > 0, size(change) / gap, 0.0).T)
+
+
+def errors_of_sublayers(dialled: Trace) -> Float[np.ndarray, "B K"]:
+    """e_k, an MLP's being 0."""
+    errors = np.zeros(dialled.undialled.shape[1::-1])
+    errors[:, :: len(dialled.undialled) // len(dialled.strayed)] = plain(dialled.errors.T)
+    return errors
 
 
 def depth_sum(dialled: Trace, lipschitz: Float[np.ndarray, "*B K"]) -> Float[np.ndarray, "B"]:
-    """sum_l e_l prod_{k>l} (1 + Lip_k), an MLP's e being 0."""
-    step = len(dialled.undialled) // len(dialled.errors)
-    return (dialled.errors.T.numpy() * amplification(lipschitz)[..., ::step]).sum(-1)
+    """sum_l e_l prod_{k>l} (1 + Lip_k)."""
+    return (errors_of_sublayers(dialled) * amplification(lipschitz)).sum(-1)
 
 
 def drift(original: Trace, dialled: Trace) -> Float[np.ndarray, "B"]:
     """||x - x'|| of what the last sublayer leaves, before the read-out."""
-    return size(original.states[-1] - dialled.states[-1]).numpy()
+    return plain(size(original.states[-1] - dialled.states[-1]))
+
+
+def depth_rows(original: Trace, dialled: Trace) -> dict[str, np.ndarray]:
+    """The fields of theorem `depth_sum`, one row a sequence, with the pair's own Lipschitz constants."""
+    errors, lipschitz = errors_of_sublayers(dialled), secants(original, dialled)
+    return {
+        "drift": drift(original, dialled),
+        "errors": errors,
+        "observed_errors": errors,
+        "lipschitz": lipschitz,
+        "secant": lipschitz,
+        "state_size": plain(torch.maximum(original.states.abs(), dialled.states.abs()).amax((0, 2, 3))),
+    }

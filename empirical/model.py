@@ -138,9 +138,11 @@ def forward(
     masked: bool = False,
     observe: Callable[[int, Float[Tensor, "S H B T N"]], None] | None = None,
     weigh: Weigh | None = None,
+    ends: Callable[[Float[Tensor, "S B T *features"]], object] | None = None,
 ) -> Float[Tensor, "S B T d"]:
     """The features that are read out. `observe(layer, logits)` sees the logits of every layer; `weigh` makes weights of
-    them (`steer`), and what comes after reads what those attend to."""
+    them (`steer`), and what comes after reads what those attend to. `ends(x)` sees the stream that the last layer
+    leaves, before the read-out: (S, B, T, d), in the shared stream (S, B, T, K, d)."""
     model, localist = config.model, config.model.stream == "localist"
     free, fixed = layout.masked() if masked else (layout.free, layout.fixed)
     settings, (batch, length) = len(parameters["forms"]), tokens.shape
@@ -175,6 +177,8 @@ def forward(
         if model.mlp:
             inner = normalise(x).reshape(settings, -1, model.d_block) @ parameters["mlp_in"][:, layer]
             x = x + (functional.gelu(inner) @ parameters["mlp_out"][:, layer]).view(x.shape)
+    if ends is not None:
+        ends(x)
     read = x if localist else (x * layout.own).sum(-2)
     return read if config.ends_in_head else normalise(read)
 

@@ -68,10 +68,10 @@ class Tally:
         self.slacks = Slacks()
 
     def add(self, rows: Rows, start: tuple[int, ...]) -> None:
-        """A block of rows, arrays of one number of dims, the first of them at `start`."""
+        """A block of rows, arrays of one number of dims, the first of them at `start`; what follows is of one row."""
         if any(at and not spans for at, spans in zip(start, self.spans)):
             return  # along that dim the theorem has one row, which came with another block
-        shape = np.broadcast_shapes(*(values.shape for values in rows.values()))
+        shape = np.broadcast_shapes(*(values.shape[: len(self.spans)] for values in rows.values()))
         sizes = {str(axis): size if spans else 1 for axis, (size, spans) in enumerate(zip(shape, self.spans))}
         for box in boxes(sizes, CHUNK):
             cut = tuple(box.values())
@@ -79,9 +79,9 @@ class Tally:
                 name: values[tuple(s if size > 1 else slice(None) for s, size in zip(cut, values.shape))]
                 for name, values in rows.items()
             }
-            self.judge(part, tuple(at + s.start for at, s in zip(start, cut)))
+            self._add(part, tuple(at + s.start for at, s in zip(start, cut)))
 
-    def judge(self, rows: Rows, start: tuple[int, ...]) -> None:
+    def _add(self, rows: Rows, start: tuple[int, ...]) -> None:
         """Rows in one piece, the first of them at `start`."""
         codes, slack, room, holds = self.theorem.judge(rows)
         for verdict in Verdict:

@@ -13,7 +13,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
 
 SHAPED = (
-    *("dial", "dial_rows", "dialled", "guard", "model", "observe", "proximal", "schedule", "tasks", "text", "train"),
+    *("ablation", "dial", "dial_rows", "dialled", "guard", "interference", "model", "observe", "proximal", "schedule"),
+    *("smoothing", "streaming", "tasks", "text", "train"),
 )
 install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
 
