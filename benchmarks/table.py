@@ -101,8 +101,17 @@ def studies(saved: Saved) -> list[Line]:
     ]
 
 
+def streaming(saved: Saved) -> list[Line]:
+    at = f"at {saved['compared_at']:,} tokens"
+    return [
+        Line(f"a layer of {saved['longest']:,} tokens streamed: GiB", saved["peak_gib"], saved["limit_gib"], True),
+        Line(f"memory of output_attentions x streamed, {at}", saved["memory_ratio"]),
+        Line(f"time of output_attentions x streamed, {at}", saved["time_ratio"]),
+    ]
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
-    reader.__name__: reader for reader in (startup, rows, sweep, steps, closed_forms, growth, studies)
+    reader.__name__: reader for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming)
 }
 
 

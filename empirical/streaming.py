@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from empirical.observe import lse, row_statistics
 from empirical.shapes import Bool, Float, Int
 
-ENTRIES = 2**21  # logits of a chunk: 16 MiB in float64, and a dozen arrays of that size in flight
+ENTRIES = 2**18  # logits of a chunk: 2 MiB in float64, and a dozen arrays of that size in flight
 Visible = Callable[[int, int], Bool[Tensor, "..."]]
 """visible(start, stop): which keys the queries in [start, stop) see, broadcasting to (B, H, stop - start, N)."""
 
@@ -71,7 +71,7 @@ def stream_rows(
 
     A query of a block below 0 is in none: its rows are not valid. `biases` are added to the logits.
     """
-    parts = []
+    found: dict[str, Tensor] = {}
     for start, stop in chunks(query, key.shape[2], entries):
         logits = logits_of(query[:, :, start:stop], key, scaling).double()
         for bias in biases:
@@ -81,8 +81,9 @@ def stream_rows(
         in_block = ((own == key_block[:, None]) & (own >= 0)).unsqueeze(1)
         rows = row_statistics(logits, in_block, seen, n_anchors, 1.0, dial=dial)
         rows["lse"] = lse(logits, seen & (logits > -math.inf))
-        parts.append({name: value.cpu() for name, value in rows.items()})
-    return {name: torch.cat([part[name] for part in parts], 2) for name in parts[0]}
+        for name, value in rows.items():  # into whole arrays: pieces kept between large ones would split the heap
+            found.setdefault(name, torch.empty(query.shape[:3], dtype=value.dtype))[:, :, start:stop] = value
+    return found
 
 
 def entropy_and_leakage(

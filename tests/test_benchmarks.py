@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies")
+NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming")
 
 
 @pytest.fixture
@@ -263,3 +263,19 @@ def test_studies_miss_their_limit_by_time_by_a_violated_row_or_by_failing(tmp_pa
         assert studies.main(["--quick", "--out", str(out), "--limit-seconds", str(limit)]) == status
         assert json.loads(out.read_text())["kept"] is (status == 0)
         assert ("MISSED" in capsys.readouterr().out) is (status == 1)
+
+
+def test_streaming_misses_its_limit_by_memory_and_by_a_difference(tmp_path, load, monkeypatch):
+    streaming, out = load("streaming"), tmp_path / "streaming.json"
+
+    def found(way, tokens, difference=0.0):
+        size = tokens**2 if way == "matrices" else tokens
+        return {"seconds": 1.0, "bytes": 1000 * size, "sums": [tokens, tokens + difference * (way == "matrices")]}
+
+    monkeypatch.setattr(streaming, "alone", found)
+    assert streaming.main(["--quick", "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["memory_exponent"] == pytest.approx(2)
+    assert streaming.main(["--quick", "--out", str(out), "--limit-gib", "0.0001"]) == 1
+    monkeypatch.setattr(streaming, "alone", lambda way, tokens: found(way, tokens, 1.0))
+    assert streaming.main(["--quick", "--out", str(out)]) == 1
+    assert json.loads(out.read_text())["kept"] is False

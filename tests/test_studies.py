@@ -21,7 +21,7 @@ LOOP = {"penalties": [0.5, 0.97, 1.03, 3.0, 40.0], "seeds": [1], "starts": [*BRA
 CONFIGS = {
     "dial": configured(TOPICS, model={"anchor_logit": None}, sweep={"penalties": [0.0]}),
     "hysteresis": configured(SMALL, sweep=LOOP),
-}
+}  # the others are run from end to end in tests of their own
 
 
 @pytest.fixture(scope="module")
