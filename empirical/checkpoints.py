@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bounds.dial import kappa_of_dial
 from empirical.errors import BadInput
+from empirical.guard import ROUNDING, Miss, Missed
 from empirical.routes import Call, routed
 from empirical.shapes import Bool, Int
 from empirical.streaming import stream_rows
@@ -141,19 +142,7 @@ def observing(
     def watch(call: Call, bias: Tensor | None) -> None:
         if call.kind not in kinds or (layers is not None and call.layer not in layers):
             return
-        queries, keys = labels.of(call)
-        full = [b.expand(-1, -1, *call.shape) for b in (call.position_bias, bias) if b is not None]
-        rows = stream_rows(
-            call.query,
-            call.key,
-            queries,
-            keys,
-            scaling=call.scaling,
-            visible=call.visible,
-            biases=full,
-            n_anchors=n_anchors,
-            dial=dial,
-        )
+        rows, _ = _streamed(call, bias, labels, n_anchors, dial)
         if call.unknown:
             rows["valid"] = torch.zeros_like(rows["valid"])
             found.unknown[call.name] = call.unknown
@@ -161,3 +150,57 @@ def observing(
 
     with routed(model, watch=watch):
         yield found
+
+
+@contextmanager
+def guarded(
+    model: Any,
+    promised: float,
+    blocks: Int[Tensor, "B T"] | Labels,
+    *,
+    kinds: tuple[str, ...] = ("self",),
+    record: bool = False,
+) -> Iterator[list[Miss]]:
+    """Every row of a block must keep the fidelity promised: raises Missed at the first layer that has one below it.
+
+    With `record` the misses are collected instead. A row that is more than a softmax promises nothing, and misses.
+    Inside a `dial` it judges the rows as dialled. Raises BadInput for a promise outside (0, 1].
+    """
+    if not 0 < promised <= 1:
+        raise BadInput(f"promised must be a fidelity in (0, 1], got {promised!r}")
+    labels = blocks if isinstance(blocks, Labels) else Labels(blocks)
+    misses: list[Miss] = []
+
+    def watch(call: Call, bias: Tensor | None) -> None:
+        if call.kind not in kinds:
+            return
+        rows, own = _streamed(call, bias, labels, 1, 0.5)
+        kept = (rows["leakage"] <= (1 - promised) * (1 + ROUNDING)) & (not call.unknown)
+        missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
+        found = [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
+        misses.extend(found)
+        if found and not record:
+            raise Missed(promised, found)
+
+    with routed(model, watch=watch):
+        yield misses
+
+
+def _streamed(
+    call: Call, bias: Tensor | None, labels: Labels, n_anchors: int | None, dial: float
+) -> tuple[dict[str, Tensor], Int[Tensor, "B T"]]:
+    """Row fields of a call, every bias included, and the relevant block of each query."""
+    queries, keys = labels.of(call)
+    full = [b.expand(-1, -1, *call.shape) for b in (call.position_bias, bias) if b is not None]
+    rows = stream_rows(
+        call.query,
+        call.key,
+        queries,
+        keys,
+        scaling=call.scaling,
+        visible=call.visible,
+        biases=full,
+        n_anchors=n_anchors,
+        dial=dial,
+    )
+    return rows, queries

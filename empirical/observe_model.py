@@ -93,7 +93,9 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> t
         raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
     if not tokenizer.is_fast:
         raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
-    return model.to(device).eval(), tokenizer
+    model.eval()
+    model.to(torch.device(device))
+    return model, tokenizer
 
 
 def _look_at(folder: Path) -> None:

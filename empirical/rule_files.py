@@ -24,7 +24,7 @@ import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from empirical.errors import BadInput
 from empirical.rule_checks import Refused, Rule, Selector
@@ -35,14 +35,16 @@ KEYS = ("name", "trigger", "target", "strength", "mass", "priority", "layers")
 DEFAULTS: dict[str, Any] = {"priority": 0, "layers": None}
 KINDS = {"trigger": ("block", "words", "always"), "target": ("block", "words")}
 KeyPath = tuple[str | int, ...]
+Verified = TypeVar("Verified")
 
 
 def load_rules(path: str | Path, site: Site) -> RuleBook:
     """The verified rules of a file. Raises BadInput for a file that cannot be read, and as `parse_rules` does."""
-    return parse_rules(_read(Path(path)), site, str(path))
+    return parse_rules(read_rules(Path(path)), site, str(path))
 
 
-def _read(path: Path) -> bytes:
+def read_rules(path: Path) -> bytes:
+    """The bytes of a rule file. Raises BadInput where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -51,6 +53,16 @@ def _read(path: Path) -> bytes:
 
 def parse_rules(text: str | bytes, site: Site, file: str = "rules") -> RuleBook:
     """The verified rules of a text; none in an empty one. Raises BadInput: FILE:LINE, the value, what is allowed."""
+    return lined(text, file, lambda rules: RuleBook(rules, site))
+
+
+def lined(
+    text: str | bytes, file: str, verified: Callable[[tuple[Rule, ...]], Verified], names: Sequence[str] = ()
+) -> Verified:
+    """What `verified` makes of the rules of a text; its `Refused`, and all that is no rule, with FILE:LINE.
+
+    Where blocks have `names`, a rule may speak of them by name; it then has their index.
+    """
     source = _decoded(text, file) if isinstance(text, bytes) else text
     source = source.replace("\r\n", "\n")
     try:
@@ -60,11 +72,11 @@ def parse_rules(text: str | bytes, site: Site, file: str = "rules") -> RuleBook:
         line = int(place[1]) if place else source.rstrip("\n").count("\n") + 1
         raise BadInput(f"{file}:{line}: rules must be TOML, got {error}") from None
     try:
-        rules = _rules(tables)
+        rules = _rules(tables, names)
     except _Wrong as wrong:
         raise BadInput(f"{file}:{line_of(source, wrong.path)}: {wrong}") from None
     try:
-        return RuleBook(rules, site)
+        return verified(rules)
     except Refused as refused:
         raise BadInput(f"{file}:{line_of(source, ('rule', refused.rule, refused.key))}: {refused}") from None
 
@@ -111,12 +123,12 @@ class _Wrong(Exception):
         self.path = path
 
 
-def _rules(tables: Mapping[str, Any]) -> tuple[Rule, ...]:
+def _rules(tables: Mapping[str, Any], names: Sequence[str]) -> tuple[Rule, ...]:
     _known(tables, ("rule",), (), "rules")
     given = tables.get("rule", [])
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise _Wrong(("rule",), f"rule must be an array of tables, each [[rule]], got {given!r}")
-    return tuple(_rule(i, each) for i, each in enumerate(given))
+    return tuple(_rule(i, each, names) for i, each in enumerate(given))
 
 
 def _known(given: Mapping[str, Any], known: Sequence[str], path: KeyPath, whose: str) -> None:
@@ -159,7 +171,7 @@ def _checked(value: Any, key: str, path: KeyPath, whose: str) -> Any:
     return value
 
 
-def _rule(i: int, given: Mapping[str, Any]) -> Rule:
+def _rule(i: int, given: Mapping[str, Any], names: Sequence[str]) -> Rule:
     name, path = given.get("name"), ("rule", i)
     called = f"rule {name!r}" if isinstance(name, str) else f"rule {i + 1} of the file"
     _known(given, KEYS, path, called)
@@ -169,7 +181,7 @@ def _rule(i: int, given: Mapping[str, Any]) -> Rule:
     values = {**DEFAULTS, **given}
     for key in KEYS:
         if key in KINDS:
-            values[key] = _selector(values[key], key, (*path, key), called)
+            values[key] = _selector(values[key], key, (*path, key), called, names)
         elif key in given:
             _checked(values[key], key, path, f"{key} of {called}")
     layers = values["layers"]
@@ -177,7 +189,7 @@ def _rule(i: int, given: Mapping[str, Any]) -> Rule:
     return Rule(**{**values, "layers": None if layers is None else tuple(sorted(layers))})
 
 
-def _selector(given: Any, key: str, path: KeyPath, called: str) -> Selector:
+def _selector(given: Any, key: str, path: KeyPath, called: str, names: Sequence[str]) -> Selector:
     kinds = KINDS[key]
     allowed = " or ".join(f"{{ {kind} = ... }}" for kind in kinds)
     if not isinstance(given, dict):
@@ -188,6 +200,10 @@ def _selector(given: Any, key: str, path: KeyPath, called: str) -> Selector:
             path, f"{key} of {called} must be {allowed}, one of them, got {', '.join(given) or 'an empty table'}"
         )
     ((kind, value),) = given.items()
+    if kind == "block" and names and isinstance(value, str):
+        if value not in names:
+            raise _Wrong((*path, kind), f"{key}.block of {called} must be one of {', '.join(names)}, got {value!r}")
+        value = list(names).index(value)
     _checked(value, kind, path, f"{key}.{kind} of {called}")
     if kind == "block":
         return Selector(block=value)
@@ -209,7 +225,7 @@ class RuleFile:
     def __init__(self, path: str | Path, site: Site, report: Callable[[str], Any] = _to_stderr):
         self.path, self.site, self.report = Path(path), site, report
         self.refusal: str | None = None  # of the content that the file has now
-        self._content: bytes | None = _read(self.path)
+        self._content: bytes | None = read_rules(self.path)
         self.book = parse_rules(self._content, site, str(path))
 
     def current(self) -> RuleBook:
@@ -220,7 +236,9 @@ class RuleFile:
         if content != self._content:
             self._content, self.refusal = content, None
             try:
-                self.book = parse_rules(_read(self.path) if content is None else content, self.site, str(self.path))
+                self.book = parse_rules(
+                    read_rules(self.path) if content is None else content, self.site, str(self.path)
+                )
             except BadInput as error:
                 self.refusal = str(error)
                 self.report(self.refusal)
