@@ -130,15 +130,17 @@ def follow_branch(
     `steps` is those of the slowest row; no gradient on the way is kept, so `gradient_peak` is NaN.
     """
     features, device = start.shape[-1], start.device
-    path = follow(
-        query_blocks(data),
-        as_rows(start[None])[:, 0],
-        row_groups(data.blocks, features, device=device),
-        torch.where(penalised_groups(data.blocks, device=device)[:, None], penalties[:, None], 0.0),
-        tolerance=tolerance / data.blocks**0.5,
-        max_evaluations=max_steps,
-        report=report,
-    )
+    with torch.inference_mode():  # less to do for each of many small operations
+        path = follow(
+            query_blocks(data),
+            as_rows(start[None])[:, 0],
+            row_groups(data.blocks, features, device=device),
+            torch.where(penalised_groups(data.blocks, device=device)[:, None], penalties[:, None], 0.0),
+            tolerance=tolerance / data.blocks**0.5,
+            max_evaluations=max_steps,
+            report=report,
+        )
+    path = replace(path, **{name: x.clone() for name, x in vars(path).items()})
     forms = as_forms(path.points, 1, features)
     return torch.cat([start[None], forms[:-1]]), _solution(path, forms)
 

@@ -32,7 +32,7 @@ ENTER = 0.3  # of the largest violation: a zero group waits until the working se
 SHORTEST = 2.0**-6  # a step shorter than this share gives way to a proximal one
 ARRIVED = 20.0  # times the tolerance: the slope at which the descent from the start turns to Newton steps
 NEAR = 0.1  # of ||w||: no Newton step is longer
-RETRY = 0.5  # share to which the slope falls before F'' is looked at again where it gave no step
+PAUSE = 12  # steps until F'' is looked at again where it gave none: it costs as much as a few of them
 KEPT = 0.3  # F'' serves again where the slope fell to this share
 
 Report = Callable[[int, int, int], None]
@@ -102,7 +102,8 @@ class _Rows:
         self.step = zero + (step or 0)  # scale of H, length of a proximal step; 0 while unknown
         self.norms, self.steepness = (torch.zeros_like(penalties) for _ in range(2))  # of the groups, at the point
         self.steep, self.before = zero + torch.inf, zero + torch.inf  # ||v|| at the point, and at the one before
-        self.ready = zero + ready  # ||v|| at which F'' is looked at
+        self.ready = zero + ready  # ||v|| from which on F'' is looked at
+        self.pause = torch.zeros_like(self.index)  # steps until it is again
         self.factors: dict[int, Factor] = {}  # of F'', by index
         self.pairs = points.new_zeros(len(points), 2, MEMORY, points.shape[1])  # moves s, turns y of the slope
         self.evaluations, self.halved = torch.zeros_like(self.index), torch.zeros_like(self.index)
@@ -186,8 +187,9 @@ class _State:
 def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S G1"]) -> dict[int, Tensor]:
     """The Newton step of each row that is near a minimum: off all kinks, F'' positive definite, the step short."""
     steps: dict[int, Tensor] = {}
+    rows.pause = rows.pause - rows.good.to(rows.pause.dtype)
     smooth = rows.good & ~(use & ~groups.active(rows.norms, rows.penalties)).any(-1)
-    ready, fell = (rows.steep <= rows.ready).tolist(), (rows.steep <= KEPT * rows.before).tolist()
+    ready, fell = ((rows.steep <= rows.ready) & (rows.pause <= 0)).tolist(), (rows.steep <= KEPT * rows.before).tolist()
     longest = (NEAR * rows.point.norm(dim=-1)).tolist()
     for row in smooth.nonzero()[:, 0].tolist():
         index = int(rows.index[row])
@@ -199,9 +201,9 @@ def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S
             factor = factorise(hessian, rows.point[row], groups, use[row], rows.penalties[row])
         step = None if factor is None else factor.step(rows.slope[row])
         if factor is None or step is None or float(step.norm()) > longest[row]:
-            rows.ready[row] = RETRY * rows.steep[row]
+            rows.pause[row] = PAUSE
         else:
-            rows.ready[row], rows.factors[index], steps[row] = torch.inf, factor, step
+            rows.factors[index], steps[row] = factor, step
     return steps
 
 
@@ -299,7 +301,7 @@ def follow(
             slope = groups.slope(rows.point, rows.gradient, rows.penalties, rows.norms, rows.steepness)
             rows.slope = torch.where(_column(done), slope, rows.slope)
             rows.steep = rows.slope.norm(dim=-1)
-            rows.ready = torch.where(done, torch.inf, rows.ready)
+            rows.ready, rows.pause = torch.where(done, torch.inf, rows.ready), torch.where(done, 0, rows.pause)
         _aim(rows, groups, curved, state)
         if report is not None:
             report(int(rows.stage.min()), stages, len(rows.index))
