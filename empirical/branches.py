@@ -4,7 +4,9 @@
     downwards: from the localised solution at the largest penalty;  upwards: from W = 0 at the smallest
 
 A query of block b meets row b of W alone, so the rows are solved side by side, each at its own pace; a setting has
-converged where all its rows have, each to tolerance / sqrt(K), so that their residuals together stay below it.
+converged where all its rows have, each to tolerance / sqrt(K), so that their residuals together stay below it. Where
+the minimum that is followed ends, which of the next ones is fallen to depends on the distance between penalties; what
+is certified is that every point is stationary.
 """
 
 from __future__ import annotations
