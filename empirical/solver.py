@@ -1,32 +1,39 @@
-"""Minimises a smooth loss plus group norms: quasi-Newton steps on the groups that are not zero, exact zeros elsewhere.
+"""Minimises a smooth loss plus group norms: Newton steps on the groups that are not zero, exact zeros elsewhere.
 
     F(w) = L(w) + sum_g penalty_g ||w_g||,   v = the subgradient of F of least norm (`Groups.slope`)
     working set: groups that are not zero; a zero group joins once ||grad_g|| > penalty_g and the rest is nearly solved
-    step:  w + a d, d = -H v with limited-memory BFGS on the working set, where F is smooth; a group that a proximal
-           step would zero is zeroed; a is halved until F falls enough; where that fails a proximal step is taken
+    step:  w + a d, d = -H v on the working set, where F is smooth; a group that a proximal step would zero is zeroed;
+           a is halved until F falls enough; where that fails a proximal step is taken
+    H:     limited-memory BFGS; near a minimum 1/F'' of an objective that is `Curved`, which is also the tangent of the
+           path of minima where the penalty has changed
 
-Every gradient is the whole one, so that each screened group is looked at again at each step. A row has converged when
-||v|| <= tolerance and no group is about to leave or join. Rows never interact: one that has converged, can fall no
-further, or has no finite value leaves the batch, and the others go on.
+Far from a minimum no Newton step is taken: of many minima short steps find the near one. Every gradient is the whole
+one, so that each screened group is looked at again at each step. A row has converged when ||v|| <= tolerance and no
+group is about to leave or join. Rows never interact: one that has converged, can fall no further, or has no finite
+value leaves the batch, and the others go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from empirical.directions import CURVED, Factor, coordinates, factorise, quasi_newton, sound
 from empirical.groups import Groups
 from empirical.shapes import Bool, Float, Int
 
 MEMORY = 12  # pairs of the quasi-Newton matrix
 ENOUGH = 1e-4  # share of the predicted fall: Armijo's constant
 ENTER = 0.3  # of the largest violation: a zero group waits until the working set is solved to this
-CURVED = 1e-10  # a pair (s, y) counts where s.y exceeds this share of ||s|| ||y||
-SHORTEST = 2.0**-6  # a quasi-Newton step shorter than this share gives way to a proximal one
+SHORTEST = 2.0**-6  # a step shorter than this share gives way to a proximal one
+ARRIVED = 20.0  # times the tolerance: the slope at which the descent from the start turns to Newton steps
+NEAR = 0.1  # of ||w||: no Newton step is longer
+PAUSE = 12  # steps until F'' is looked at again where it gave none: it costs as much as a few of them
+KEPT = 0.3  # F'' serves again where the slope fell to this share
 
 Report = Callable[[int, int, int], None]
 """report(penalties that every row is done with, all of them, rows still moving)."""
@@ -41,6 +48,15 @@ class Objective(Protocol):
 
     def take(self, rows: Int[Tensor, "R"]) -> Objective:
         """The objective of these rows alone."""
+        ...
+
+
+@runtime_checkable
+class Curved(Objective, Protocol):
+    """An objective that knows its Hessian."""
+
+    def hessian(self, row: int, point: Float[Tensor, "P"], at: Int[Tensor, "A"], /) -> Float[Tensor, "A A"]:
+        """L'' of one row among the coordinates `at`: all those of some groups."""
         ...
 
 
@@ -73,7 +89,7 @@ class Path:
 class _Rows:
     """The rows that still move, one array an attribute; `keep` drops the others."""
 
-    def __init__(self, points: Tensor, penalties: Tensor, step: float | None):
+    def __init__(self, points: Tensor, penalties: Tensor, step: float | None, ready: float):
         zero = points.new_zeros(len(points))
         self.index = torch.arange(len(points), device=points.device)
         self.stage = torch.zeros_like(self.index)  # which of its penalties a row is at
@@ -85,13 +101,17 @@ class _Rows:
         self.share = zero + 1  # a; 0 says that the trial is a proximal step
         self.step = zero + (step or 0)  # scale of H, length of a proximal step; 0 while unknown
         self.norms, self.steepness = (torch.zeros_like(penalties) for _ in range(2))  # of the groups, at the point
-        self.pairs = points.new_zeros(len(points), 2 * MEMORY, points.shape[1])  # moves s, then turns y of the slope
-        self.slot = torch.zeros_like(self.index)  # where the next pair goes
+        self.steep, self.before = zero + torch.inf, zero + torch.inf  # ||v|| at the point, and at the one before
+        self.ready = zero + ready  # ||v|| from which on F'' is looked at
+        self.pause = torch.zeros_like(self.index)  # steps until it is again
+        self.factors: dict[int, Factor] = {}  # of F'', by index
+        self.pairs = points.new_zeros(len(points), 2, MEMORY, points.shape[1])  # moves s, turns y of the slope
         self.evaluations, self.halved = torch.zeros_like(self.index), torch.zeros_like(self.index)
 
     def keep(self, rows: Tensor) -> None:
         for name, value in vars(self).items():
-            setattr(self, name, value[rows])
+            if isinstance(value, Tensor):
+                setattr(self, name, value[rows])
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
@@ -102,39 +122,6 @@ def _column(x: Tensor) -> Tensor:
     return x.unsqueeze(-1)
 
 
-def _newton(rows: _Rows, slope: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
-    """-H v = -(step v + U u), the compact form of limited-memory BFGS (Byrd, Nocedal and Schnabel 1994, eq. 3.1).
-
-    R is the upper triangle of (s_i . y_j), oldest pair first; a pair of too little curvature is left out: its s and y
-    are 0 and its diagonal in R is 1.
-    """
-    oldest_first = (_column(rows.slot) + torch.arange(MEMORY, device=slope.device)) % MEMORY
-    order = torch.cat([oldest_first, oldest_first + MEMORY], 1)
-    products = _in_order(rows.pairs @ rows.pairs.mT, order)
-    bends = products[:, :MEMORY, MEMORY:].diagonal(dim1=-2, dim2=-1)
-    squares = products.diagonal(dim1=-2, dim2=-1)
-    curved = bends > CURVED * (squares[:, :MEMORY] * squares[:, MEMORY:]).sqrt()
-    pair = curved.unsqueeze(-1) & curved.unsqueeze(-2)
-    triangle = torch.where(pair, products[:, :MEMORY, MEMORY:], 0.0).triu()
-    triangle = triangle + torch.diag_embed((~curved).to(slope.dtype))
-    step = rows.step[:, None, None]
-    inner = step * torch.where(pair, products[:, MEMORY:, MEMORY:], 0.0)
-    inner = inner + torch.diag_embed(torch.where(curved, bends, 0.0))
-    slopes = (rows.pairs @ slope.unsqueeze(-1)).squeeze(-1).gather(1, order)
-    along, across = (torch.where(curved, x, 0.0).unsqueeze(-1) for x in slopes.split(MEMORY, 1))
-    solved = torch.linalg.solve_triangular(triangle, along, upper=True)
-    first = torch.linalg.solve_triangular(triangle.mT, inner @ solved - step * across, upper=False)
-    weights = torch.cat([first, -step * solved], 1).squeeze(-1)
-    weights = torch.where(torch.cat([curved, curved], 1), weights, 0.0)
-    weights = torch.zeros_like(weights).scatter_(1, order, weights)
-    return -(_column(rows.step) * slope + (weights.unsqueeze(1) @ rows.pairs).squeeze(1))
-
-
-def _in_order(products: Float[Tensor, "S M M"], order: Int[Tensor, "S M"]) -> Float[Tensor, "S M M"]:
-    rows = products.gather(1, order.unsqueeze(-1).expand_as(products))
-    return rows.gather(2, order.unsqueeze(-2).expand_as(products))
-
-
 def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
     """Moves to the trial where it is good, and keeps what that says of the curvature on groups off the kink."""
     precision = torch.finfo(loss.dtype).eps
@@ -143,7 +130,7 @@ def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
     slope = groups.slope(rows.trial, gradient, rows.penalties, norms, steepness)
     steep = slope.norm(dim=-1)
     fell = value <= rows.value + ENOUGH * rows.fall
-    level = (value <= rows.value + 4 * precision * value.abs()) & (steep < rows.slope.norm(dim=-1))
+    level = (value <= rows.value + 4 * precision * value.abs()) & (steep < rows.steep)
     good = rows.good = (fell | level) & steep.isfinite() & value.isfinite()
     before, after = (groups.active(n, rows.penalties) for n in (rows.norms, norms))
     smooth = groups.spread((before & after).to(slope.dtype))
@@ -152,17 +139,19 @@ def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
     curved = bend > CURVED * move.norm(dim=-1) * length.sqrt()
     known = good & rows.value.isfinite()  # no move leads to a first point
     rows.step = torch.where(known, torch.where(curved, bend / length.where(curved, 1.0), 2 * rows.step), rows.step)
-    at = known.nonzero()[:, 0]
-    rows.pairs[at, rows.slot[at]], rows.pairs[at, rows.slot[at] + MEMORY] = move[at], turn[at]
-    rows.slot = torch.where(known, (rows.slot + 1) % MEMORY, rows.slot)
+    pair = torch.where(curved[:, None, None], torch.stack([move, turn], 1), 0.0)
+    pairs = torch.cat([rows.pairs[:, :, 1:], pair.unsqueeze(2)], 2)
+    rows.pairs = pairs if known.all() else torch.where(known[:, None, None, None], pairs, rows.pairs)
     left = good & (before & ~after).any(-1)
     if left.any():  # pairs hold nothing in groups that are zero
-        mask = torch.where(_column(left), groups.spread(after.to(slope.dtype)), 1.0).unsqueeze(1)
-        rows.pairs = rows.pairs * mask
-    rows.loss, rows.value = torch.where(good, loss, rows.loss), torch.where(good, value, rows.value)
-    arrived = {"point": rows.trial, "gradient": gradient, "slope": slope, "norms": norms, "steepness": steepness}
-    for name, new in arrived.items():
-        setattr(rows, name, torch.where(_column(good), new, getattr(rows, name)))
+        mask = torch.where(_column(left), groups.spread(after.to(slope.dtype)), 1.0)
+        rows.pairs = sound(rows.pairs * mask[:, None, None])
+    every = bool(good.all())
+    vectors = {"point": rows.trial, "gradient": gradient, "slope": slope, "norms": norms, "steepness": steepness}
+    for name, new in vectors.items():
+        setattr(rows, name, new if every else torch.where(_column(good), new, getattr(rows, name)))
+    for name, new in {"loss": loss, "value": value, "before": rows.steep, "steep": steep}.items():
+        setattr(rows, name, new if every else torch.where(good, new, getattr(rows, name)))
 
 
 @dataclass(frozen=True)
@@ -195,13 +184,43 @@ class _State:
         return self.active | (self.joining & _column(unsolved <= ENTER * violation))
 
 
-def _aim(rows: _Rows, groups: Groups, state: _State) -> None:
+def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S G1"]) -> dict[int, Tensor]:
+    """The Newton step of each row that is near a minimum: off all kinks, F'' positive definite, the step short."""
+    steps: dict[int, Tensor] = {}
+    rows.pause = rows.pause - rows.good.to(rows.pause.dtype)
+    smooth = rows.good & ~(use & ~groups.active(rows.norms, rows.penalties)).any(-1)
+    ready, fell = ((rows.steep <= rows.ready) & (rows.pause <= 0)).tolist(), (rows.steep <= KEPT * rows.before).tolist()
+    longest = (NEAR * rows.point.norm(dim=-1)).tolist()
+    for row in smooth.nonzero()[:, 0].tolist():
+        index = int(rows.index[row])
+        factor = rows.factors.pop(index, None)
+        if factor is None or not fell[row] or not torch.equal(factor.use, use[row]):
+            if not ready[row]:
+                continue
+            hessian = objective.hessian(row, rows.point[row], coordinates(groups, use[row]))
+            factor = factorise(hessian, rows.point[row], groups, use[row], rows.penalties[row])
+        step = None if factor is None else factor.step(rows.slope[row])
+        if factor is None or step is None or float(step.norm()) > longest[row]:
+            rows.pause[row] = PAUSE
+        else:
+            rows.factors[index], steps[row] = factor, step
+    return steps
+
+
+def _aim(rows: _Rows, groups: Groups, curved: Curved | None, state: _State) -> None:
     """The next trial of each row: a new direction where the last trial was good, else a shorter step."""
-    guess = 0.1 * rows.point.norm(dim=-1).clamp(min=1) / rows.slope.norm(dim=-1)
+    guess = 0.1 * rows.point.norm(dim=-1).clamp(min=1) / rows.steep
     rows.step = torch.where(rows.step == 0, guess, rows.step)
     use = state.use
     mask = groups.spread(use.to(rows.slope.dtype))
-    direction = torch.where(groups.spread(state.leaving), -rows.point, _newton(rows, rows.slope * mask) * mask)
+    steps = {} if curved is None else _newton(rows, groups, curved, use & ~state.leaving)
+    if len(steps) < len(rows.index):
+        direction = quasi_newton(rows.pairs, rows.step, rows.slope * mask) * mask
+    else:  # every row has one
+        direction = torch.zeros_like(rows.slope)
+    for row, step in steps.items():
+        direction[row] = step
+    direction = torch.where(groups.spread(state.leaving), -rows.point, direction)
     fresh = rows.good & (_dot(rows.slope, direction) < 0)
     rows.direction = torch.where(_column(fresh), direction, rows.direction)
     shorter = torch.where(rows.share > SHORTEST, rows.share / 2, 0.0)
@@ -237,7 +256,8 @@ def follow(
     or rounding let F fall no further; the path goes on from there. Without a finite loss at the start no point has.
     """
     settings, stages = penalties.shape[:2]
-    rows = _Rows(start, penalties[:, 0], step)
+    rows = _Rows(start, penalties[:, 0], step, ARRIVED * tolerance)
+    curved = objective if isinstance(objective, Curved) else None
     whole, each = rows.index.new_zeros(settings, stages), start.new_zeros(settings, stages)
     end = Path(
         points=start.unsqueeze(1).repeat(1, stages, 1),
@@ -274,11 +294,14 @@ def follow(
             if len(stay) < len(rows.index):
                 rows.keep(stay)
                 objective, done, stuck = objective.take(stay), done[stay], stuck[stay]
+                curved = objective if isinstance(objective, Curved) else None
             rows.penalties = penalties[rows.index, rows.stage]
             value = rows.loss + groups.value(rows.norms, rows.penalties)
             rows.value = torch.where(done & rows.value.isfinite(), value, rows.value)
             slope = groups.slope(rows.point, rows.gradient, rows.penalties, rows.norms, rows.steepness)
             rows.slope = torch.where(_column(done), slope, rows.slope)
-        _aim(rows, groups, state)
+            rows.steep = rows.slope.norm(dim=-1)
+            rows.ready, rows.pause = torch.where(done, torch.inf, rows.ready), torch.where(done, 0, rows.pause)
+        _aim(rows, groups, curved, state)
         if report is not None:
             report(int(rows.stage.min()), stages, len(rows.index))

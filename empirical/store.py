@@ -29,7 +29,7 @@ from empirical.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = (
-    *("branches", "config", "errors", "groups", "minibatch", "model", "observe"),
+    *("branches", "config", "directions", "errors", "groups", "minibatch", "model", "observe"),
     *("proximal", "shapes", "solver", "tasks", "text", "train"),
 )
 TEMPORARY = ".part"

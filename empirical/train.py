@@ -35,27 +35,32 @@ LEVEL_FIELDS = (*setting.LEVEL_FIELDS, "query_share")
 def localise(config: Config, seed: int, report: Report | None = None) -> Arrays:
     """The in-block optimum of `blocks` with every cross block held at zero, and the critical penalty there.
 
-    Its residual is taken to a hundredth of the tolerance of the sweep, so that what a sweep finds at the critical
-    penalty is not what the localised start left over. `gradient_norm` (1, 1, 1, block_query, block_key) has every pair.
+    Proximal steps from W = 0 find which one, Newton steps end at it: to a hundredth of the tolerance of the sweep, so
+    that what a sweep finds at the critical penalty is not what the localised start left over. `gradient_norm` (1, 1, 1,
+    block_query, block_key) has every pair.
     """
     device = device_of(config)
     task = make_task(config, seed, device)
     if not isinstance(task, Blocks):
         raise BadInput(f"task.name must be 'blocks' for a localised solution, got {config.task.name!r}")
-    solution = solve(
+    held = torch.full((1,), torch.inf, dtype=dtype_of(config), device=device)  # the cross blocks at zero
+    most, tolerance = 10 * config.sweep.max_steps, config.sweep.tolerance
+    near = solve(
         task.training.loss_and_gradient,
         zero_forms(config, 1, device),
-        torch.full((1,), torch.inf, dtype=dtype_of(config), device=device),  # holds the cross blocks at zero
+        held,
         step=config.step,
-        tolerance=config.sweep.tolerance / 100,
-        max_steps=10 * config.sweep.max_steps,
+        tolerance=10 * tolerance,
+        max_steps=most,
         report=report,
     )
+    _, solution = follow_branch(task.training, near.forms[0], held, tolerance=tolerance / 100, max_steps=most)
     critical = solution.gradient_norm.masked_fill(~cross_blocks(config.model.blocks, device), 0.0).amax()
     return {
         "parameter/forms": plain(solution.forms),
         "gradient_norm": plain(solution.gradient_norm),
-        **{name: plain(getattr(solution, name)[0]) for name in ("residual", "converged", "steps")},
+        **{name: plain(getattr(solution, name)[0]) for name in ("residual", "converged")},
+        "steps": plain(near.steps[0] + solution.steps[0]),
         "loss_localised": plain(solution.loss[0]),
         "critical": plain(critical),
     }

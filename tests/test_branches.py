@@ -7,8 +7,9 @@ import pytest
 import torch
 from small import SMALL, configured
 
-from empirical.branches import as_forms, as_rows, follow_branch, query_blocks
+from empirical.branches import as_forms, as_rows, follow_branch, penalised_groups, query_blocks, row_groups
 from empirical.proximal import shrink, solve
+from empirical.solver import Curved, Path, follow
 from empirical.tasks import device_of, make_task
 from empirical.train import localise, train
 
@@ -35,6 +36,75 @@ def test_rows_are_the_whole_problem():
     one, slope = rows.take(torch.tensor([2]))(points[2:])
     assert torch.allclose(one, parts[2:], rtol=1e-13)
     assert torch.allclose(slope, slopes[2:], rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("used", [(0, 1, 2), (1,), (0, 2)])
+def test_the_hessian_is_that_of_the_loss(used):
+    rows = query_blocks(make_task(THREE, 1, device_of(THREE)).training)
+    points = 3.0 * torch.randn(3, 27, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    column = row_groups(3, 3).member
+    at = torch.isin(column, torch.tensor(used)).nonzero()[:, 0]
+    for row in range(3):
+        alone = rows.take(torch.tensor([row]))
+        whole = torch.autograd.functional.hessian(lambda p, alone=alone: alone(p[None])[0].sum(), points[row])
+        assert torch.allclose(rows.hessian(row, points[row], at), whole[at][:, at], rtol=1e-10, atol=1e-14)
+
+
+class Gradients:
+    """An objective whose Hessian is not known."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def __call__(self, points, /):
+        return self.objective(points)
+
+    def take(self, rows):
+        return Gradients(self.objective.take(rows))
+
+
+def both_ways(objective, start, penalties, tolerance) -> tuple[Path, Path]:
+    """With Newton steps, and by gradients alone."""
+    groups, amounts = row_groups(2, 3), torch.where(penalised_groups(2)[:, None], penalties[:, None], 0.0)
+    assert isinstance(objective, Curved)
+    assert not isinstance(Gradients(objective), Curved)
+    limits = {"tolerance": tolerance, "max_evaluations": 4000}
+    return (
+        follow(objective, start, groups, amounts, **limits),
+        follow(Gradients(objective), start, groups, amounts, **limits),
+    )
+
+
+@pytest.mark.parametrize("start", ["upwards", "downwards"])
+def test_newton_steps_follow_the_same_branch_in_fewer(localised, start):
+    """Points, exact zeros and certificates are those of gradients alone, on both sides of both edges."""
+    config, critical = configured(SMALL), float(localised["critical"])
+    objective = query_blocks(make_task(config, 1, device_of(config)).training)
+    penalties = critical * torch.logspace(-1.5, 1.5, 61, dtype=torch.float64).clamp(min=0.05)
+    first = torch.as_tensor(localised["parameter/forms"])
+    if start == "downwards":
+        penalties = penalties.flip(0)
+    else:
+        first = torch.zeros_like(first)
+    newton, gradients = both_ways(objective, as_rows(first)[:, 0], penalties, 1e-10)
+    assert newton.converged.all()
+    assert gradients.converged.all()
+    assert (newton.residual.norm(dim=-1) <= 1e-10).all()
+    groups, penalised = row_groups(2, 3), penalised_groups(2)
+    zero = groups.norms(newton.points) == 0
+    assert torch.equal(zero, groups.norms(gradients.points) == 0)
+    cross = zero[penalised[:, None].expand_as(zero)].view(2, -1)
+    assert cross.any()
+    assert not cross.all()  # the edge lies within
+    assert torch.allclose(newton.loss, gradients.loss, rtol=1e-9)
+    assert torch.allclose(newton.points, gradients.points, atol=1e-5)
+    _, gradient = objective(newton.points[:, -1])  # the certificate, again from a gradient of its own
+    pulls = torch.where(penalised, penalties[-1], 0.0)
+    norms = groups.norms(newton.points[:, -1])
+    slope = groups.slope(newton.points[:, -1], gradient, pulls, norms, groups.norms(gradient))
+    assert slope.norm(dim=-1).max() <= 1.01e-10
+    moving = gradients.evaluations[:, 1:].sum()
+    assert newton.evaluations[:, 1:].sum() < moving / 3
 
 
 def test_every_point_of_a_branch_is_stationary_for_the_whole_problem():
