@@ -76,7 +76,7 @@ def side(
 
 def _reduced(matrix: Reals) -> Reals:
     """A matrix N' of at most h columns with N N^T = N' N'^T: the triangle of N^T = O T is its transpose."""
-    return np.linalg.qr(matrix.T, mode="r").T
+    return np.asarray(np.linalg.qr(matrix.T, mode="r")).T
 
 
 def _furthest(matrix: Reals, offset: Reals, radius: float) -> tuple[float, Reals]:
@@ -110,7 +110,7 @@ def norm_bound(side: Side) -> float:
 def plain_range(query: Side, key: Side, scaling: float) -> float:
     """Most that the logits of a row can span where nothing rotates queries and keys, in nats; attained, rounded up."""
     _match(query, key)
-    triangle = np.linalg.qr(key.matrix.T, mode="r")  # ||K^T v|| = ||T v||
+    triangle = _reduced(key.matrix).T  # ||K^T v|| = ||T v||
     value, _ = _furthest(_reduced(triangle @ query.matrix), triangle @ query.offset, query.radius)
     rounding = query.rounding + key.rounding
     value += rounding * key.matrix_size * (query.matrix_size * query.radius + query.offset_size)
