@@ -32,7 +32,7 @@ import bounds.arguments as check
 Reals = NDArray[np.float64]
 HARD_MASK = 150 * np.log(2.0)  # kappa from which e^-kappa is zero in float32, whose least number is 2^-149
 UNIT = 2.0**-53
-ROUNDS, RATE = 12, 0.5  # of the search for plane scales: how often, and how much of an imbalance is undone at once
+ROUNDS, RATE = 12, 0.5  # of the search for plane scales: how often, and how much of an imbalance is undone at first
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,18 @@ def scaled_by_plane(side: Side, scales: Reals) -> Side:
 def plane_scales(query: Side, key: Side) -> Reals:
     """Scales of the planes that make max ||E q|| max ||k / E|| small: the shares of each plane in both are balanced.
 
-    A descent on ln E: at a stationary point the vectors that attain the two norms have the same share in every plane.
+    First their mean squares, then a descent on ln E: where it ends the vectors that attain the two norms have the same
+    share in every plane.
     """
     half = query.matrix.shape[0] // 2
     sides = [(_reduced(s.matrix), s.offset, s.radius) for s in (query, key)]
-    logs = best = np.zeros(half)
+    weights = [
+        (matrix**2).sum(1).reshape(2, half).sum(0) * radius**2 + (offset**2).reshape(2, half).sum(0)
+        for matrix, offset, radius in sides
+    ]
+    logs = best = np.log(np.maximum(weights[1], 1e-300) / np.maximum(weights[0], 1e-300)).clip(-40, 40) / 4
     least = np.inf
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         shares, product = [], 1.0
         for (matrix, offset, radius), sign in zip(sides, (1, -1)):
             both = np.exp(sign * np.concatenate([logs, logs]))
@@ -144,7 +149,7 @@ def plane_scales(query: Side, key: Side) -> Reals:
             product *= value
         if product < least:
             least, best = product, logs
-        logs = logs - RATE * (shares[0] - shares[1])
+        logs = logs - RATE / (1 + number / 3) * (shares[0] - shares[1])
         logs = np.clip(logs - logs.mean(), -20, 20)  # a common factor changes nothing
     return np.exp(best)
 

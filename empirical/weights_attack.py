@@ -24,7 +24,7 @@ Phases = NDArray[np.complex128]
 """What a key some places before its query is turned by in every plane, (places, h/2)."""
 
 OFFERED = 256  # places at most, so that long contexts cost no more
-STEPS = 60
+STEPS = 200
 
 
 def inverse_frequencies(width: int, rope: Mapping[str, Any]) -> Reals:

@@ -1,4 +1,4 @@
-"""What samples say: coverage by simulation, least counts, ranks against brute force, the audit, needed dials of rows."""
+"""What samples say: coverage by simulation, least counts, ranks against brute force, the audit, dials of rows."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_rounding_allowed_for_is_more_than_there_is():
 
 @given(count=st.integers(1, 400), share=SHARES, confidence=SHARES, other=SHARES, more=st.integers(1, 100))
 def test_more_asked_is_never_less_dial(count, share, confidence, other, more):
-    """Ranks rise with share, confidence and count; so do least counts; confidences fall with the share and the count."""
+    """Ranks rise with share, confidence and count; so do least counts; confidences fall with share and count."""
 
     def rank(count, share, confidence):
         found = tolerance_rank(count, share, confidence)
