@@ -97,7 +97,8 @@ def test_sides_are_those_of_the_model(name, tmp_path):
             expected, found = z @ of.matrix.T + of.offset, features.numpy()
             if one.rotary:
                 expected, found = planes(expected), planes(found)
-            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+            accuracy = 1e-6 if one.rotary else 1e-9  # cosines and sines are float32
+            np.testing.assert_allclose(found, expected, rtol=accuracy, atol=accuracy)
             seen += 1
         assert call.scaling == pytest.approx(site.scaling, rel=1e-12)
     assert seen == 2 * len(list(sides_of(folder)))
