@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from bounds.dial import worst_case_kappa
 from bounds.logit_range import HARD_MASK, norm_bound, plain_range, rotary_range, scaled_by_plane, side
 from empirical.checkpoints import Labels, observing, places_of, routed
 from empirical.errors import BadInput
+from empirical.plots import style
+from empirical.plots.ranges import ranges
 from empirical.weight_files import WeightFiles
 from empirical.weight_sites import CENTRED
 from empirical.weights import beside, certify, outside, phases_of, sides_of, table
@@ -350,3 +353,17 @@ def test_arguments_are_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ValueError, match="gain must be of shape"):
         side(np.ones((2, 3)), np.ones(2))
     assert pytest.approx(103.97, abs=0.01) == module.HARD_MASK
+
+
+def test_a_figure_of_the_three_ranges(tmp_path):
+    model = model_of("bart")
+    heads = beside(list(certify(saved(model, tmp_path), **SERVED, attacks=2)), watched(model))
+    with style.drawing():
+        files = style.save(ranges(heads), tmp_path, "ranges")
+        axes = ranges(heads).axes[0]
+        certified_alone = ranges([replace(h, attacked=None, observed=None) for h in heads]).axes[0]
+    assert all(file.stat().st_size > 1000 for file in files)
+    for dots, name in zip(axes.collections, ("logit_range", "attacked", "observed")):
+        np.testing.assert_array_equal(dots.get_offsets()[:, 1], [getattr(h, name) for h in heads])
+    assert [len(dots.get_offsets()) for dots in certified_alone.collections] == [len(heads), 0, 0]
+    assert [label.get_text() for label in axes.get_xticklabels()][:3] == ["encoder 0", "encoder 1", "self 0"]
