@@ -150,8 +150,9 @@ def most_misses(misses: int, count: int, confidence: float) -> float:
     if misses == count:
         return 1.0
     share = float(beta.ppf(c, misses + 1, count - misses))
-    while float(binom.cdf(misses, count, share)) > (1 - c) * (1 - ROUNDING):
-        share += ROUNDING * share * (1 - share) + np.spacing(share)
+    step = ROUNDING * share * (1 - share) + float(np.spacing(share))
+    while share < 1 and float(binom.cdf(misses, count, share)) > (1 - c) * (1 - ROUNDING):
+        share, step = min(share + step, 1.0), 2 * step
     return share
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from bounds.logit_range import HARD_MASK
 from empirical.plots import style
-from empirical.weights import Head
+from empirical.weights import Head, outside
 
 LOOKS = (  # field: marker, colour, words
     ("logit_range", "_", style.RED, "certified from weights"),
@@ -24,10 +24,12 @@ def ranges(heads: Sequence[Head]) -> Figure:
     values = {name: np.array([np.nan if (v := getattr(h, name)) is None else v for h in heads]) for name, *_ in LOOKS}
     spare = float(np.median([h.kappa - h.logit_range for h in heads]))
     masks = sum(h.hard_mask_only for h in heads)
+    beyond = len(outside(heads))
+    words = f"{beyond} heads span more than weights allow" if beyond else "No row spans more than weights allow"
     figure = style.sheet(
         float(np.clip(2.5 + 0.1 * len(heads), 4.5, 12.0)),
         3.2,
-        f"No row spans more than weights allow; {masks} of {len(heads)} heads: hard mask only",
+        f"{words}; {masks} of {len(heads)} heads: hard mask only",
         "Range of a row's logits in nats. Above the dashed line the dial that is guaranteed whatever the text is zero "
         "in float32.",
     )
