@@ -202,14 +202,10 @@ def row_kappa(log_leakage: ArrayLike, fidelity: ArrayLike, target: ArrayLike) ->
     """
     log_leakage = check.real("log_leakage", log_leakage, "<= 0", lambda a: a <= 0)
     fidelity, goal = check.unit_closed("fidelity", fidelity), check.unit_open("target", target)
-    none = np.zeros_like(goal)
-    with np.errstate(divide="ignore"):
-        odds = log_leakage - np.log(fidelity)
-        wanted = kappa_needed(1.0, 1.0, goal, 1 - goal) + none  # ln(F*/(1-F*))
-    room = (
-        8 * np.finfo(float).eps * (np.abs(log_leakage) + np.abs(np.where(fidelity > 0, odds, 0)) + np.abs(wanted) + 1)
-    )
-    with np.errstate(invalid="ignore"):
-        kappa = odds + wanted
+    with np.errstate(divide="ignore", invalid="ignore"):  # -inf: nothing leaks; NaN: no row at all, masked below
+        terms = log_leakage, np.log(fidelity), kappa_needed(1.0, 1.0, goal, 1 - goal)
+        kappa = terms[0] - terms[1] + terms[2]
+        finite = [np.where(np.isfinite(term), np.abs(term), 0.0) for term in terms]
+        room = 8 * np.finfo(float).eps * (finite[0] + finite[1] + finite[2] + 1)  # of logarithms and their sums
         kappa = np.where(kappa + room > 0, kappa + room, 0.0)
     return np.where(fidelity > 0, kappa, np.inf)

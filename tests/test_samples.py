@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -165,7 +166,17 @@ def test_the_dial_of_a_row_meets_its_target_and_not_much_less_would(odds, target
         assert kappa == pytest.approx(wanted, rel=1e-12, abs=1e-12)
 
 
+@given(leakage=st.floats(-700, -1e-9), fidelity=st.floats(1e-300, 1.0), target=st.floats(0.01, 1 - 1e-9))
+def test_the_dial_of_a_row_is_never_below_the_odds_law_in_fifty_digits(leakage, fidelity, target):
+    with mpmath.workdps(50):
+        goal = mpmath.mpf(target)
+        exact = mpmath.mpf(leakage) - mpmath.log(mpmath.mpf(fidelity)) + mpmath.log(goal / (1 - goal))
+        found = float(row_kappa(leakage, fidelity, target))
+        assert max(exact, 0) <= found <= max(exact, 0) + mpmath.mpf("1e-11")
+
+
 def test_rows_at_the_ends():
+    assert row_kappa(-math.inf, 0.0, 0.5) == math.inf  # not a row, and on the safe side
     assert row_kappa(-math.inf, 1.0, 0.99) == 0  # nothing leaks
     assert row_kappa(0.0, 0.0, 0.5) == math.inf  # nothing is left of its block in float64
     assert row_kappa(-1e-300, 1e-300, 0.5) == pytest.approx(300 * math.log(10))
