@@ -110,8 +110,19 @@ def streaming(saved: Saved) -> list[Line]:
     ]
 
 
+def weights(saved: Saved) -> list[Line]:
+    words = f"weights of {saved['parameters']:,} parameters"
+    return [
+        Line(f"{words}: GiB", saved["peak_gib"], saved["limit_gib"], True),
+        Line(f"{words}: seconds", saved["seconds"]),
+        Line("range attacked / certified, rotary", saved["attack_reaches"], 1.0, True),
+        Line("attacks outside what weights say", saved["outside"], 0, True),
+    ]
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
-    reader.__name__: reader for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming)
+    reader.__name__: reader
+    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, weights)
 }
 
 

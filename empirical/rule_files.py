@@ -199,7 +199,8 @@ def _selector(given: Any, key: str, path: KeyPath, called: str, names: Sequence[
         raise _Wrong(
             path, f"{key} of {called} must be {allowed}, one of them, got {', '.join(given) or 'an empty table'}"
         )
-    kind, value = next(iter(given.items()))
+    kind = next(iter(given))
+    value: Any = given[kind]
     if kind == "block" and names and isinstance(value, str):
         if value not in names:
             raise _Wrong((*path, kind), f"{key}.block of {called} must be one of {', '.join(names)}, got {value!r}")

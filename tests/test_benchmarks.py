@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming")
+NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "weights")
 
 
 @pytest.fixture
@@ -173,6 +173,13 @@ SAVED = {
         "exponents": {"keys": {"exponent": 0.9, "quartiles": [0.8, 1.0]}},
         "cores": {"ratio": 1.9, "quartiles": [1.8, 2.0]},
     },
+    "studies": {"seconds": 100.0, "limit_seconds": 200.0, "studies": {"dial": {"rows": {"VIOLATED": 0}}}},
+    "streaming": {
+        "longest": 32768, "peak_gib": 0.2, "limit_gib": 2.0, "memory_ratio": 30.0, "time_ratio": 2.0, "compared_at": 4096,
+    },
+    "weights": {
+        "parameters": 10**9, "peak_gib": 1.0, "limit_gib": 8.0, "seconds": 60.0, "attack_reaches": 0.9, "outside": 0,
+    },
 }  # fmt: skip
 
 
@@ -279,3 +286,21 @@ def test_streaming_misses_its_limit_by_memory_and_by_a_difference(tmp_path, load
     monkeypatch.setattr(streaming, "alone", lambda way, tokens: found(way, tokens, 1.0))
     assert streaming.main(["--quick", "--out", str(out)]) == 1
     assert json.loads(out.read_text())["kept"] is False
+
+
+def test_weights(tmp_path, load, monkeypatch, capsys):
+    """A small checkpoint, built and certified in processes of their own; then the same measurement, spoilt."""
+    weights, out = load("weights"), tmp_path / "weights.json"
+    quick = ["--quick", "--out", str(out)]
+    assert weights.main(quick) == 0
+    saved = json.loads(out.read_text())
+    assert saved["kept"] is True
+    assert saved["heads"] == saved["heads_expected"] == 8
+    assert 0 < saved["attack_reaches"] < 1
+    assert 0 < saved["peak_gib"] < 2
+    assert "kept" in capsys.readouterr().out
+    for spoilt in ({"outside": 1}, {"heads": 7}, {"peak_gib": 8.1}, {"attacked": 0}):
+        monkeypatch.setattr(weights, "measure", lambda quick, spoilt=spoilt: {**saved, **spoilt})
+        assert weights.main(quick) == 1
+        assert json.loads(out.read_text())["kept"] is False
+        assert "MISSED" in capsys.readouterr().out
