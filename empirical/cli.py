@@ -71,25 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
     plot.set_defaults(run=_plot)
 
-    observe = commands.add_parser("observe", help="a checkpoint's attention on real text, against every theorem")
-    _asks(observe)
-    observe.add_argument("--attention", default="self", help="self, encoder or cross; default: self")
-    observe.add_argument("--layers", type=int, nargs="+", metavar="N", help="only these, from 0; default: all")
-    observe.add_argument(
-        "--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1"
-    )
-    observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
-    observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
-    observe.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
-    observe.set_defaults(run=_observe)
+    from empirical.cli_models import add_parsers
 
-    generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
-    _asks(generate, "--prompt")
-    generate.add_argument("--tokens", type=int, default=64, metavar="N", help="new tokens; default 64")
-    generate.add_argument("--sample", action="store_true", help="draw tokens; default: the most likely one")
-    generate.add_argument("--seed", type=int, default=0, metavar="N")
-    generate.set_defaults(run=_generate)
-
+    add_parsers(commands)
     verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
     verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
@@ -132,17 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     schedule.add_argument("--json", action="store_true")
     schedule.set_defaults(run=_schedule)
     return parser
-
-
-def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
-    """What a checkpoint is given: its folder or hub id, text with blocks, the dial."""
-    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
-    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
-    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
-    parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
-    parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
 
 def _given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
@@ -206,8 +179,8 @@ def _run(arguments: argparse.Namespace) -> int:
     sweep(config, arguments.out, resume=arguments.resume, progress=True)
     dataset = assemble(arguments.out)
     print(f"\n{_settled(dataset)}\n")
-    status = _verdicts(dataset, requirements, (), arguments.out)
-    _draw(dataset, arguments.out / "figures")
+    status = verdicts(dataset, requirements, (), arguments.out)
+    draw(dataset, arguments.out / "figures")
     return status
 
 
@@ -267,11 +240,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
     requirements = [parse(text) for text in arguments.require]
     if _is_study(arguments.path):
-        from empirical.studies import verdicts
+        from empirical import studies
 
         if arguments.theorem or requirements:
             raise _bad("--theorem and --require must go with observations, got the folder of a study")
-        return _study_verdicts(verdicts(arguments.path), arguments.path, arguments.json)
+        return _study_verdicts(studies.verdicts(arguments.path), arguments.path, arguments.json)
     if arguments.theorem:
         from bounds.theorems import by_key
 
@@ -282,10 +255,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
     folder = arguments.path if arguments.path.is_dir() and not theorems else None
     with open_observations(arguments.path, lazy=True) as dataset:
-        return _verdicts(dataset, requirements, theorems, folder, arguments.json)
+        return verdicts(dataset, requirements, theorems, folder, arguments.json)
 
 
-def _verdicts(
+def verdicts(
     dataset: xr.Dataset,
     requirements: Sequence[Any],
     theorems: Sequence[Any],
@@ -331,42 +304,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
     if _is_study(path):
         return _draw_study(path, out)
-    _draw(open_observations(path), out)
-    return OK
-
-
-def _observe(arguments: argparse.Namespace) -> int:
-    from empirical.requirement import parse
-
-    requirements = [parse(text) for text in arguments.require]
-    out = arguments.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise _bad(f"--out must be a new or empty folder, got {str(out)!r}")
-    from empirical.dataset import FILE, save_dataset
-    from empirical.observe_model import Asked, observe_model, summary
-
-    dataset = observe_model(_asked(arguments, Asked))
-    out.mkdir(parents=True, exist_ok=True)
-    save_dataset(dataset, out / FILE)
-    print(f"{summary(dataset)}\n")
-    status = _verdicts(dataset, requirements, (), out)
-    _draw(dataset, out / "figures")
-    return status
-
-
-def _asked(arguments: argparse.Namespace, kind: Any) -> Any:
-    known = {field.name for field in fields(kind)}
-    given = {k: v for k, v in vars(arguments).items() if k in known and v is not None}
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-
-
-def _generate(arguments: argparse.Namespace) -> int:
-    from empirical.observe_model import Asked, generate
-
-    if len(arguments.dials) > 1:
-        raise _bad(f"--dial must be one number, got {arguments.dials}")
-    for text in generate(_asked(arguments, Asked), arguments.tokens, arguments.seed, arguments.sample):
-        print(text)
+    draw(open_observations(path), out)
     return OK
 
 
@@ -411,7 +349,7 @@ def _schedule(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _draw(dataset: xr.Dataset, out: Path) -> None:
+def draw(dataset: xr.Dataset, out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -434,6 +372,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, ImportError) as error:
         print(f"localist: {error}", file=sys.stderr)
         return BAD_INPUT
+    except RuntimeError as error:
+        if type(error).__name__ != "Missed":  # a guard's; its module loads torch
+            raise
+        print(f"localist: {error}", file=sys.stderr)
+        return REFUTED
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
     model folder or hub id, JSON lines with blocks -> observations.nc (settings: dial 0, and the dial asked for)
 
 One document a forward pass, every row of the chosen layers streamed in float64; queries in no block are counted, and
-left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it. Weights are read
-from safetensors alone, no code of a checkpoint is run, and the network is used only where a hub id is asked for.
+left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,140 +19,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirical.checkpoints import Labels, dial, observing
-from empirical.documents import Document, align, read_documents
+from bounds.dial import kappa_of_dial
+from empirical.checkpoint_rules import CheckpointRules, Text, load_checkpoint_rules, ruled
+from empirical.checkpoints import Labels, dial, guarded, observing
 from empirical.errors import BadInput
 from empirical.observe import ROW_FIELDS
-from empirical.routes import ARCHITECTURES
+from empirical.read_model import (
+    KINDS,
+    MASKED,
+    SEQUENCE_TO_SEQUENCE,
+    Asked,
+    Tokens,
+    load_checkpoint,
+    longest,
+    tokenised,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
 
-SEQUENCE_TO_SEQUENCE, MASKED = ("bart", "t5"), ("bert", "roberta")
-KINDS = ("self", "encoder", "cross")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What to observe of which model on which text."""
-
-    model: str
-    text: Path
-    blocks: str = "spans"
-    relevant: str | None = None  # the block relevant to every query; none: its own
-    attention: str = "self"
-    layers: tuple[int, ...] | None = None
-    n_anchors: int | None = 1  # keys that a margin counts
-    dials: tuple[float, ...] = ()  # beside dial 0
-    device: str = "cpu"
-    dtype: str = "float32"
-    keep_text: bool = False
-
-
-def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Any]:
-    """(model, tokenizer), ready to be observed.
-
-    A name that is no folder is a hub id, and it is said that the network is used. Raises BadInput for a folder without
-    config.json or safetensors, an unknown architecture, a device that is not there, a tokenizer without offsets.
-    """
-    try:
-        import transformers
-    except ImportError:
-        raise BadInput("MODEL must be read with transformers: pip install 'localist-bounds[hf]'") from None
-
-    folder = Path(name).is_dir()
-    if folder:
-        _look_at(Path(name))
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise BadInput(f"MODEL must be a folder or a hub id, got {name!r}, which is not there")
-    else:
-        print(f"{name!r} is no folder: asking the hub for it, over the network", file=sys.stderr)
-    if device != "cpu" and not (device == "cuda" and torch.cuda.is_available()):
-        raise BadInput(f"--device must be a device of this machine, got {device!r}")
-    transformers.utils.logging.disable_progress_bar()
-    safe: dict[str, Any] = {"local_files_only": folder, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(name, **safe)
-        if config.model_type not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
-            raise BadInput(f"MODEL must be of a known architecture ({known}), got {config.model_type!r}")
-        kind = transformers.AutoModelForCausalLM
-        if config.model_type in SEQUENCE_TO_SEQUENCE:
-            kind = transformers.AutoModelForSeq2SeqLM
-        elif config.model_type in MASKED:
-            kind = transformers.AutoModelForMaskedLM
-        model = kind.from_pretrained(
-            name, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, **safe
-        )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, BadInput):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
-    if not tokenizer.is_fast:
-        raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
-    model.eval()
-    model.to(torch.device(device))
-    return model, tokenizer
-
-
-def _look_at(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise BadInput(f"MODEL must be a folder with a config.json, got {str(folder)!r} without one")
-    if not any(folder.glob("*.safetensors")):
-        others = sorted(
-            p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt") for p in folder.glob(pattern)
-        )
-        held = f"only {others[0]!r}, which may run code when it is read" if others else "no weights"
-        raise BadInput(f"MODEL must hold its weights as safetensors, got {str(folder)!r} with {held}")
-
-
-def longest(model: Any) -> int | None:
-    """Tokens that the model has positions for; none: it has no such table."""
-    return getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A document as the model reads it."""
-
-    ids: Tensor  # 1 T
-    labels: Tensor  # 1 T
-    document: Document
-
-
-def tokenised(asked: Asked, model: Any, tokenizer: Any) -> tuple[list[Tokens], list[str]]:
-    """Every document with its labels, and the names of the blocks. Raises BadInput for one longer than the context."""
-
-    def embed(sentences: list[str]) -> np.ndarray:
-        table = model.get_input_embeddings()
-        ids = [tokenizer(s, add_special_tokens=False)["input_ids"] or [0] for s in sentences]
-        with torch.no_grad():
-            rows = [table(torch.tensor(one, device=model.device)).double().mean(0).cpu().numpy() for one in ids]
-        return np.stack(rows)
-
-    documents = read_documents(asked.text, asked.blocks, embed)
-    names = list(dict.fromkeys(block for document in documents for block in document.blocks))
-    if asked.relevant is not None and asked.relevant not in names:
-        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {asked.relevant!r}")
-    most, found = longest(model), []
-    for document in documents:
-        encoded = tokenizer(document.text, return_offsets_mapping=True, return_tensors="pt", verbose=False)
-        length = encoded["input_ids"].shape[1]
-        if most is not None and length > most:
-            raise BadInput(f"{document.where} must fit into the context of {most} tokens, got {length}")
-        labels = align(document, encoded["offset_mapping"][0].tolist(), names)
-        if (labels < 0).all():
-            raise BadInput(f"{document.where} must have a token in some block, got none")
-        ids = encoded["input_ids"].to(model.device)
-        found.append(Tokens(ids, torch.as_tensor(labels, device=model.device)[None], document))
-    return found, names
+    from empirical.weights import Head
 
 
 @torch.no_grad()
-def observe_model(asked: Asked) -> xr.Dataset:
-    """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one."""
+def observe_model(asked: Asked) -> tuple[xr.Dataset, list[Head]]:
+    """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one.
+
+    And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for.
+    """
     for value in asked.dials:
         if not 0 <= value <= 1:
             raise BadInput(f"--dial must be in [0, 1], got {value!r}")
@@ -164,6 +57,7 @@ def observe_model(asked: Asked) -> xr.Dataset:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {asked.attention!r}")
     texts, names = tokenised(asked, model, tokenizer)
     named = None if asked.relevant is None else names.index(asked.relevant)
+    book = _rules(asked, model, tokenizer, texts, names)
     settings = [0.0, *(value for value in asked.dials if value > 0)]
     turned = _recomputed(settings)
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
@@ -174,6 +68,8 @@ def observe_model(asked: Asked) -> xr.Dataset:
         for at, value in enumerate(settings):
             with (
                 dial(model, value, blocks=labels, kinds=(asked.attention,)),
+                _ruled(model, book, text, tokenizer, labels, asked),
+                _guarded(model, asked, labels, value == max(settings)),
                 observing(
                     model,
                     labels,
@@ -188,7 +84,71 @@ def observe_model(asked: Asked) -> xr.Dataset:
             rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
     if not rows[0][0]:
         raise BadInput(f"--layers must name layers of the model, got {list(asked.layers or ())}")
-    return _dataset(asked, texts, names, rows, settings, losses, unknown)
+    heads = certified(asked, texts) if asked.certify else []
+    if book is None:  # a rule's strength is in the rows, and not in the weights
+        widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
+        place = {layer: at for at, layer in enumerate(sorted(asked.layers or range(len(widest))))}
+        heads = [replace(head, observed=float(widest[place[head.layer], head.head])) for head in heads]
+    return _dataset(asked, texts, names, rows, settings, losses, unknown), heads
+
+
+def _words(tokenizer: Any, text: Tokens) -> Text:
+    """Its tokens as words, without the blank that a token may begin with."""
+    words = [tokenizer.decode([token]).strip() for token in text.ids[0].tolist()]
+    return Text(tuple(words), text.labels[0].cpu().numpy())
+
+
+def _rules(asked: Asked, model: Any, tokenizer: Any, texts: list[Tokens], names: list[str]) -> CheckpointRules | None:
+    """The rules asked for, verified for these texts with what the weights say of each layer's logits.
+
+    A dial that is turned before them widens the range by its kappa: with a mask nothing can be promised outside it.
+    """
+    if asked.rules is None:
+        return None
+    if asked.attention != "self":
+        raise BadInput(f"--rules must go with --attention self, got {asked.attention!r}")
+    kappa = float(kappa_of_dial(max(asked.dials, default=0.0)))
+    if not math.isfinite(kappa):
+        raise BadInput("--rules must go with a dial below 1, which leaves them something to raise, got 1")
+    heads = certified(asked, texts)
+    layers = 1 + max(head.layer for head in heads)
+    ranges = np.array([max(h.logit_range for h in heads if h.layer == layer) for layer in range(layers)])
+    causal = model.config.model_type not in MASKED
+    words = [_words(tokenizer, text) for text in texts]
+    return load_checkpoint_rules(asked.rules, names, words, ranges + kappa, causal)
+
+
+def _ruled(
+    model: Any, book: CheckpointRules | None, text: Tokens, tokenizer: Any, labels: Labels, asked: Asked
+) -> AbstractContextManager[Any]:
+    if book is None:
+        return nullcontext()
+    return ruled(model, book, _words(tokenizer, text), labels, (asked.attention,))
+
+
+def _guarded(model: Any, asked: Asked, labels: Labels, watched: bool) -> AbstractContextManager[Any]:
+    if asked.guard is None or not watched:
+        return nullcontext()
+    return guarded(model, asked.guard, labels, kinds=(asked.attention,))
+
+
+def certified(asked: Asked, texts: list[Tokens]) -> list[Head]:
+    """What the weights say of every head of the attention asked for, and the dial that they guarantee.
+
+    The target is the guard's or 0.9, the rows those with the largest (n - m)/m that the texts have. Raises BadInput for
+    a model that is no folder.
+    """
+    from empirical.weights import certify
+
+    if not Path(asked.model).is_dir():
+        raise BadInput(f"MODEL must be a folder for its weights to be read, got the hub id {asked.model!r}")
+    worst = (2, 1)
+    for text in texts:
+        blocks = text.labels[0].cpu().numpy()
+        sizes = np.unique(blocks[blocks >= 0], return_counts=True)[1]
+        worst = max(worst, (len(blocks), int(sizes.min())), key=lambda nm: (nm[0] - nm[1]) / nm[1])
+    found = certify(asked.model, fidelity=asked.guard or 0.9, n_keys=worst[0], n_block=worst[1], layers=asked.layers)
+    return [head for head in found if head.kind == asked.attention]
 
 
 def _recomputed(settings: list[float]) -> list[float]:
@@ -279,6 +239,7 @@ def generate(asked: Asked, new_tokens: int, seed: int = 0, sample: bool = False)
     if model.config.model_type in MASKED:
         raise BadInput(f"MODEL must generate text, got a {model.config.model_type}")
     texts, names = tokenised(asked, model, tokenizer)
+    book = _rules(asked, model, tokenizer, texts, names)
     continued = []
     for text in texts:
         length, most = text.ids.shape[1] + new_tokens, longest(model)
@@ -290,7 +251,11 @@ def generate(asked: Asked, new_tokens: int, seed: int = 0, sample: bool = False)
         start = grown[None] if both else text.labels
         labels = Labels(start, text.labels if both else None, grown)
         torch.manual_seed(seed)
-        with dial(model, asked.dials[0] if asked.dials else 0.0, blocks=labels, kinds=KINDS):
+        with (
+            dial(model, asked.dials[0] if asked.dials else 0.0, blocks=labels, kinds=KINDS),
+            _ruled(model, book, text, tokenizer, labels, asked),
+            _guarded(model, asked, labels, True),
+        ):
             ids = model.generate(
                 text.ids, attention_mask=torch.ones_like(text.ids), max_new_tokens=new_tokens, do_sample=sample
             )

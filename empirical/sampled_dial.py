@@ -24,10 +24,10 @@ from torch import Tensor
 
 from bounds.samples import Audit, Sampled, audit, row_kappa, sampled_kappa
 from bounds.search import Unreachable
-from empirical.checkpoints import Labels, Observed, dial, observing, places_of
+from empirical.checkpoints import Labels, Observed, dial, observing
 from empirical.errors import BadInput
-
-ROUNDING = 1e-12  # relative, of a leakage: a softmax of up to some thousand keys, in float64
+from empirical.guard import ROUNDING
+from empirical.routes import places_of
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,8 @@ SAVED = {
     },
     "studies": {"seconds": 100.0, "limit_seconds": 200.0, "studies": {"dial": {"rows": {"VIOLATED": 0}}}},
     "streaming": {
-        "longest": 32768, "peak_gib": 0.2, "limit_gib": 2.0, "memory_ratio": 30.0, "time_ratio": 2.0, "compared_at": 4096,
+        "longest": 32768, "peak_gib": 0.2, "limit_gib": 2.0, "memory_ratio": 30.0, "time_ratio": 2.0,
+        "compared_at": 4096,
     },
     "weights": {
         "parameters": 10**9, "peak_gib": 1.0, "limit_gib": 8.0, "seconds": 60.0, "attack_reaches": 0.9, "outside": 0,
