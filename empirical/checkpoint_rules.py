@@ -9,7 +9,8 @@ layer's input. New tokens of a generation are of their block and of no word, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor
 from bounds.closed_forms.rules import gap_needed
 from empirical.checkpoints import Labels
 from empirical.routes import Call, routed
-from empirical.rule_checks import Refused, Rule, Selector, outranked
+from empirical.rule_checks import ROUNDING, Refused, Rule, Selector, outranked
 from empirical.rule_files import lined, read_rules
 from empirical.shapes import Bool, Float, Int
 
@@ -61,8 +62,7 @@ def load_checkpoint_rules(
     def verified(rules: tuple[Rule, ...]) -> CheckpointRules:
         book = CheckpointRules(rules, tuple(names))
         _references(book, texts, len(ranges))
-        for text in texts:
-            _promises(book, text, ranges, causal)
+        _kept(rules, [need for text in texts for need in _promises(book, text, ranges, causal)], ranges)
         return book
 
     return lined(read_rules(Path(path)), str(path), verified, names)
@@ -89,38 +89,52 @@ def _references(book: CheckpointRules, texts: Sequence[Text], layers: int) -> No
                 raise Refused(i, "layers", f"layers {whose} in [0, {layers - 1}], got {layer}")
 
 
-def _promises(book: CheckpointRules, text: Text, ranges: Float[np.ndarray, "L"], causal: bool) -> None:
-    """Every row of the text, by the rules that it triggers."""
-    rules = book.rules
-    trigger = np.array([book.chosen(rule.trigger, text) for rule in rules]).reshape(len(rules), -1)
-    target = np.array([book.chosen(rule.target, text) for rule in rules]).reshape(len(rules), -1)
-    seen = np.tril(np.ones((trigger.shape[1],) * 2, dtype=bool)) if causal else np.ones((trigger.shape[1],) * 2, bool)
-    for row in range(trigger.shape[1]):
-        for layer, span in enumerate(ranges):
-            here = [
-                i for i in range(len(rules)) if trigger[i, row] and layer in (rules[i].layers or range(len(ranges)))
-            ]
-            bias = sum((rules[i].strength * target[i] for i in here), np.zeros(trigger.shape[1]))
+def _promises(book: CheckpointRules, text: Text, ranges: Float[np.ndarray, "L"], causal: bool) -> Iterator[Need]:
+    """What every row of the text needs of the rules that it triggers, in every layer."""
+    rules, layers, length = book.rules, range(len(ranges)), len(text.words)
+    trigger = np.array([book.chosen(rule.trigger, text) for rule in rules]).reshape(len(rules), length)
+    target = np.array([book.chosen(rule.target, text) for rule in rules]).reshape(len(rules), length)
+    position = np.arange(length)
+    for row in np.flatnonzero(trigger.any(0)):
+        seen = position <= row if causal else position >= 0
+        for layer in layers:
+            here = [i for i in range(len(rules)) if trigger[i, row] and layer in (rules[i].layers or layers)]
+            bias = sum((rules[i].strength * target[i] for i in here), np.zeros(length))
             for i in here:
                 _contradicted(rules, i, here, target)
-                if any(outranked(rules[i], rules[j]) for j in here):
-                    continue
-                mine, others = seen[row] & target[i], seen[row] & ~target[i]
-                if not mine.any() or not others.any():
+                mine, others = seen & target[i], seen & ~target[i]
+                outranks = any(outranked(rules[i], rules[j]) for j in here)
+                if outranks or not mine.any() or not others.any():
                     continue
                 top = float(bias[others].max())
                 weight = float(np.exp(bias[others] - top).sum())
+                added = float(bias[mine].min()) - rules[i].strength  # what other rules add to the same keys
                 odds = rules[i].mass / (1 - rules[i].mass)
-                extra = float(bias[mine].min()) - rules[i].strength  # what other rules add to the same keys
-                need = float(gap_needed(odds, span + top, 1.0, mine.sum(), weight)) * (1 + 1e-12) - extra
-                if rules[i].strength < need:
-                    raise Refused(
-                        i,
-                        "strength",
-                        f"strength of rule {rules[i].name!r} must be at least {np.ceil(1000 * need) / 1000:.3f} for "
-                        f"its mass {rules[i].mass:g} (layer {layer}, where logits may span {span:.4g}), got "
-                        f"{rules[i].strength:g}",
-                    )
+                least = float(gap_needed(odds, ranges[layer] + top, 1.0, mine.sum(), weight)) - added
+                yield Need(least + ROUNDING * float(np.spacing(abs(least) + ranges[layer] + abs(top))), i, layer)
+
+
+@dataclass(frozen=True, order=True)
+class Need:
+    """The strength that a promise needs of a rule somewhere."""
+
+    strength: float
+    rule: int
+    layer: int
+
+
+def _kept(rules: Sequence[Rule], needs: Sequence[Need], ranges: Float[np.ndarray, "L"]) -> None:
+    """Raises Refused for a rule that is weaker than its worst row needs."""
+    for i, rule in enumerate(rules):
+        worst = max((need for need in needs if need.rule == i), default=None)
+        if worst is not None and rule.strength < worst.strength:
+            raise Refused(
+                i,
+                "strength",
+                f"strength of rule {rule.name!r} must be at least {math.ceil(1000 * worst.strength) / 1000:.3f} for "
+                f"its mass {rule.mass:g} (layer {worst.layer}, where logits may span {ranges[worst.layer]:.4g}), got "
+                f"{rule.strength:g}",
+            )
 
 
 def _contradicted(rules: Sequence[Rule], i: int, here: Sequence[int], target: Bool[np.ndarray, "R T"]) -> None:

@@ -107,6 +107,38 @@ def test_generation_is_the_plain_one_at_dial_0(saved, text, capsys):
     assert found[0] != found[1]
 
 
+RULES = """[[rule]]
+name = "dogs for cats"
+trigger = { block = "dog" }
+target = { block = "cat" }
+strength = 400.0
+mass = 0.9
+"""
+
+
+def test_weights_rules_and_guard(saved, text, tmp_path, capsys):
+    out, rules = tmp_path / "out", tmp_path / "rules.toml"
+    rules.write_text(RULES)
+    assert observe(saved("gpt2"), text, out, "--certify", "--dial", "0.5") == 0
+    heads = json.loads((out / "weights.json").read_text())
+    assert len(heads) == LAYERS * 4
+    assert all(0 < head["observed"] <= head["logit_range"] for head in heads)
+    assert (out / "figures" / "ranges.png").exists()
+    assert observe(saved("gpt2"), text, tmp_path / "ruled", "--rules", str(rules), "--relevant", "cat") == 0
+    dataset = open_observations(tmp_path / "ruled")
+    valid, seen = dataset["valid"].values[0].astype(bool), dataset["fidelity"].values[0]
+    dogs = np.tile((np.arange(48) >= 24) & (np.arange(48) < 46), 2)[: seen.shape[-1]]
+    assert (seen[..., dogs][valid[..., dogs]] > 0.9).all()
+    rules.write_text(RULES.replace("400.0", "1.0"))
+    capsys.readouterr()
+    assert observe(saved("gpt2"), text, tmp_path / "weak", "--rules", str(rules)) == 2
+    assert "rules.toml:5: strength of rule 'dogs for cats' must be at least" in capsys.readouterr().err
+    assert observe(saved("gpt2"), text, tmp_path / "guarded", "--guard", "0.99") == 1
+    assert "fidelity must be at least 0.99, got" in capsys.readouterr().err
+    assert not (tmp_path / "guarded").exists()
+    assert observe(saved("gpt2"), text, tmp_path / "kept", "--guard", "0.9", "--dial", "1") == 0
+
+
 def test_clusters_of_embeddings_are_blocks(saved, text, tmp_path):
     assert observe(saved("gpt2"), text, tmp_path / "out", "--blocks", "clusters:2") == 0
     assert len(json.loads(open_observations(tmp_path / "out").attrs["blocks"])) == 2
