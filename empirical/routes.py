@@ -81,7 +81,9 @@ _ROUTES: list[Route] = []
 
 
 def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
-    """Every attention of the model. Raises BadInput for an architecture that is not known."""
+    """Every attention of the model. Raises BadInput for an architecture that is not known, or one that has none here:
+    BERT and T5 go by the registry from transformers 5 on, the others from 4.57.
+    """
     kind_of_model = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if kind_of_model not in ARCHITECTURES:
         raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {kind_of_model!r}")
@@ -98,6 +100,10 @@ def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
             kind = "encoder" if model.config.is_encoder_decoder and "encoder." in name + "." else "self"
         places[id(module)] = (name, kind, counts.setdefault(kind, 0))
         counts[kind] += 1
+    if not places:
+        from transformers import __version__
+
+        raise BadInput(f"model must attend through its registry, got a {kind_of_model} of transformers {__version__}")
     return places
 
 

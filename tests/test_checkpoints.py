@@ -212,7 +212,7 @@ def test_a_dialled_output_is_that_of_a_dense_reference(name, implementation, kap
     assert len(calls) == len(compared) == LAYERS * len(kinds)
     for call, (query, key, value, rest, out, _) in zip(calls, compared):
         repeats = query.shape[1] // key.shape[1]
-        logits = query @ key.repeat_interleave(repeats, 1).mT * rest["scaling"]
+        logits = query @ key.repeat_interleave(repeats, 1).mT * call.scaling
         if rest.get("position_bias") is not None:
             logits = logits + rest["position_bias"]
         logits = torch.where(in_block(*known.of(call)), logits, logits - kappa)
@@ -320,6 +320,10 @@ def test_bad_input_is_named():
             run(model, given)
     with pytest.raises(BadInput, match=r"model must be of a known architecture .*, got 'Linear'"):
         places_of(torch.nn.Linear(2, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("empirical.routes._attends", lambda module: False)
+        with pytest.raises(BadInput, match="must attend through its registry, got a gpt2 of transformers"):
+            places_of(model)
     assert model.config._attn_implementation == "sdpa"
 
 
