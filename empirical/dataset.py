@@ -66,7 +66,6 @@ SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "level_c": (("setting", "block_query", "block_key"), "loss/norm", "penalty level C, mean of products"),
     "localist": (("layer",), "1", "every token entering the layer holds features in its own block only"),
     "query_block": (("query",), "1", "block of the query"),
-    "document": (("query",), "1", "document of the query"),
     "attention": (("setting", "layer", "head", "map_query", "map_key"), "1", "attention weights of the drawn map"),
     "map_query_block": (("map_query",), "1", "block of a query of the drawn map"),
     "map_key_block": (("map_key",), "1", "block of a key of the drawn map"),

@@ -205,9 +205,9 @@ def _dataset(
         "temperature": (("setting",), np.ones(count)),
         "dial": (("setting",), np.array(_recomputed(settings))),
         "loss_heldout": (("setting",), losses),
-        "document": (("query",), np.repeat(np.arange(len(texts)), [t.ids.shape[1] for t in texts])[kept]),
     }
     coords = {
+        "document": ("query", np.repeat(np.arange(len(texts)), [t.ids.shape[1] for t in texts])[kept]),
         "penalty": ("setting", np.full(count, np.nan)),
         "seed": ("setting", np.zeros(count, dtype=np.int64)),
         "start": ("setting", np.array([f"dial {d:g}" for d in settings])),

@@ -199,3 +199,19 @@ def test_a_hub_id_says_that_it_asks_the_network_and_a_folder_asks_none(saved, mo
     with pytest.raises(ValueError, match=r"a readable checkpoint, got 'some/model' \(no network in this test\)"):
         load_checkpoint("some/model")
     assert "'some/model' is no folder: asking the hub for it, over the network" in capsys.readouterr().err
+
+
+def test_every_figure_of_unswept_attention_fits_its_sheet_and_names_its_axes(saved, text, tmp_path):
+    from test_plots import cut_off, words_of
+
+    from empirical.plots import UNSWEPT, style
+    from empirical.plots.observed import Observed
+
+    assert observe(saved("llama"), text, tmp_path / "out", "--dial", "0.5", "0.9", "1") == 0
+    seen = Observed(open_observations(tmp_path / "out"))
+    for name, draw in UNSWEPT.items():
+        with style.drawing():
+            figure = draw(seen)
+            assert not cut_off(figure), name
+            assert words_of(figure)
+            assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes[:1]), name

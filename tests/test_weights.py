@@ -15,10 +15,11 @@ from small_checkpoints import configurations, model_of, saved, tokens_of
 import bounds.logit_range as module
 from bounds.dial import worst_case_kappa
 from bounds.logit_range import HARD_MASK, norm_bound, plain_range, rotary_range, scaled_by_plane, side
-from empirical.checkpoints import Labels, observing, places_of, routed
+from empirical.checkpoints import Labels, observing
 from empirical.errors import BadInput
 from empirical.plots import style
 from empirical.plots.ranges import ranges
+from empirical.routes import places_of, routed
 from empirical.weight_files import WeightFiles
 from empirical.weight_sites import CENTRED
 from empirical.weights import beside, certify, outside, phases_of, sides_of, table

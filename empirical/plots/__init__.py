@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from empirical.plots import style
 from empirical.plots.against_penalty import fidelity_and_entropy
 from empirical.plots.heads import along_the_dial, by_head, regions, under_the_frontier
@@ -35,6 +37,9 @@ FIGURES: dict[str, Callable[[Observed], Figure]] = {
     "attention": attention_maps,
     "steps_to_zero": steps_to_zero,
     "masking": masking,
+}
+
+UNSWEPT: dict[str, Callable[[Observed], Figure]] = {  # of observations at no penalty, a checkpoint's say
     "heads": by_head,
     "under_the_frontier": under_the_frontier,
     "regions": regions,
@@ -48,7 +53,8 @@ def plot(dataset: xr.Dataset, out: Path) -> list[Path]:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for name, draw in FIGURES.items():
+    figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
+    for name, draw in figures.items():
         try:
             with style.drawing():
                 files += style.save(draw(seen), out, name)

@@ -20,12 +20,6 @@ from empirical.plots.phase import GUARANTEED
 KEYS = {"n_keys": "n_keys", "n_block": "n_block"}
 
 
-def _not_swept(seen: Observed) -> None:
-    """These figures are of observations at no penalty; the others tell more where penalties were swept."""
-    if seen.has("penalty") and np.isfinite(seen.penalty).any():
-        raise Absent("penalties were swept, which other figures show")
-
-
 def _medians(rows: np.ndarray) -> np.ndarray:
     """(setting, layer, head): the median over queries, NaN without a valid one."""
     some = np.isfinite(rows).any(-1)
@@ -36,7 +30,6 @@ def _medians(rows: np.ndarray) -> np.ndarray:
 
 def by_head(seen: Observed) -> Figure:
     """Median fidelity, effective tokens e^H and margin of every head; a row of panels a setting."""
-    _not_swept(seen)
     seen.need("fidelity", "entropy_nats", "margin")
     fidelity = _medians(seen.row("fidelity"))
     panels: list[tuple[str, np.ndarray, Any]] = [
@@ -81,7 +74,6 @@ def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
 
 def along_the_dial(seen: Observed) -> Figure:
     """Loss against the dial, and mean fidelity by layer beside what the rows at dial 0 predict."""
-    _not_swept(seen)
     dials = json.loads(seen.dataset.attrs.get("dials", "[]"))
     if len(dials) < 3:
         raise Absent("fewer than two dials were asked for")
@@ -121,7 +113,6 @@ def _seen(fidelity: np.ndarray, valid: np.ndarray, at: int) -> float:
 
 def under_the_frontier(seen: Observed) -> Figure:
     """Each row's entropy against the most that its own sizes, margin and leakage allow: on the line it is attained."""
-    _not_swept(seen)
     seen.need("leakage", "entropy_nats", "margin", "temperature", "n_keys", "n_block", "n_anchors")
     entropy = seen.row("entropy_nats")
     scaled = {"leakage": "leakage", "margin": "margin", "n_anchors": "n_anchors", "temperature": "temperature", **KEYS}
@@ -156,7 +147,6 @@ def under_the_frontier(seen: Observed) -> Figure:
 
 def regions(seen: Observed) -> Figure:
     """Rows of every size in one plane: how far margin and range are from what the target fidelity needs."""
-    _not_swept(seen)
     seen.need("margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
     target = seen.target
     n, m, r, tau = (seen.row(name) for name in ("n_keys", "n_block", "n_anchors", "temperature"))
