@@ -1,6 +1,6 @@
 """A small GPT-2 trained on real text in two minutes, then observed and dialled as any checkpoint is.
 
-    python examples/checkpoint.py --out runs/checkpoint [--steps 400]
+    python examples/checkpoint.py --out runs/checkpoint [--steps 1000]
 
 Python's own documentation in four topic groups, interleaved passage by passage: each passage is a span of its group.
 The folder then holds model/ (config, safetensors, tokenizer), heldout.jsonl (documents with spans) and observed/, by
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--steps", type=int, default=400, metavar="N")
+    parser.add_argument("--steps", type=int, default=1000, metavar="N")
     parser.add_argument("--documents", type=int, default=8, metavar="N", help="held-out documents to observe")
     options = parser.parse_args(arguments)
     texts = groups()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,7 +30,9 @@ def _medians(rows: np.ndarray) -> np.ndarray:
 
 
 def by_head(seen: Observed) -> Figure:
-    """Median fidelity, effective tokens e^H and margin of every head; a row of panels a setting."""
+    """Median fidelity, effective tokens e^H and margin of every head: at the first setting, and at the last one that
+    has a valid row.
+    """
     seen.need("fidelity", "entropy_nats", "margin")
     fidelity = _medians(seen.row("fidelity"))
     panels: list[tuple[str, np.ndarray, Any]] = [
@@ -37,21 +40,24 @@ def by_head(seen: Observed) -> Figure:
         ("effective tokens $e^H$", np.exp(_medians(seen.row("entropy_nats"))), {"vmin": 1}),
         ("margin (logits)", _medians(np.where(np.isinf(seen.row("margin")), np.nan, seen.row("margin"))), {}),
     ]
-    settings, layers, heads = fidelity.shape
-    best = np.unravel_index(np.nanargmax(fidelity[0]), fidelity[0].shape)
+    _, layers, heads = fidelity.shape
+    there = np.flatnonzero(np.isfinite(fidelity).any((1, 2)))
+    shown = sorted({int(there[0]), int(there[-1])})
+    first = fidelity[shown[0]]
+    best = np.unravel_index(np.nanargmax(first), first.shape)
     figure = style.sheet(
         7.2,
-        max(1.4, 0.3 * layers + 0.9) * settings + 0.7,
-        f"The most local head is {best[1] + 1} of layer {best[0] + 1}: median fidelity {fidelity[0][best]:.2f}; "
-        f"all heads: {np.nanmin(fidelity[0]):.2f} to {np.nanmax(fidelity[0]):.2f}",
+        max(1.4, 0.3 * layers + 0.9) * len(shown) + 0.7,
+        f"The most local head is {best[1] + 1} of layer {best[0] + 1}: median fidelity {first[best]:.2f}; "
+        f"all heads: {np.nanmin(first):.2f} to {np.nanmax(first):.2f}",
         f"medians over {seen.valid.shape[-1]:,} queries, those of them that see their block and something outside",
     )
-    grid = figure.subplots(settings, len(panels), squeeze=False)
-    for setting, line in enumerate(grid):
+    grid = figure.subplots(len(shown), len(panels), squeeze=False)
+    for setting, line in zip(shown, grid):
         for axes, (words, values, ends) in zip(line, panels):
             image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **ends)
             figure.colorbar(image, ax=axes, pad=0.02, aspect=18)
-            axes.set_title(words if settings == 1 else f"{words}, {seen.start[setting]}")
+            axes.set_title(words if len(shown) == 1 else f"{words}, {seen.start[setting]}")
             axes.set_xticks(_few(heads), [str(at + 1) for at in _few(heads)])
             axes.set_yticks(_few(layers), [str(at + 1) for at in _few(layers)])
             axes.set_xlabel("head")
@@ -66,10 +72,11 @@ def _few(count: int) -> range:
 def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
     """A colour a setting, and their legend."""
     setting = np.unravel_index(few, seen.valid.shape)[0]
-    palette = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
     names = seen.start.tolist()
-    handles = [Line2D([], [], ls="", marker="o", color=palette[at % 4], label=name) for at, name in enumerate(names)]
-    return [palette[at % 4] for at in setting], handles
+    shades = style.ORDERED(np.linspace(0, 1, max(2, len(names))))
+    palette = [style.BLUE, style.ORANGE] if len(names) <= 2 else [matplotlib.colors.to_hex(shade) for shade in shades]
+    handles = [Line2D([], [], ls="", marker="o", color=palette[at], label=name) for at, name in enumerate(names)]
+    return [palette[at] for at in setting], handles
 
 
 def along_the_dial(seen: Observed) -> Figure:
@@ -97,7 +104,10 @@ def along_the_dial(seen: Observed) -> Figure:
         colour = style.ORDERED(layer / max(1, layers - 1))
         left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dials[at]) for at in order]
         right.plot(x, [average(values[valid[layer]]) for values in left_of], color=colour, label=f"layer {layer + 1}")
-        right.plot(x, [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order], "o", color=colour, mec="white")
+        marker = "os^D"[layer % 4]
+        right.plot(
+            x, [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order], marker, color=colour, mec="white"
+        )
     right.set_ylabel("mean pointer fidelity")
     if layers <= 8:
         right.legend()
