@@ -222,6 +222,33 @@ def test_a_dialled_output_is_that_of_a_dense_reference(name, implementation, kap
         torch.testing.assert_close(out.transpose(1, 2)[seen], dense[seen], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1, 3, 40, 128])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_any_head_size_has_the_bias_of_the_right_sign_and_scale(size, implementation):
+    """The dialled pass of one layer against its matrices by hand: softmax(scaling q.k - kappa off the block)."""
+    from transformers import GPT2Config, GPT2Model
+
+    torch.manual_seed(size)
+    shape = {"n_layer": 1, "n_head": 2, "n_embd": 2 * size, "n_positions": 16, "vocab_size": 48}
+    model = GPT2Model(GPT2Config(**shape, attn_implementation=implementation)).double().eval()
+    known, kappa, given = blocks(16), 1.7, inputs("gpt2")
+    calls, outputs = [], []
+    attention = model.h[0].attn
+    hook = attention.c_proj.register_forward_pre_hook(lambda _, seen: outputs.append(seen[0]))
+    with dial(model, kappas=kappa, blocks=known), routed(model, watch=lambda call, _: calls.append(call)):
+        run(model, given)
+    hook.remove()
+    (call,), (output,) = calls, outputs
+    with torch.no_grad():
+        value = attention.c_attn(model.h[0].ln_1(model.wte(given["input_ids"]) + model.wpe.weight)).split(2 * size, 2)[
+            2
+        ]
+        logits = call.query @ call.key.mT * size**-0.5 - kappa * (~in_block(known, known)).double()
+        weights = logits.masked_fill(~causal(16, 16)(0, 16), -math.inf).softmax(-1)
+        dense = weights @ value.unflatten(-1, (2, size)).transpose(1, 2)
+    torch.testing.assert_close(output.unflatten(-1, (2, size)).transpose(1, 2), dense, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", [*DECODERS, *BOTH])
 @pytest.mark.parametrize("value", [0.0, 0.8])
 def test_generation_is_the_same_with_and_without_a_cache(name, value):
