@@ -1,4 +1,4 @@
-"""The depth sum on checkpoints: above the drift of every sequence, and attained where the last block alone is dialled."""
+"""The depth sum on checkpoints: above the drift of every sequence, attained where the last block alone is dialled."""
 
 from __future__ import annotations
 
