@@ -30,7 +30,7 @@ from empirical.config import Config
 from empirical.dialled import Choose, Reals, Trace, aiming, depth_sum, drift, given, least, run, secants
 from empirical.errors import BadInput
 from empirical.model import Layout, Parameters, normalise
-from empirical.shapes import Float, Int
+from empirical.shapes import Float, Int, plain
 
 LAYERS, SEQUENCES = 6, 32  # attention layers; held-out sequences to calibrate on, and as many others to measure on
 SHARES = (0.1, 0.25, 0.5, 0.75)  # of the leakage there is, dialled away in total
@@ -60,7 +60,7 @@ def calibrate(parameters: Parameters, tokens: Int[Tensor, "B T"], layout: Layout
     original, *probes = (run(parameters, tokens, layout, config, given(each)) for each in kappas)
     single = probes[-layers:]
     leakage = np.array([float(trace.removed[layer].mean()) for layer, trace in enumerate(single)])
-    diameters = torch.stack([trace.diameters for trace in (original, *probes)]).amax((0, 2)).numpy()
+    diameters = plain(torch.stack([trace.diameters for trace in (original, *probes)]).amax((0, 2)))
     lipschitz, growth = (np.max([secants(original, p, whole) for p in probes], axis=(0, 1)) for whole in (False, True))
     costs, costs_whole = (diameters * amplification(lip)[:: len(lip) // layers] for lip in (lipschitz, growth - 1))
     alone = np.array([drift(original, trace).mean() for trace in single]) / leakage

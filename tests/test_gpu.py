@@ -114,3 +114,46 @@ def test_dials_guards_and_rows_agree_with_the_cpu():
         found[device.type] = (turned.cpu().numpy(), before["leakage_dialled"], after["entropy_nats"])
     for one, two in zip(found["cpu"], found["cuda"]):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_checkpoints_are_observed_and_dialled_as_on_the_cpu(name):
+    pytest.importorskip("transformers")
+    import copy
+
+    from networks import inputs, network
+
+    from empirical.checkpoints import dial, observing
+    from empirical.streaming import causal, entropy_and_leakage, stream_rows
+
+    blocks, found = (torch.arange(16) // 3 % 2).expand(2, 16), {}
+    for device in ("cpu", "cuda"):
+        model = copy.deepcopy(network(name)).to(device)
+        given = {key: value.to(device) for key, value in inputs(name).items()}
+        known = blocks.to(device)
+        with torch.no_grad(), dial(model, 0.8, blocks=known), observing(model, known) as rows:
+            logits = model(**given).logits
+        found[device] = (logits.cpu(), *(fields["entropy_nats"] for fields in rows.rows.values()))
+        generator = torch.Generator().manual_seed(1)
+        query, key = (torch.randn(2, 4, 16, 8, generator=generator).to(device, torch.float64) for _ in range(2))
+        arguments = {"scaling": 0.5, "visible": causal(16, 16, torch.device(device))}
+        streamed = stream_rows(query, key, known, known, **arguments)
+        entropy, leakage = entropy_and_leakage(query, key, known, known, **arguments)
+        torch.testing.assert_close(entropy.cpu(), streamed["entropy_nats"], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(leakage.cpu(), streamed["leakage"], rtol=1e-9, atol=1e-9)
+    for one, two in zip(found["cpu"], found["cuda"]):
+        torch.testing.assert_close(one, two, rtol=1e-8, atol=1e-8)
+
+
+def test_rules_and_isolation_hold_there_too(tmp_path, monkeypatch):
+    from empirical import rule_runs
+    from empirical.studies import interference, run_study
+
+    monkeypatch.setattr(rule_runs, "CYCLES", 20)
+    monkeypatch.setattr(interference, "TOKENS", 2000)
+    config = configured(
+        TOPICS, setting={"n_anchors": 1, "fidelity": 0.99}, sweep={"penalties": [0.0], "device": "cuda"}
+    )
+    for name in ("rules", "interference"):
+        for outcome in run_study(name, config, tmp_path / name):
+            assert outcome.verdict.name in ("HOLDS", "VACUOUS"), outcome.theorem.key
