@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bounds.dial import kappa_of_dial
 from empirical.errors import BadInput
-from empirical.guard import ROUNDING, Miss, Missed
+from empirical.guard import Miss, Missed, fidelity_promised, keeps
 from empirical.routes import Call, routed
 from empirical.shapes import Bool, Int
 from empirical.streaming import stream_rows
@@ -67,6 +67,10 @@ class Labels:
         return torch.cat([known, new], 1)
 
 
+def _labels(blocks: Int[Tensor, "B T"] | Labels) -> Labels:
+    return blocks if isinstance(blocks, Labels) else Labels(blocks)
+
+
 def in_block(queries: Int[Tensor, "B T"], keys: Int[Tensor, "B N"]) -> Bool[Tensor, "B 1 T N"]:
     """Whether a key is in the query's relevant block; everything is where a query has none: it is not dialled."""
     own = queries[:, None, :, None]
@@ -91,7 +95,7 @@ def dial(
     if not ((values >= 0) & (values <= most)).all() or values.ndim > 2 or (dials is not None and kappas is not None):
         raise BadInput(f"{name} must be numbers in [0, {most:g}], one or (layers, heads) of them, got {given!r}")
     cells = torch.as_tensor(np.asarray(kappa_of_dial(values) if name == "dials" else values, dtype=float))
-    labels = blocks if isinstance(blocks, Labels) else Labels(blocks)
+    labels = _labels(blocks)
 
     def bias(call: Call) -> Tensor | None:
         if call.kind not in kinds:
@@ -136,7 +140,7 @@ def observing(
 
     Memory grows with the number of tokens, not with its square. Rows that are more than a softmax are not valid.
     """
-    labels = blocks if isinstance(blocks, Labels) else Labels(blocks)
+    labels = _labels(blocks)
     found = Observed()
 
     def watch(call: Call, bias: Tensor | None) -> None:
@@ -166,16 +170,15 @@ def guarded(
     With `record` the misses are collected instead. A row that is more than a softmax promises nothing, and misses.
     Inside a `dial` it judges the rows as dialled. Raises BadInput for a promise outside (0, 1].
     """
-    if not 0 < promised <= 1:
-        raise BadInput(f"promised must be a fidelity in (0, 1], got {promised!r}")
-    labels = blocks if isinstance(blocks, Labels) else Labels(blocks)
+    fidelity_promised(promised)
+    labels = _labels(blocks)
     misses: list[Miss] = []
 
     def watch(call: Call, bias: Tensor | None) -> None:
         if call.kind not in kinds:
             return
         rows, own = _streamed(call, bias, labels, 1, 0.5)
-        kept = (rows["leakage"] <= (1 - promised) * (1 + ROUNDING)) & (not call.unknown)
+        kept = keeps(rows["leakage"], promised) & (not call.unknown)
         missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
         found = [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
         misses.extend(found)

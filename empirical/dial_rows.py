@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from empirical import check
 from empirical.config import Config
 from empirical.dial import dial, steer
 from empirical.model import Layout, Parameters, forward
@@ -22,7 +23,7 @@ from empirical.observe import entropy, row_statistics
 from empirical.shapes import Arrays, Float, Int, plain
 
 CHUNK = 8  # sequences at a time, every dial side by side: some ten million weights
-DIMS = ("setting", "layer", "head", "query")
+DIMS = check.DIMS["row"]
 
 
 @torch.no_grad()

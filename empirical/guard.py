@@ -21,6 +21,18 @@ from empirical.shapes import Bool, Float
 ROUNDING = 1e-12  # relative, of a leakage: a softmax of up to some thousand keys, in float64
 
 
+def fidelity_promised(promised: float | int) -> float | int:
+    """The promise. Raises BadInput for one that is no fidelity."""
+    if not 0 < promised <= 1:
+        raise BadInput(f"promised must be a fidelity in (0, 1], got {promised!r}")
+    return promised
+
+
+def keeps(leakage: Float[Tensor, "*rows"], promised: float) -> Bool[Tensor, "*rows"]:
+    """Whether a row has the fidelity promised; one that is NaN has not."""
+    return leakage <= (1 - promised) * (1 + ROUNDING)
+
+
 @dataclass(frozen=True)
 class Miss:
     """A row below its promise."""
@@ -50,9 +62,8 @@ class Guard:
     """Watches rows inside its `with`; `rows` counts them and `misses` holds those below the promise."""
 
     def __init__(self, promised: float, in_block: Bool[Tensor, "T N"], temperature: float, record: bool = False):
-        if not 0 < promised <= 1:
-            raise BadInput(f"promised must be a fidelity in (0, 1], got {promised!r}")
-        self.promised, self.in_block, self.temperature, self.record = promised, in_block, temperature, record
+        self.promised, self.record = fidelity_promised(promised), record
+        self.in_block, self.temperature = in_block, temperature
         self.rows, self.misses, self.watching = 0, list[Miss](), False
 
     def __enter__(self) -> Guard:
@@ -67,7 +78,7 @@ class Guard:
         if self.watching:
             scaled = logits.double() / self.temperature
             fidelity, leakage = masses(scaled, self.in_block, ~self.in_block)
-            missed = ~(leakage <= (1 - self.promised) * (1 + ROUNDING))  # NaN misses
+            missed = ~keeps(leakage, self.promised)
             self.rows += leakage.numel()
             if missed.any():
                 places = missed.nonzero().tolist()

@@ -57,18 +57,19 @@ def observe_model(asked: Asked) -> tuple[xr.Dataset, list[Head]]:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {asked.attention!r}")
     texts, names = tokenised(asked, model, tokenizer)
     named = None if asked.relevant is None else names.index(asked.relevant)
-    book = _rules(asked, model, tokenizer, texts, names)
+    heads = certified(asked, texts) if asked.certify or asked.rules else []
+    rules = _rules(asked, model, tokenizer, texts, names, heads)
     settings = [0.0, *(value for value in asked.dials if value > 0)]
     turned = _recomputed(settings)
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
     losses = np.zeros(len(settings))
     unknown: dict[str, tuple[str, ...]] = {}
-    for text in texts:
+    for number, text in enumerate(texts):
         labels = Labels(text.labels, text.labels if model.config.is_encoder_decoder else None, named=named)
         for at, value in enumerate(settings):
             with (
                 dial(model, value, blocks=labels, kinds=(asked.attention,)),
-                _ruled(model, book, text, tokenizer, labels, asked),
+                _ruled(model, rules, number, labels),
                 _guarded(model, asked, labels, value == max(settings)),
                 observing(
                     model,
@@ -84,8 +85,8 @@ def observe_model(asked: Asked) -> tuple[xr.Dataset, list[Head]]:
             rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
     if not rows[0][0]:
         raise BadInput(f"--layers must name layers of the model, got {list(asked.layers or ())}")
-    heads = certified(asked, texts) if asked.certify else []
-    if book is None:  # a rule's strength is in the rows, and not in the weights
+    heads = [h for h in heads if asked.certify and (asked.layers is None or h.layer in asked.layers)]
+    if heads and rules is None:  # a rule's strength is in the rows, and not in the weights
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
         place = {layer: at for at, layer in enumerate(sorted(asked.layers or range(len(widest))))}
         heads = [replace(head, observed=float(widest[place[head.layer], head.head])) for head in heads]
@@ -98,8 +99,13 @@ def _words(tokenizer: Any, text: Tokens) -> Text:
     return Text(tuple(words), text.labels[0].cpu().numpy())
 
 
-def _rules(asked: Asked, model: Any, tokenizer: Any, texts: list[Tokens], names: list[str]) -> CheckpointRules | None:
-    """The rules asked for, verified for these texts with what the weights say of each layer's logits.
+Rules = tuple[CheckpointRules, list[Text]]
+
+
+def _rules(
+    asked: Asked, model: Any, tokenizer: Any, texts: list[Tokens], names: list[str], heads: list[Head]
+) -> Rules | None:
+    """The rules asked for and the texts that they were verified for, with what the weights say of each layer's logits.
 
     A dial that is turned before them widens the range by its kappa: with a mask nothing can be promised outside it.
     """
@@ -110,20 +116,18 @@ def _rules(asked: Asked, model: Any, tokenizer: Any, texts: list[Tokens], names:
     kappa = float(kappa_of_dial(max(asked.dials, default=0.0)))
     if not math.isfinite(kappa):
         raise BadInput("--rules must go with a dial below 1, which leaves them something to raise, got 1")
-    heads = certified(asked, texts)
     layers = 1 + max(head.layer for head in heads)
     ranges = np.array([max(h.logit_range for h in heads if h.layer == layer) for layer in range(layers)])
     causal = model.config.model_type not in MASKED
     words = [_words(tokenizer, text) for text in texts]
-    return load_checkpoint_rules(asked.rules, names, words, ranges + kappa, causal)
+    return load_checkpoint_rules(asked.rules, names, words, ranges + kappa, causal), words
 
 
-def _ruled(
-    model: Any, book: CheckpointRules | None, text: Tokens, tokenizer: Any, labels: Labels, asked: Asked
-) -> AbstractContextManager[Any]:
-    if book is None:
+def _ruled(model: Any, rules: Rules | None, number: int, labels: Labels) -> AbstractContextManager[Any]:
+    if rules is None:
         return nullcontext()
-    return ruled(model, book, _words(tokenizer, text), labels, (asked.attention,))
+    book, texts = rules
+    return ruled(model, book, texts[number], labels)
 
 
 def _guarded(model: Any, asked: Asked, labels: Labels, watched: bool) -> AbstractContextManager[Any]:
@@ -147,7 +151,7 @@ def certified(asked: Asked, texts: list[Tokens]) -> list[Head]:
         blocks = text.labels[0].cpu().numpy()
         sizes = np.unique(blocks[blocks >= 0], return_counts=True)[1]
         worst = max(worst, (len(blocks), int(sizes.min())), key=lambda nm: (nm[0] - nm[1]) / nm[1])
-    found = certify(asked.model, fidelity=asked.guard or 0.9, n_keys=worst[0], n_block=worst[1], layers=asked.layers)
+    found = certify(asked.model, fidelity=asked.guard or 0.9, n_keys=worst[0], n_block=worst[1])
     return [head for head in found if head.kind == asked.attention]
 
 
@@ -239,9 +243,10 @@ def generate(asked: Asked, new_tokens: int, seed: int = 0, sample: bool = False)
     if model.config.model_type in MASKED:
         raise BadInput(f"MODEL must generate text, got a {model.config.model_type}")
     texts, names = tokenised(asked, model, tokenizer)
-    book = _rules(asked, model, tokenizer, texts, names)
+    heads = certified(asked, texts) if asked.rules else []
+    rules = _rules(asked, model, tokenizer, texts, names, heads)
     continued = []
-    for text in texts:
+    for number, text in enumerate(texts):
         length, most = text.ids.shape[1] + new_tokens, longest(model)
         if most is not None and length > most:
             raise BadInput(f"{text.document.where} and --tokens must fit into {most} tokens, got {length}")
@@ -253,7 +258,7 @@ def generate(asked: Asked, new_tokens: int, seed: int = 0, sample: bool = False)
         torch.manual_seed(seed)
         with (
             dial(model, asked.dials[0] if asked.dials else 0.0, blocks=labels, kinds=KINDS),
-            _ruled(model, book, text, tokenizer, labels, asked),
+            _ruled(model, rules, number, labels),
             _guarded(model, asked, labels, True),
         ):
             ids = model.generate(

@@ -26,7 +26,7 @@ from bounds.samples import Audit, Sampled, audit, row_kappa, sampled_kappa
 from bounds.search import Unreachable
 from empirical.checkpoints import Labels, Observed, dial, observing
 from empirical.errors import BadInput
-from empirical.guard import ROUNDING
+from empirical.guard import keeps
 from empirical.routes import places_of
 
 
@@ -186,8 +186,7 @@ def _missed(
     with dial(model, kappas=cells, blocks=document.blocks, kinds=kinds):
         (rows,) = _watched(model, [document], layers, kinds)
     worst_kappa(rows, target)  # refuses rows that cannot be judged
-    allowed = (1 - target) * (1 + ROUNDING)
-    return any(bool((~(f["leakage"] <= allowed) & f["valid"].bool()).any()) for f in rows.rows.values())
+    return any(bool((~keeps(f["leakage"], target) & f["valid"].bool()).any()) for f in rows.rows.values())
 
 
 def _check(model: Any, target: float, layers: Sequence[int] | None, kinds: tuple[str, ...]) -> int:

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -46,7 +46,11 @@ def package_version() -> str:
 def code_hash() -> str:
     """sha256 of the sources that the numbers of a cell depend on."""
     sources = [ROOT / "empirical" / f"{name}.py" for name in NUMERICS]
-    sources += [ROOT / "bounds" / "penalty.py", ROOT / "bounds" / "closed_forms" / "penalty.py"]
+    return hash_of([*sources, ROOT / "bounds" / "penalty.py", ROOT / "bounds" / "closed_forms" / "penalty.py"])
+
+
+def hash_of(sources: Iterable[Path]) -> str:
+    """sha256 of the files, one after the other."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.read_bytes())
@@ -151,6 +155,17 @@ class Store:
             found = make()
             self.save(cell, found)
         return found
+
+    def keep_parts(
+        self, cell: str, make: Callable[[], dict[str, dict[str, np.ndarray]]]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Several groups of arrays in one cell, by name; in one order, whether they were made now or read."""
+        flat = self.keep(cell, lambda: {f"{part}/{n}": x for part, arrays in make().items() for n, x in arrays.items()})
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name in sorted(flat):
+            part, rest = name.split("/", 1)
+            parts.setdefault(part, {})[rest] = flat[name]
+        return parts
 
 
 def read_run(folder: Path) -> dict[str, Any]:

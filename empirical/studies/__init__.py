@@ -10,7 +10,6 @@ check` and `localist plot` make both again.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ import numpy as np
 
 from empirical.config import Config, load
 from empirical.errors import BadInput
-from empirical.store import ROOT, Store, commit, read_run, versions, write_atomically
+from empirical.store import ROOT, Store, commit, hash_of, read_run, versions, write_atomically
 
 if TYPE_CHECKING:
     from empirical.check import Outcome
@@ -74,11 +73,8 @@ def preset(name: str, quick: bool) -> Config:
 
 def code_hash() -> str:
     """sha256 of every source that a study's numbers may depend on."""
-    digest = hashlib.sha256()
-    for source in sorted([*(ROOT / "empirical").rglob("*.py"), *(ROOT / "bounds" / "closed_forms").glob("*.py")]):
-        if "plots" not in source.parts:
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+    sources = [*(ROOT / "empirical").rglob("*.py"), *(ROOT / "bounds" / "closed_forms").glob("*.py")]
+    return hash_of(source for source in sorted(sources) if "plots" not in source.parts)
 
 
 def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Outcome, ...]:

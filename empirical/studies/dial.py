@@ -76,16 +76,13 @@ def measure(config: Config, store: Store) -> Findings:
 
 
 def _rows(model: Trained, store: Store) -> tuple[Arrays, Arrays]:
-    def both() -> Arrays:
-        before, after = dial_rows(model.parameters, model.heldout(0, ROWS)[:, :-1], model.layout, model.config, DIALS)
-        return {**{f"before/{k}": v for k, v in before.items()}, **{f"after/{k}": v for k, v in after.items()}}
+    def both() -> dict[str, Arrays]:
+        tokens = model.heldout(0, ROWS)[:, :-1]
+        before, after = dial_rows(model.parameters, tokens, model.layout, model.config, DIALS)
+        return {"before": before, "after": after}
 
-    found = store.keep("rows along the dial", both)
-    before, after = (
-        {name.removeprefix(part): values for name, values in found.items() if name.startswith(part)}
-        for part in ("before/", "after/")
-    )
-    return before, after
+    found = store.keep_parts("rows along the dial", both)
+    return found["before"], found["after"]
 
 
 def _loss(model: Trained, *changes: Any) -> float:

@@ -17,6 +17,7 @@ import torch
 
 from bounds import penalty_threshold_leakage_aware, penalty_threshold_worst_case
 from empirical.branches import follow_branch
+from empirical.check import DIMS
 from empirical.config import Config
 from empirical.edges import find_edges
 from empirical.edges_study import blocks_problem
@@ -27,7 +28,7 @@ from empirical.studies import Findings, Judged
 from empirical.tasks import Blocks, device_of, dtype_of, make_task
 from empirical.train import LEVEL_FIELDS, localise, observe_blocks, zero_forms
 
-ROW, PAIR = ("setting", "layer", "head", "query"), ("setting", "layer", "head", "block_query", "block_key")
+ROW, PAIR = DIMS["row"], DIMS["pair"]
 ROW_FIELDS = (
     *("entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "valid"),
     *("n_keys", "n_block", "n_anchors"),

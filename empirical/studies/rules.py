@@ -48,14 +48,14 @@ def measure(config: Config, store: Store) -> Findings:
     rules, plain = _rules(subject), subject.read()
     drawn, judged = {}, []
     for rule in rules:
-        kept = store.keep(f"strength {rule.name}", lambda rule=rule: _packed(*_strengths(subject, rule)))
-        curve, rows = _unpacked(kept)
+        kept = store.keep_parts(f"strength {rule.name}", lambda rule=rule: _strengths(subject, rule))
+        curve, rows = kept["curve"], kept["rows"]
         drawn[rule.name] = {**_plain(curve), "reference": reference(subject, rule, plain), **_thresholds(rule, site)}
         judged.append(Judged(f"mass {rule.name}", ("row",), rows, ("rule_mass",)))
         tight = {**rows, "logit_range": rows["observed_range"]}
         judged.append(Judged(f"mass {rule.name} by the ranges seen", ("row",), tight, ("rule_mass",)))
-    gaps, rows = _unpacked(store.keep("gap", lambda: _packed(*_gaps(subject))))
-    judged.append(Judged("priority", ("row",), rows, ("rule_priority",)))
+    gaps = store.keep_parts("gap", lambda: _gaps(subject))
+    judged.append(Judged("priority", ("row",), gaps["rows"], ("rule_priority",)))
     courses = _courses(subject)
     judged.append(
         Judged(
@@ -70,7 +70,7 @@ def measure(config: Config, store: Store) -> Findings:
         "observed_range": float(max(part.rows["observed_range"].max() for part in judged[:4])),
         "words": list(rules[1].target.words),
         "strength": drawn,
-        "gap": _plain(gaps),
+        "gap": _plain(gaps["curve"]),
         "reloads": {name: _course(found) for name, found in courses.items()},
         "running": running(model, site),
         "cycles": {name: value.item() for name, value in sorted(cycles.items())},
@@ -97,29 +97,21 @@ def _thresholds(rule: Rule, site: Site) -> dict[str, Any]:
     return {**needed, "line": line.tolist(), "line_floor": floors}
 
 
-def _strengths(subject: Subject, rule: Rule) -> tuple[Arrays, Arrays]:
+def _strengths(subject: Subject, rule: Rule) -> dict[str, Arrays]:
     top = needed_strength((replace(rule, mass=0.999),), 0, subject.site)
-    return along_strength(subject, rule, [top * share for share in STRENGTHS])
+    curve, rows = along_strength(subject, rule, [top * share for share in STRENGTHS])
+    return {"curve": curve, "rows": rows}
 
 
-def _gaps(subject: Subject) -> tuple[Arrays, Arrays]:
+def _gaps(subject: Subject) -> dict[str, Arrays]:
     blocks = subject.site.config.model.blocks
     upper = Rule("upper", Selector(block=0), Selector(block=blocks // 2), 0.0, 0.5, priority=1)
     lower = Rule("lower", Selector(block=0), Selector(block=blocks - 1), 10.0, 0.5)
     if blocks == 2:
         lower = replace(lower, target=Selector(block=0))
-    return along_gap(subject, upper, lower, list(np.linspace(0, 1.25 * subject.site.ranges[:, 0].max(), GAPS)))
-
-
-def _packed(curve: Arrays, rows: Arrays) -> Arrays:
-    return {f"curve/{k}": v for k, v in curve.items()} | {f"rows/{k}": v for k, v in rows.items()}
-
-
-def _unpacked(arrays: Arrays) -> tuple[Arrays, Arrays]:
-    """In one order, whether made now or read: the same study then gives the same bytes."""
-    named = sorted(arrays.items())
-    curve, rows = ({k.split("/")[1]: v for k, v in named if k.startswith(part)} for part in ("curve", "rows"))
-    return curve, rows
+    gaps = np.linspace(0, 1.25 * subject.site.ranges[:, 0].max(), GAPS)
+    curve, rows = along_gap(subject, upper, lower, list(gaps))
+    return {"curve": curve, "rows": rows}
 
 
 def _plain(arrays: Arrays) -> dict[str, Any]:
