@@ -43,8 +43,8 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 generated: $(VENV)/installed-dev ## print the closed forms, for NumPy and Coq, and paper_checks.md from theorems and evidence
-	$(BIN)/python -m bounds.printer
-	$(BIN)/python -m bounds.coq_printer
+	$(BIN)/python -m bounds.printing.numpy_forms
+	$(BIN)/python -m bounds.printing.coq
 	$(BIN)/localist claims
 
 proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)
@@ -57,11 +57,11 @@ proofs-check: proofs ## mutations, 1,000 random inputs, and the proofs once more
 
 evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (40 minutes)
 	$(BIN)/localist verify
-	$(BIN)/python -m empirical.floors_figure --out evidence/studies
-	$(BIN)/python -m empirical.bracket examples/blocks.toml --out evidence/studies
-	$(BIN)/python -m empirical.dual examples/blocks.toml --out evidence/studies
-	$(BIN)/python -m empirical.edges_study examples/blocks.toml examples/topics_edges.toml --out evidence/studies
-	$(BIN)/python -m empirical.schedule examples/topics.toml --out evidence/studies
+	$(BIN)/python -m empirical.studies.floors.measure --out bounds/ledger/evidence/studies
+	$(BIN)/python -m empirical.studies.edges.bracket examples/blocks.toml --out bounds/ledger/evidence/studies
+	$(BIN)/python -m empirical.studies.edges.dual examples/blocks.toml --out bounds/ledger/evidence/studies
+	$(BIN)/python -m empirical.studies.edges.measure examples/blocks.toml examples/topics_edges.toml --out bounds/ledger/evidence/studies
+	$(BIN)/python -m empirical.studies.schedule.measure examples/topics.toml --out bounds/ledger/evidence/studies
 	$(BIN)/localist claims
 
 benchmarks: $(VENV)/installed-dev ## every benchmark in turn, saved as JSON, and one table of their ratios

@@ -35,7 +35,7 @@ def formula(topic: str, name: str) -> tuple[list[str], Callable[..., Any]]:
 
     import sympy
 
-    expression = getattr(importlib.import_module(f"bounds.theorems.{topic}"), name)
+    expression = getattr(importlib.import_module(f"bounds.{topic}.theorems"), name)
     symbols = sorted(expression.free_symbols, key=str)
     return [str(symbol) for symbol in symbols], sympy.lambdify(symbols, expression, "mpmath")
 

@@ -41,7 +41,7 @@ DIMENSIONS = {
 
 def laboratory(dimension: str, size: int) -> Laboratory:
     """The laboratory with one of its sizes changed."""
-    from empirical.config import load
+    from empirical.laboratory.config import load
 
     config = load(EXAMPLE)
     keys, blocks = config.setting.n_keys, config.model.blocks
@@ -87,8 +87,8 @@ def of_steps(dimension: str, sizes: tuple[int, ...], steps: int, rounds: int) ->
 
 
 def of_checks(queries: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    from empirical.check import check_dataset
-    from empirical.dataset import open_observations
+    from empirical.check.verdicts import check_dataset
+    from empirical.observe.files import open_observations
 
     rows = tuple(SETTINGS * LAYERS * len(ANCHORS) * count for count in queries)
     with tempfile.TemporaryDirectory() as folder:

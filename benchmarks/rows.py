@@ -88,7 +88,7 @@ def build(path: Path, queries: int) -> None:
     import h5py
     import torch
 
-    from empirical.observe import row_statistics
+    from empirical.observe.rows import row_statistics
 
     torch.set_num_threads(1)  # its threads cost more than they do on tensors of this size
     random = np.random.default_rng(0)

@@ -41,8 +41,8 @@ class Laboratory:
     def __init__(self, settings: int, device: str = "cpu", config: Any = None):
         import torch
 
-        from empirical.config import load
-        from empirical.tasks import make_task
+        from empirical.laboratory.config import load
+        from empirical.laboratory.tasks import make_task
 
         self.config, self.device = config or load(EXAMPLE), torch.device(device)
         self.data = make_task(self.config, 1, self.device).training
@@ -58,7 +58,7 @@ class Laboratory:
 
     def batched(self, steps: int) -> int:
         """Model-steps of one `solve` that no setting leaves early."""
-        from empirical.proximal import solve
+        from empirical.penalise.proximal_gradient import solve
 
         size = self.config.step
         end = solve(self.data.loss_and_gradient, self.start, self.penalties, step=size, tolerance=0.0, max_steps=steps)
@@ -70,7 +70,7 @@ class Laboratory:
         """Model-steps of a plain loop on one setting."""
         import torch
 
-        from empirical.proximal import shrink
+        from empirical.penalise.proximal_gradient import shrink
 
         forms, penalty, size = self.start[:1], self.penalties[:1], self.config.step
         for _ in range(steps):
@@ -113,7 +113,7 @@ def serve(connection: Any, threads: int | None) -> None:
 @contextmanager
 def worker(threads: int | None):
     """A connection to a process with that many threads (None: PyTorch's default), as `empirical.sweep` starts them."""
-    from empirical.sweep import ONE_THREAD
+    from empirical.laboratory.sweep import ONE_THREAD
 
     ours, theirs = multiprocessing.Pipe()
     before = dict(os.environ)
@@ -213,7 +213,7 @@ def capture(laboratory: Laboratory) -> tuple[Callable[[int], int] | None, str | 
     """Plain proximal steps as one CUDA graph, replayed; or none, and why. Captured steps must agree with eager ones."""
     import torch
 
-    from empirical.proximal import shrink
+    from empirical.penalise.proximal_gradient import shrink
 
     size, forms = laboratory.config.step, laboratory.start.clone()
 

@@ -36,8 +36,8 @@ def measure(way: str, tokens: int) -> dict[str, Any]:
     from transformers import GPT2Config, GPT2Model
     from transformers.utils import logging
 
-    from empirical.checkpoints import observing
-    from empirical.observe import row_statistics
+    from empirical.checkpoints.contexts import observing
+    from empirical.observe.rows import row_statistics
 
     logging.set_verbosity_error()
     torch.set_num_threads(1)

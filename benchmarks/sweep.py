@@ -34,7 +34,7 @@ WORKERS = 2
 
 
 def configuration(penalties: int, seeds: int, starts: tuple[str, ...]) -> Any:
-    from empirical.config import load
+    from empirical.laboratory.config import load
 
     config = load(Path(__file__).parent.parent / "examples" / "blocks.toml")
     shares = tuple(float(p) for p in np.geomspace(LOWEST, HIGHEST, penalties))
@@ -48,9 +48,9 @@ def run(task: tuple[Any, int, str, float, float, bool, int]) -> tuple[int, bool]
     """(steps, converged) of one separate run, gradients by autograd."""
     import torch
 
-    from empirical.proximal import shrink
-    from empirical.tasks import device_of, make_task
-    from empirical.train import localise
+    from empirical.laboratory.tasks import device_of, make_task
+    from empirical.laboratory.training import localise
+    from empirical.penalise.proximal_gradient import shrink
 
     config, seed, start, share, step, accelerated, cap = task
     if seed not in _KNOWN:
@@ -98,8 +98,8 @@ def threads(task: Any) -> int:
 
 def ours(config: Any) -> tuple[float, Any]:
     """Seconds of the sweep, and its observations."""
-    from empirical.dataset import assemble
-    from empirical.sweep import sweep
+    from empirical.laboratory.assemble import assemble
+    from empirical.laboratory.sweep import sweep
 
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
@@ -108,7 +108,7 @@ def ours(config: Any) -> tuple[float, Any]:
 
 
 def verdicts(dataset: Any) -> dict[str, str]:
-    from empirical.check import check_dataset
+    from empirical.check.verdicts import check_dataset
 
     return {outcome.theorem.key: outcome.verdict.name for outcome in check_dataset(dataset)}
 

@@ -78,7 +78,7 @@ def _random(size: tuple[int, ...], scale: float = 0.02) -> Any:
 
 def certified(folder: Path) -> dict[str, Any]:
     """Every head from its weights; those of the first layers attacked, for the ratio of the two ranges."""
-    from empirical.weights import certify, outside
+    from empirical.checkpoints.weights import certify, outside
 
     heads = list(certify(folder, **SERVED))
     attacked = list(certify(folder, **SERVED, layers=range(ATTACKED_LAYERS), attacks=2))

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-import bounds.arguments as check
+import bounds.numbers.arguments as check
 
 Reals = NDArray[np.float64]
 HARD_MASK = 150 * np.log(2.0)  # kappa from which e^-kappa is zero in float32, whose least number is 2^-149

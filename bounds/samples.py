@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, binom
 
-import bounds.arguments as check
-from bounds.closed_forms.dial import kappa_needed
-from bounds.search import Unreachable, greatest, least
+import bounds.numbers.arguments as check
+from bounds.dial.closed_forms import kappa_needed
+from bounds.numbers.search import Unreachable, greatest, least
 
 ROUNDING = 1e-11  # relative, of a tail of scipy's binomial law at any count up to MOST; measured below 1e-12
 EXACT = 2_000  # counts up to which a comparison within the rounding is decided in rational numbers

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from empirical.observe import observe_attention as observe_attention
+    from empirical.observe.rows import observe_attention as observe_attention
 
 __all__ = ["observe_attention"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "observe_attention":  # on demand: it loads torch
-        from empirical.observe import observe_attention
+        from empirical.observe.rows import observe_attention
 
         return observe_attention
     raise AttributeError(f"module 'empirical' has no attribute {name!r}")

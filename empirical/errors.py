@@ -1,5 +1,5 @@
-"""The one error for input that cannot be used."""
+"""The one error for input that cannot be used, here and in `bounds`."""
 
+from __future__ import annotations
 
-class BadInput(ValueError):
-    """`NAME must be WHAT IS ALLOWED, got VALUE`, in one line; the command line prints it and exits 2."""
+from bounds.numbers.errors import BadInput as BadInput

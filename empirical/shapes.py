@@ -9,14 +9,14 @@ import numpy as np
 from torch import Tensor
 
 try:
-    from jaxtyping import Bool, Float, Int  # pyright: ignore[reportAssignmentType]
+    from jaxtyping import Bool, Float, Int, Shaped  # pyright: ignore[reportAssignmentType]
 except ImportError:  # annotations are never evaluated in production, so a subscript that returns the type is enough
 
     class Float:
         def __class_getitem__(cls, item):
             return item[0]
 
-    Bool = Int = Float
+    Bool = Int = Shaped = Float
 
 Arrays = dict[str, np.ndarray]
 

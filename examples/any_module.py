@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from empirical.modules import Critical, ModulePath, block_groups, critical_penalty, module_groups, penalty_path
+from empirical.penalise.modules import Critical, ModulePath, block_groups, critical_penalty, module_groups, penalty_path
 
 WIDTH = 8
 BLOCKS = {"a": slice(0, 4), "b": slice(4, 8)}  # of the features, and of the rows of a head

@@ -24,7 +24,7 @@ DIALS = ("0.5", "0.8", "0.9", "0.95", "0.99", "0.999", "1")
 
 def groups() -> list[str]:
     """The topics of Python's documentation in groups of about the same length, the largest topic first."""
-    from empirical.text import read_topics
+    from empirical.laboratory.text import read_topics
 
     topics = sorted(read_topics(None).values(), key=lambda text: (-len(text), text))
     found = [""] * GROUPS
@@ -92,7 +92,7 @@ def train(texts: list[str], tokenizer: Any, steps: int, batch: int = 8) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from empirical.cli import main as localist
+    from empirical.cli.commands import main as localist
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")

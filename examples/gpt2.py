@@ -29,9 +29,9 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bounds import adam_threshold
-from empirical.modules import Critical, Places, critical_penalty, module_groups, stationarity
-from empirical.optimizer import ProximalGroups
-from empirical.text import read_topics
+from empirical.laboratory.text import read_topics
+from empirical.penalise.modules import Critical, Places, critical_penalty, module_groups, stationarity
+from empirical.penalise.optimizer import ProximalGroups
 
 SHARES = (math.inf, 1.001, 0.999, 0.3, 0.1)  # of the largest pull while every group is held
 BATCH, LENGTH = 8, 32

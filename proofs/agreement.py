@@ -22,9 +22,9 @@ import sympy
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from bounds import printer  # noqa: E402
-from bounds.coq_printer import ORDER, name_of  # noqa: E402
-from bounds.enclosure import ball, compiled  # noqa: E402
+from bounds.printing import numpy_forms as printer  # noqa: E402
+from bounds.printing.coq import ORDER, name_of  # noqa: E402
+from bounds.rigour.balls import ball, compiled  # noqa: E402
 from bounds.theorems import THEOREMS  # noqa: E402
 
 TOLERANCE = Fraction(1, 10**9)
@@ -64,14 +64,14 @@ Definition = tuple[str, str, tuple[sympy.Symbol, ...], sympy.Expr]
 
 def definitions() -> Iterator[Definition]:
     """Every form, and every theorem's expression that is not a number or a ceiling."""
-    for theorem in THEOREMS:
+    for theorem in THEOREMS.values():
         expression = sympy.sympify(theorem.expression)
         free = tuple(sorted(expression.free_symbols, key=lambda symbol: ORDER[symbol]))
         if free and not expression.has(sympy.ceiling):
             yield "", f"Bound.{theorem.key}", free, expression
     seen: set[str] = set()
     for topic in printer.TOPICS:
-        module = __import__(f"bounds.theorems.{topic}", fromlist=["FORMS"])
+        module = __import__(f"bounds.{topic}.theorems", fromlist=["FORMS"])
         for name, (arguments, form) in module.FORMS.items():
             if name not in seen:
                 yield topic, f"Form.{name}", arguments, sympy.sympify(form)
@@ -80,7 +80,7 @@ def definitions() -> Iterator[Definition]:
 
 def numpy_form(topic: str, name: str) -> Callable[..., np.ndarray]:
     short = name.removeprefix("Form.")
-    return getattr(__import__(f"bounds.closed_forms.{topic}", fromlist=[short]), short)
+    return getattr(__import__(f"bounds.{topic}.closed_forms", fromlist=[short]), short)
 
 
 def rational(value: Fraction) -> str:

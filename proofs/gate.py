@@ -21,7 +21,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from bounds import coq_printer, formal  # noqa: E402
+from bounds.ledger import formal  # noqa: E402
+from bounds.printing import coq as coq_printer  # noqa: E402
 
 FORBIDDEN = re.compile(
     r"\b(Admitted|admit|give_up|Axioms?|Parameters?|Conjecture|bypass_check|Unset\s+Guard\s+Checking"
@@ -132,7 +133,7 @@ def differences(kind: str, found: dict[str, str], pinned: dict[str, str]) -> Ite
 def check(pin: bool) -> str:
     """Everything in order, a word on it. Raises Failure with all that is wrong."""
     if coq_printer.main(["--check"]):
-        raise Failure("the definitions must be those of the theorems: run python -m bounds.coq_printer")
+        raise Failure("the definitions must be those of the theorems: run python -m bounds.printing.coq")
     if words := list(forbidden()):
         raise Failure("\n".join(words))
     build()

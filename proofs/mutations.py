@@ -19,7 +19,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
-from bounds import formal  # noqa: E402
+from bounds.ledger import formal  # noqa: E402
 
 
 @dataclass(frozen=True)

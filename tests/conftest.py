@@ -12,11 +12,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
 
-SHAPED = (
-    *("ablation", "dial", "dial_rows", "dialled", "guard", "interference", "model", "observe", "proximal", "schedule"),
-    *("smoothing", "streaming", "tasks", "text", "train"),
-)
-install_import_hook([f"empirical.{module}" for module in SHAPED], "beartype.beartype")
+install_import_hook("empirical", "shape_checks.checked")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")

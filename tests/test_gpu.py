@@ -14,7 +14,7 @@ pytestmark = [
 
 
 def test_blocks_agree_with_the_cpu():
-    from empirical.train import localise, train
+    from empirical.laboratory.training import localise, train
 
     on_cpu, on_gpu = configured(SMALL), configured(SMALL, sweep={"device": "cuda"})
     one, two = localise(on_cpu, 1), localise(on_gpu, 1)
@@ -29,9 +29,9 @@ def test_blocks_agree_with_the_cpu():
 @pytest.mark.parametrize("start", ["downwards", "upwards"])
 def test_branches_agree_with_the_cpu(start):
     """Both points are stationary to 1e-9, and so within that over the least curvature of each other, not equal."""
-    from empirical.branches import follow_branch
-    from empirical.tasks import make_task
-    from empirical.train import localise
+    from empirical.laboratory.continuation import follow_branch
+    from empirical.laboratory.tasks import make_task
+    from empirical.laboratory.training import localise
 
     config = configured(SMALL)
     localised = localise(config, 1)
@@ -59,8 +59,8 @@ def test_branches_agree_with_the_cpu(start):
 
 def test_edges_agree_with_the_cpu():
     """To the precision that they are looked for; the critical penalty, which is exact, to that of the start."""
-    from empirical.edges import find_edges
-    from empirical.edges_study import blocks_problem
+    from empirical.studies.edges.measure import blocks_problem
+    from empirical.studies.edges.transition import find_edges
 
     one, two = (
         find_edges(blocks_problem(configured(SMALL, sweep={"device": device}), 1)[0]) for device in ("cpu", "cuda")
@@ -71,7 +71,7 @@ def test_edges_agree_with_the_cpu():
 
 
 def test_topics_run_in_single_precision():
-    from empirical.train import train
+    from empirical.laboratory.training import train
 
     arrays = train(configured(TOPICS, model={"dtype": "float32"}, sweep={"device": "cuda"}), 1, "random", (0.0, 0.1))
     assert np.isfinite(arrays["loss_heldout"]).all()
@@ -79,7 +79,7 @@ def test_topics_run_in_single_precision():
 
 
 def test_rows_are_observed_alike():
-    from empirical.observe import row_statistics
+    from empirical.observe.rows import row_statistics
 
     logits = torch.randn(64, 33, dtype=torch.float64) * 20
     own = torch.arange(33) < 8
@@ -90,11 +90,11 @@ def test_rows_are_observed_alike():
 
 
 def test_dials_guards_and_rows_agree_with_the_cpu():
-    from empirical.dial import adaptive_dial, dial, steer
-    from empirical.dial_rows import dial_rows
-    from empirical.guard import Guard
-    from empirical.model import Layout, forward, initial_parameters
-    from empirical.tasks import make_task
+    from empirical.dial.changes import adaptive_dial, dial, steer
+    from empirical.dial.guard import Guard
+    from empirical.laboratory.model import Layout, forward, initial_parameters
+    from empirical.laboratory.tasks import make_task
+    from empirical.studies.dial.rows import dial_rows
 
     config, found = configured(TOPICS), {}
     tau = config.setting.temperature
@@ -123,8 +123,8 @@ def test_checkpoints_are_observed_and_dialled_as_on_the_cpu(name):
 
     from networks import inputs, network
 
-    from empirical.checkpoints import dial, observing
-    from empirical.streaming import causal, entropy_and_leakage, stream_rows
+    from empirical.checkpoints.contexts import dial, observing
+    from empirical.observe.streaming import causal, entropy_and_leakage, stream_rows
 
     blocks, found = (torch.arange(16) // 3 % 2).expand(2, 16), {}
     for device in ("cpu", "cuda"):
@@ -146,8 +146,9 @@ def test_checkpoints_are_observed_and_dialled_as_on_the_cpu(name):
 
 
 def test_rules_and_isolation_hold_there_too(tmp_path, monkeypatch):
-    from empirical import rule_runs
-    from empirical.studies import interference, run_study
+    from empirical.studies.frame import run_study
+    from empirical.studies.interference import measure as interference
+    from empirical.studies.rules import running as rule_runs
 
     monkeypatch.setattr(rule_runs, "CYCLES", 20)
     monkeypatch.setattr(interference, "TOKENS", 2000)

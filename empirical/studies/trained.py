@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from empirical.config import Config
 from empirical.errors import BadInput
-from empirical.model import Layout, Parameters
-from empirical.model_file import save_model
+from empirical.laboratory.config import Config
+from empirical.laboratory.model import Layout, Parameters
+from empirical.laboratory.model_file import save_model
+from empirical.laboratory.store import Store
+from empirical.laboratory.tasks import Topics, device_of, make_task
+from empirical.laboratory.training import parameters_of, train
 from empirical.shapes import Arrays, Int
-from empirical.store import Store
-from empirical.tasks import Topics, device_of, make_task
-from empirical.train import parameters_of, train
 
 
 @dataclass(frozen=True)

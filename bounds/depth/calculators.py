@@ -1,0 +1,84 @@
+"""What dialling layers costs at the output, and how to share a drift budget out among them (claims C6, C13).
+
+    drift <= sum_l e_l prod_{k>l} (1 + Lip_k),   A_l = V_l prod_{k>l} (1 + Lip_k): drift a unit of leakage
+    most leakage removed under a drift budget B: ascending A_l, at most one layer in part (fractional knapsack)
+
+The last axis holds the layers, first to last. Source: arXiv:2511.18375, abstract, claim C13; derived here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import bounds.numbers.arguments as check
+from bounds.depth import closed_forms
+from bounds.rigour.enclosed import enclosable
+
+__all__ = ["drift_bound", "layer_costs", "schedule"]
+
+Reals = NDArray[np.float64]
+
+
+def amplification(lipschitz: Reals) -> Reals:
+    """prod_{k>l} (1 + Lip_k) for each layer l: how an error of layer l grows until the output; 1 for the last."""
+    growth = closed_forms.growth(np.asarray(lipschitz, np.float64))
+    after = np.cumprod(growth[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray(np.concatenate([after[..., 1:], np.ones_like(growth[..., :1])], axis=-1), np.float64)
+
+
+def knapsack_optimum(costs: Reals, available: Reals, budget: Reals) -> Reals:
+    """min over mu in {0, 1/A_1, ..., 1/A_L} of mu B + sum_k u_k (1 - mu A_k)^+, unchecked."""
+    costs, available = np.asarray(costs, np.float64), np.asarray(available, np.float64)
+    multipliers = np.concatenate([np.zeros_like(costs[..., :1]), 1 / costs], axis=-1)
+    gains = closed_forms.layer_gain(multipliers[..., :, None], costs[..., None, :], available[..., None, :])
+    return (multipliers * np.asarray(budget)[..., None] + gains.sum(-1)).min(-1)
+
+
+def fill(order: NDArray[np.int64], costs: Reals, available: Reals, budget: Reals) -> Reals:
+    """Leakage taken from each layer when the layers are filled in the given order until the budget is spent."""
+    cost, room = (np.take_along_axis(a, order, -1) for a in np.broadcast_arrays(costs, available))
+    spent = np.cumsum(cost * room, -1)[..., :-1]  # before each layer but the first: subtracting its own price cancels
+    left = np.maximum(np.asarray(budget)[..., None] - np.concatenate([np.zeros_like(cost[..., :1]), spent], -1), 0.0)
+    taken = np.minimum(room, left / cost)
+    allocation = np.empty_like(taken)
+    np.put_along_axis(allocation, order, taken, -1)
+    return allocation
+
+
+def _layers(name: str, values: ArrayLike, zero: bool) -> Reals:
+    array = check.non_negative(name, values) if zero else check.positive(name, values)
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise check.reject(name, "an array whose last axis holds the layers", f"shape {array.shape}")
+    return array
+
+
+@enclosable
+def drift_bound(errors: ArrayLike, lipschitz: ArrayLike) -> Any:
+    """sum_l e_l prod_{k>l} (1 + Lip_k): the output's drift at most.
+
+    `errors`: what dialling changes in each layer's output, along the dialled trajectory; `lipschitz`: of the original
+    layers, on the pairs of states that occur; one norm of a whole sequence throughout. Raises ValueError for a negative
+    or infinite entry.
+    """
+    e, lip = np.broadcast_arrays(_layers("errors", errors, True), _layers("lipschitz", lipschitz, True))
+    return check.result((e * amplification(lip)).sum(-1))
+
+
+@enclosable
+def layer_costs(diameters: ArrayLike, lipschitz: ArrayLike) -> Reals:
+    """A_l = V_l prod_{k>l} (1 + Lip_k): drift at the output for a unit of leakage dialled away in layer l."""
+    v, lip = np.broadcast_arrays(_layers("diameters", diameters, True), _layers("lipschitz", lipschitz, True))
+    return v * amplification(lip)
+
+
+def schedule(costs: ArrayLike, available: ArrayLike, budget: ArrayLike) -> Reals:
+    """The optimal allocation: leakage to remove in each layer, ascending cost first, at most one layer in part.
+
+    `costs` > 0 per unit of leakage (`layer_costs`), `available` leakage of each layer, `budget` > 0: drift allowed.
+    Raises ValueError for a budget that is not positive, a cost of 0 or a negative leakage.
+    """
+    a, u = np.broadcast_arrays(_layers("costs", costs, False), _layers("available", available, True))
+    return fill(np.argsort(a, axis=-1, kind="stable"), a, u, check.positive("budget", budget))

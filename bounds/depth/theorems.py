@@ -1,0 +1,232 @@
+"""What dialling costs at the output, through depth, and how to share it out (claims C6, C13); what it isolates.
+
+||o - o_S|| = eps ||mean inside - mean outside|| <= eps V
+drift <= sum_l e_l prod_{k>l} (1 + Lip_k);   cost of a unit of leakage in layer l: A_l = V_l prod_{k>l} (1 + Lip_k)
+most locality under a drift budget B: min over mu >= 0 of mu B + sum_k u_k (1 - mu A_k)^+
+"""
+
+# sympy does not type its operators.
+# pyright: reportOperatorIssue=false
+
+from __future__ import annotations
+
+import numpy as np
+from sympy import Max, S, Symbol, factor
+
+from bounds.depth import closed_forms
+from bounds.depth.calculators import amplification, knapsack_optimum
+from bounds.dial.theorems import DIALLED
+from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.symbols import V, budget, dial, eps, kappa, layer_cost, layer_leakage, lip, mean_gap, multiplier
+from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+
+SOURCE = f"{ABSTRACT}, claim C6; derived here"
+SCHEDULE = "arXiv:2511.18375, abstract, claim C13; derived here"
+
+OUTPUT_ERROR = eps * V
+DIAL_SEGMENT = (eps - eps * (1 - dial) / (1 - dial * eps)) * mean_gap
+GROWTH = 1 + lip
+LAGRANGIAN = multiplier * budget + layer_leakage * Max(1 - multiplier * layer_cost, 0)  # one layer of the sum
+
+FORMS = {
+    "output_error": ((eps, V), OUTPUT_ERROR),
+    "dial_segment": ((eps, dial, mean_gap), eps * dial * (1 - eps) / (1 - dial * eps) * mean_gap),
+    "growth": ((lip,), GROWTH),
+    "layer_gain": ((multiplier, layer_cost, layer_leakage), layer_leakage * Max(1 - multiplier * layer_cost, 0)),
+}
+
+
+def _depth_rounding(rows: Rows) -> np.ndarray:
+    return np.asarray(ULP * 4096)  # some hundred operations of vectors of some ten entries, over a few layers
+
+
+_f, _g = Symbol("f", nonnegative=True), Symbol("h", nonnegative=True)
+_z = Symbol("z", nonnegative=True)
+
+DIALLED_OUT = Hypothesis("the dial is 1 in every layer", lambda rows: rows["least_dial"] == 1)
+OWN_BLOCK = Hypothesis("every query's relevant block is its own token's", lambda rows: rows["foreign_queries"] == 0)
+
+THEOREMS: tuple[Theorem, ...] = (
+    Theorem(
+        key="output_error",
+        claims=("C6",),
+        title="Output error of ignoring what lies outside",
+        statement="The output and that of the block alone, renormalised, differ by eps times the distance of the mean "
+        "values inside and outside: at most eps V, V the diameter of the values.",
+        quantity="output_error",
+        relation=Relation.AT_MOST,
+        expression=OUTPUT_ERROR,
+        hypotheses=(
+            Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),
+            Hypothesis(
+                "no two values are further apart than V",
+                lambda rows: rows["observed_diameter"] <= rows["value_diameter"],
+            ),
+        ),
+        bound=lambda rows: closed_forms.output_error(rows["leakage"], rows["value_diameter"]),
+        rounding=lambda rows: np.asarray(ULP * 256),
+        proof=(
+            ProofStep(
+                "o = (1 - eps) o_S + eps o_out, so o - o_S = eps (o_out - o_S)",
+                residual=((1 - eps) * _f + eps * _g - _f - eps * (_g - _f)).expand(),
+            ),
+            ProofStep("o_S and o_out are means of values, at most V apart", lemma="triangle"),
+        ),
+        source=SOURCE,
+        level="output",
+        tolerance=lambda rows: 256 * ULP * rows["value_size"],
+        attained=True,
+    ),
+    Theorem(
+        key="dial_segment",
+        claims=("C1", "C6"),
+        title="The dial moves the output along one segment",
+        statement="||o(dial) - o(0)|| = (eps_0 - eps(dial)) ||mean inside - mean outside||.",
+        quantity="output_moved",
+        relation=Relation.EQUAL,
+        expression=DIAL_SEGMENT,
+        hypotheses=(Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),),
+        bound=lambda rows: closed_forms.dial_segment(rows["leakage"], rows["dial"], rows["mean_gap"]),
+        rounding=lambda rows: np.asarray(ULP * 1024),
+        proof=(
+            ProofStep("The dial leaves the distributions inside and outside as they are", lemma="definition"),
+            ProofStep(
+                "The masses move by the odds law",
+                residual=factor(DIALLED.subs(kappa, 0) - eps),
+            ),
+            ProofStep(
+                "and the printed form is the difference", residual=factor(FORMS["dial_segment"][1] - DIAL_SEGMENT)
+            ),
+        ),
+        source=SOURCE,
+        level="output",
+        tolerance=lambda rows: 1024 * ULP * rows["value_size"],
+        needs=("odds_law",),
+        attained=True,
+    ),
+    Theorem(
+        key="depth_sum",
+        claims=("C2", "C6"),
+        title="Drift through residual layers",
+        statement="With x <- x + f_l(x), errors e_l of the dialled layers along the *dialled* trajectory and Lip_l a "
+        "Lipschitz constant of the original f_l on the pairs that occur, the drift is at most "
+        "sum_l e_l prod_{k>l} (1 + Lip_k).",
+        quantity="drift",
+        relation=Relation.AT_MOST,
+        expression=GROWTH,
+        hypotheses=(
+            Hypothesis(
+                "Lip_l bounds how the original layer tells the two trajectories apart",
+                lambda rows: np.all(rows["secant"] <= rows["lipschitz"] * (1 + 1e-12), axis=-1),
+            ),
+            Hypothesis(
+                "e_l bounds the error of layer l on the dialled trajectory",
+                lambda rows: np.all(rows["observed_errors"] <= rows["errors"] * (1 + 1e-12), axis=-1),
+            ),
+        ),
+        bound=lambda rows: (rows["errors"] * amplification(rows["lipschitz"])).sum(-1),
+        rounding=_depth_rounding,
+        proof=(
+            ProofStep(
+                "x' + f'(x') - x - f(x) = (x' - x) + (f(x') - f(x)) + (f'(x') - f(x')): d <- (1 + Lip) d + e",
+                lemma="triangle",
+            ),
+            ProofStep("Unrolled, it is the sum", lemma="induction"),
+        ),
+        source=SOURCE,
+        level="layers",
+        tolerance=lambda rows: 4096 * ULP * rows["state_size"],
+        needs=("output_error",),
+        attained=True,
+    ),
+    Theorem(
+        key="schedule_optimum",
+        claims=("C13",),
+        title="Most locality under a drift budget",
+        statement="Dialling layers by z_l <= u_l of leakage with sum A_l z_l <= B removes at most "
+        "min over mu of mu B + sum u_k (1 - mu A_k)^+: attained by ascending A_l, at most one layer in part.",
+        quantity="locality",
+        relation=Relation.AT_MOST,
+        expression=LAGRANGIAN,
+        hypotheses=(
+            Hypothesis(
+                "the drift is within the budget",
+                lambda rows: (rows["costs"] * rows["allocation"]).sum(-1) <= rows["budget"] * (1 + 1e-12),
+            ),
+            Hypothesis(
+                "no layer gives more than it has",
+                lambda rows: np.all((rows["allocation"] >= 0) & (rows["allocation"] <= rows["available"]), axis=-1),
+            ),
+        ),
+        bound=lambda rows: knapsack_optimum(rows["costs"], rows["available"], rows["budget"]),
+        rounding=_depth_rounding,
+        proof=(
+            ProofStep(
+                "sum z <= sum z + mu (B - sum A z) = mu B + sum z (1 - mu A) <= the Lagrangian", lemma="lp duality"
+            ),
+            ProofStep("It is piecewise linear in mu: least at mu = 0 or some 1/A_l", lemma="piecewise linear"),
+            ProofStep(
+                "At mu = 1/A_l the layers with A_k < A_l are full and l takes the rest: both sides agree",
+                residual=factor(
+                    budget / layer_cost + _z * (1 - _f / layer_cost) - (_z + (budget - _f * _z) / layer_cost)
+                ),
+            ),
+        ),
+        source=SCHEDULE,
+        level="layers",
+        attained=True,
+    ),
+    Theorem(
+        key="late_layers",
+        claims=("C13",),
+        title="When the last layers are the cheapest",
+        statement="If V_{l+1} <= (1 + Lip_{l+1}) V_l for every l, the costs A_l fall with depth, and filling the last "
+        "layers first is optimal. With an MLP between, 1 + Lip is the product over the sublayers.",
+        quantity="locality_last_first",
+        relation=Relation.AT_LEAST,
+        expression=LAGRANGIAN,
+        hypotheses=(
+            Hypothesis(
+                "V_{l+1} <= (1 + Lip_{l+1}) V_l in every layer",
+                lambda rows: np.all(
+                    rows["diameters"][..., 1:] <= (1 + rows["lipschitz"][..., 1:]) * rows["diameters"][..., :-1],
+                    axis=-1,
+                ),
+            ),
+        ),
+        bound=lambda rows: knapsack_optimum(
+            rows["diameters"] * amplification(rows["lipschitz"]), rows["available"], rows["budget"]
+        ),
+        rounding=_depth_rounding,
+        proof=(
+            ProofStep("A_{l+1}/A_l = V_{l+1}/((1 + Lip_{l+1}) V_l) <= 1", lemma="definition"),
+            ProofStep("Ascending cost is then descending depth", lemma="definition"),
+        ),
+        source=SCHEDULE,
+        level="layers",
+        needs=("schedule_optimum",),
+        attained=True,
+    ),
+    Theorem(
+        key="non_interference",
+        claims=("C2", "C6"),
+        title="Non-interference",
+        statement="With the dial at 1 in every layer and every query's relevant block its own, tokens outside a block "
+        "cannot change one bit of that block's outputs.",
+        quantity="output_change",
+        relation=Relation.EQUAL,
+        expression=S.Zero,
+        hypotheses=(DIALLED_OUT, OWN_BLOCK),
+        bound=lambda rows: np.zeros(np.shape(rows["output_change"])),
+        rounding=lambda rows: np.asarray(0.0),
+        proof=(
+            ProofStep(
+                "A masked key has weight exactly 0: a token reads tokens of its own block alone", lemma="definition"
+            ),
+            ProofStep("so layer by layer its state is a function of its block's inputs alone", lemma="induction"),
+        ),
+        source=SOURCE,
+        level="layers",
+        attained=True,
+    ),
+)

@@ -1,0 +1,217 @@
+"""The dial at inference: how much leakage it leaves, and how far it must be turned.
+
+    weights outside the block times 1 - dial, that is tau ln(1 - dial) added to their logits;  kappa = -ln(1 - dial)
+    leakage/fidelity is multiplied by 1 - dial = e^-kappa, exactly, in every row;  dial 0 changes nothing, 1 masks
+
+Every function has a kappa twin: near 1 a float64 dial has a last step of 1e-16 and may have to be exactly 1.
+Source: arXiv:2510.09338v2, abstract, claims C1 and C2; derived here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import bounds.numbers.arguments as check
+from bounds.concentration import closed_forms as concentration_forms
+from bounds.concentration.inverse import Reals, guaranteed
+from bounds.dial import closed_forms
+from bounds.numbers.search import LARGEST, at_ordinal, least, ordinal
+from bounds.rigour.enclosed import enclosable
+
+__all__ = [
+    "dial_bias",
+    "dial_for_fidelity",
+    "dial_leakage",
+    "dial_of_kappa",
+    "kappa_bias",
+    "kappa_for_fidelity",
+    "kappa_leakage",
+    "kappa_of_dial",
+    "worst_case_dial",
+    "worst_case_kappa",
+]
+
+ONE = int(ordinal(1.0))
+
+
+def _kappa(value: ArrayLike) -> Reals:
+    return check.real("kappa", value, ">= 0 (inf masks)", lambda a: a >= 0)
+
+
+def _undialled(leakage: ArrayLike, masks: Any = False) -> Reals:
+    """The leakage before dialling. A row without any mass in its block has nothing left under a hard mask."""
+    leakage = check.unit_closed("leakage", leakage)
+    if np.any((leakage == 1) & masks):
+        raise check.reject("leakage", "below 1 under a hard mask: the row must have some mass in its block", 1.0)
+    return leakage
+
+
+@enclosable
+def dial_leakage(leakage: ArrayLike, dial: ArrayLike) -> Any:
+    """Leakage of a row after the dial is turned: eps (1 - dial) / (1 - dial eps).
+
+    `leakage` is the row's own at dial 0, in [0, 1]; `dial` in [0, 1]. Raises ValueError for leakage 1 at dial 1.
+    """
+    dial = check.unit_closed("dial", dial)
+    before = _undialled(leakage, dial == 1)
+    return check.result(closed_forms.dial_leakage(before, 1 - before, dial))
+
+
+@enclosable
+def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
+    """`dial_leakage` with the dial given as kappa = -ln(1 - dial), in [0, inf]."""
+    kappa = _kappa(kappa)
+    with np.errstate(under="ignore"):
+        before = _undialled(leakage, np.exp(-kappa) == 0)
+        return check.result(closed_forms.kappa_leakage(before, 1 - before, kappa))
+
+
+def _met(outside: Reals, inside: Reals, fidelity: Reals) -> Any:
+    """Whether weights outside and inside give the fidelity: the smaller mass decides, to its own digits."""
+    leakage, rest = closed_forms.dial_leakage(outside, inside, 0.0), closed_forms.dial_leakage(inside, outside, 0.0)
+    return (leakage <= 1 - fidelity) & (rest >= fidelity)
+
+
+@enclosable
+def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
+    """Least dial that brings a row of this leakage to the fidelity, rounded up; 0 where nothing need be done.
+
+    1 - dial = odds(1 - F) / odds(eps), verified by `dial_leakage`; exactly 1 where no smaller float64 is enough.
+    Raises ValueError for a fidelity outside (0, 1) or a leakage outside [0, 1).
+    """
+    target, before = np.broadcast_arrays(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
+    with np.errstate(divide="ignore"):
+        guess = closed_forms.dial_of_kappa(
+            np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
+        )
+    place, _ = least(
+        lambda o: _met(before * (1 - at_ordinal(o)), 1 - before, target),
+        *(ordinal(guess), ordinal(guess)),
+        np.full(target.shape, ONE),
+    )
+    return check.result(at_ordinal(place))
+
+
+@enclosable
+def kappa_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
+    """`dial_for_fidelity` as kappa = max(0, ln(odds(eps) / odds(1 - F))), rounded up."""
+    target, before = np.broadcast_arrays(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
+    with np.errstate(divide="ignore", under="ignore"):
+        guess = np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
+        place, _ = least(
+            lambda o: _met(before * np.exp(-at_ordinal(o)), 1 - before, target),
+            *(ordinal(guess), ordinal(guess)),
+            np.full(target.shape, LARGEST),
+        )
+    return check.result(at_ordinal(place))
+
+
+def _worst_case_arguments(
+    fidelity: ArrayLike, logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike
+) -> tuple[Reals, Reals, Reals, Reals, Reals]:
+    """(F, D, n, m, kappa by the closed form), of one shape."""
+    n, m, _ = check.keys(n_keys, n_block)
+    target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
+    with np.errstate(over="ignore"):
+        scaled_range = check.non_negative("logit_range", logit_range) / tau
+    target, scaled_range, n, m = np.broadcast_arrays(target, scaled_range, n, m)
+    guess = np.maximum(scaled_range + concentration_forms.scaled_margin(target, 1 - target, n, m, m), 0)
+    return target, scaled_range, n, m, guess
+
+
+@enclosable
+def worst_case_dial(
+    fidelity: ArrayLike,
+    logit_range: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """Least dial that gives the fidelity to every row whose logits span at most `logit_range`, rounded up.
+
+    1 - dial = m (1-F) / ((n-m) F) e^-D, at least 0, D = logit_range/temperature: tight. For rows of several sizes the
+    largest (n-m)/m counts. Raises ValueError for a fidelity outside (0, 1), a negative range, impossible counts.
+    """
+    target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
+    with np.errstate(invalid="ignore", under="ignore"):
+        inside = m * np.exp(-scaled_range)
+        start = ordinal(closed_forms.dial_of_kappa(guess))
+        place, _ = least(
+            lambda o: (o == ONE) | _met((n - m) * (1 - at_ordinal(o)), inside, target),
+            start,
+            start,
+            np.full(target.shape, ONE),
+        )
+    return check.result(at_ordinal(place))
+
+
+@enclosable
+def worst_case_kappa(
+    fidelity: ArrayLike,
+    logit_range: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """`worst_case_dial` as kappa = max(0, D + ln((n-m) F / (m (1-F)))), rounded up: nothing is lost near dial 1."""
+    target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
+    with np.errstate(invalid="ignore"):
+        start = ordinal(np.nan_to_num(guess))
+        place, reachable = least(
+            lambda o: guaranteed(at_ordinal(o) - scaled_range, target, n, m, m),
+            start,
+            start,
+            np.full(target.shape, LARGEST),
+        )
+    return check.result(np.where(reachable, at_ordinal(place), np.inf))
+
+
+@enclosable
+def dial_bias(dial: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """What the dial adds to the logits outside the block: temperature * ln(1 - dial), in logits; -inf at dial 1."""
+    with np.errstate(divide="ignore"):
+        bias = closed_forms.dial_bias(check.unit_closed("dial", dial), check.positive("temperature", temperature))
+    return check.result(bias + 0.0)  # -0.0 becomes 0.0
+
+
+@enclosable
+def kappa_bias(kappa: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """`dial_bias` from kappa: -temperature * kappa, in logits."""
+    with np.errstate(over="ignore"):
+        return check.result(closed_forms.kappa_bias(_kappa(kappa), check.positive("temperature", temperature)) + 0.0)
+
+
+@enclosable
+def kappa_of_dial(dial: ArrayLike) -> Any:
+    """kappa = -ln(1 - dial) for a dial in [0, 1]; inf at 1."""
+    with np.errstate(divide="ignore"):
+        return check.result(closed_forms.kappa_of_dial(check.unit_closed("dial", dial)) + 0.0)
+
+
+@enclosable
+def dial_of_kappa(kappa: ArrayLike) -> Any:
+    """dial = 1 - e^-kappa for kappa in [0, inf], the nearest float64: prefer kappa where a guarantee hangs on it."""
+    with np.errstate(under="ignore"):
+        return check.result(closed_forms.dial_of_kappa(_kappa(kappa)) + 0.0)
+
+
+def penalty_of_dial(dial: ArrayLike, critical: ArrayLike) -> Any:
+    """The dial in training: the penalty lambda_crit dial / (1 - dial), in the unit of the critical penalty.
+
+    Dial 0 is no penalty, 1/2 the critical penalty at which a localised model loses stability, 1 holds the cross blocks
+    at zero (inf). Raises ValueError for a dial outside [0, 1] or a critical penalty that is not positive.
+    """
+    dial, critical = check.unit_closed("dial", dial), check.positive("critical", critical)
+    with np.errstate(divide="ignore"):
+        return check.result(critical * (dial / (1 - dial)))
+
+
+def dial_of_penalty(penalty: ArrayLike, critical: ArrayLike) -> Any:
+    """Its inverse, penalty / (penalty + critical). Raises ValueError for a negative penalty, a critical one <= 0."""
+    critical = check.positive("critical", critical)
+    penalty = check.real("penalty", penalty, ">= 0 (inf holds the cross blocks at zero)", lambda a: a >= 0)
+    with np.errstate(divide="ignore"):
+        return check.result(1 / (1 + critical / penalty))

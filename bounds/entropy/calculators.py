@@ -1,0 +1,91 @@
+"""What a margin, or a leakage, leaves of entropy at most (nats).
+
+    entropy <= ln((m-r) + A e^(x g)),     u = (n-m) e^-x, A = r + u, g = u/A, max(x, 0) for x: the exact maximum
+
+n visible keys, m of them in the relevant block, r anchors among those (None: the whole block); x = margin/temperature.
+Everything broadcasts; scalars give a float. Source: arXiv:2510.09338v2, abstract, claim C4; derived here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import bounds.numbers.arguments as check
+from bounds.concentration import closed_forms
+from bounds.concentration.calculators import Reals, evaluate, margin_and_keys
+from bounds.entropy import closed_forms as entropy_forms
+from bounds.rigour.enclosed import enclosable
+
+__all__ = ["entropy_ceiling", "entropy_envelope", "entropy_split", "frontier"]
+
+
+@enclosable
+def entropy_ceiling(
+    margin: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    n_anchors: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """Largest entropy (nats), the exact maximum: ln((m-r) + A e^(x g)), u = (n-m) e^-x, A = r + u, g = u/A.
+
+    ln n for x <= 0. It falls in the margin and in r, rises in n and in m, and is never below ln m.
+    Raises ValueError for impossible counts, a temperature that is not positive, NaN.
+    """
+    return evaluate(entropy_forms.entropy_ceiling, *margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
+
+
+@enclosable
+def entropy_envelope(
+    margin: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    n_anchors: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """An upper bound on `entropy_ceiling` that reads as an exponential: ln(m - r + r exp((n-m)(1+x) e^-x / r)), nats.
+
+    For r = m it is ln m + ((n-m)/m) (1+x) e^-x; no constant may replace 1 + x. max(x, 0) stands for x.
+    Raises ValueError like `entropy_ceiling`.
+    """
+    return evaluate(entropy_forms.entropy_envelope, *margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
+
+
+@enclosable
+def entropy_split(leakage: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike) -> Any:
+    """Largest entropy (nats) at a leakage eps: h(eps) + (1-eps) ln m + eps ln(n-m), h the binary entropy.
+
+    Raises ValueError for a leakage outside [0, 1] and for impossible counts.
+    """
+    n, m, _ = check.keys(n_keys, n_block)
+    eps = check.unit_closed("leakage", leakage)
+    return evaluate(entropy_forms.entropy_split, eps, 1 - eps, n, m)
+
+
+@enclosable
+def frontier(
+    leakage: ArrayLike,
+    margin: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    n_anchors: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """Largest entropy (nats) at a leakage eps under a margin; -inf where no row has that leakage.
+
+    Up to eps_m = (n-m) / ((n-m) + m e^x) it is `entropy_split`; from there to `leakage_ceiling`, with
+    q = r e^x eps/(n-m) and f = 1 - eps - q, it is -eps ln(eps/(n-m)) - q ln(q/r) - f ln(f/(m-r)).
+    Raises ValueError for a leakage outside [0, 1] and like `leakage_ceiling`.
+    """
+    x, n, m, r = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
+    eps = check.unit_closed("leakage", leakage)
+
+    def reachable_only(eps: Reals, x: Reals, n: Reals, m: Reals, r: Reals) -> Reals:
+        ceiling = closed_forms.leakage_ceiling(x, n, m, r) * (1 + 8 * np.finfo(np.float64).eps)  # its own rounding
+        q = entropy_forms.binding_mass(eps, 1 - eps, x, n, m, r)
+        return np.where(eps <= ceiling, entropy_forms.frontier(eps, 1 - eps, q, n, m, r), -np.inf)
+
+    return evaluate(reachable_only, eps, x, n, m, r)

@@ -1,0 +1,140 @@
+"""What no margin can reach while the logits span a range: ceilings on fidelity and floors on entropy.
+
+    fidelity <= m / (m + (n-m) e^-D),   D = logit_range/temperature
+    entropy  >= min over whole k of ln(k + v) + D v/(k + v),   v = (n-k) e^-D: k keys on top, the others at the bottom
+
+Entropies in nats. Everything broadcasts; scalars give a float.
+Source: arXiv:2510.09338v2, abstract, claims C4 and C5; derived here.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import bounds.numbers.arguments as check
+from bounds.floors import closed_forms
+from bounds.rigour.enclosed import enclosable
+
+__all__ = ["entropy_floor", "entropy_floor_with_margin", "fidelity_ceiling", "specht_floor"]
+
+Reals = NDArray[np.float64]
+
+
+def _scaled_range(logit_range: ArrayLike, temperature: ArrayLike) -> Reals:
+    span = check.real("logit_range", logit_range, "a number >= 0", lambda a: a >= 0)
+    return check.scaled(span, check.positive("temperature", temperature))
+
+
+@enclosable
+def fidelity_ceiling(
+    logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
+) -> Any:
+    """Largest attention mass on the block that a logit range allows: m / (m + (n-m) e^-D).
+
+    Attained with the block at the top of the range. Raises ValueError for a negative range, impossible counts, a
+    temperature that is not positive, NaN.
+    """
+    n, m, _ = check.keys(n_keys, n_block)
+    with np.errstate(under="ignore"):
+        return check.result(closed_forms.fidelity_ceiling(_scaled_range(logit_range, temperature), n, m))
+
+
+def best_upper_keys(scaled_range: ArrayLike, n_keys: ArrayLike) -> Reals:
+    """How many keys at the top of the range give the least entropy; the smaller number where two tie.
+
+    Entropy in k falls up to n (c - 1)/(e^D - 1), c = D/(1 - e^-D), and rises after, so one of the two neighbours is
+    least. At tiny D that place is rounded, by up to ulp/D of n, where entropy differs by about ulp^2: by nothing.
+    """
+    span, n = np.broadcast_arrays(np.asarray(scaled_range, np.float64), np.asarray(n_keys, np.float64))
+    with np.errstate(all="ignore"):
+        place = np.floor(closed_forms.upper_keys(span, n))
+        lower, upper = (np.clip(k, 1, np.maximum(n - 1, 1)) for k in (place, place + 1))
+        better = closed_forms.two_level_entropy(span, n, lower) <= closed_forms.two_level_entropy(span, n, upper)
+    return np.where(better, lower, upper)
+
+
+@enclosable
+def entropy_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """Least entropy (nats) of a row whose logits span at most `logit_range`: exact over whole numbers of keys.
+
+    Raises ValueError for a negative range, a count that is not whole, a temperature that is not positive, NaN.
+    """
+    span, n = np.broadcast_arrays(_scaled_range(logit_range, temperature), check.count("n_keys", n_keys))
+    with np.errstate(under="ignore"):
+        return check.result(closed_forms.two_level_entropy(span, n, best_upper_keys(span, n)))
+
+
+@enclosable
+def entropy_floor_with_margin(
+    margin: ArrayLike,
+    logit_range: ArrayLike,
+    n_keys: ArrayLike,
+    n_block: ArrayLike,
+    n_anchors: ArrayLike | None = None,
+    temperature: ArrayLike = 1.0,
+) -> Any:
+    """Least entropy (nats) of a row of at least this margin whose logits span at most `logit_range`: exact.
+
+    The least over rows of two and three levels (theorem `entropy_floor_margin`), 0 <= margin <= logit_range. Raises
+    ValueError for a margin outside that, impossible counts, a temperature that is not positive, NaN.
+    """
+    n, m, r = check.keys(n_keys, n_block, n_anchors)
+    span, tau = _scaled_range(logit_range, temperature), np.asarray(temperature, np.float64)
+    x = check.scaled(check.non_negative("margin", margin), tau)
+    x, span, n, m, r = np.broadcast_arrays(x, span, n, m, r)
+    if not (x <= span).all():
+        raise check.reject("margin", "at most logit_range", f"{x[x > span].flat[0]:g}", " (both over temperature)")
+    # Moving one key's weight, all else fixed, draws a segment in the simplex, where entropy is concave: a key in the
+    # middle is no better than at the top or at the bottom. An anchor at x beside a free key at the top may go down,
+    # since the two then change places; an outsider at D - x beside a free key at the bottom may go up likewise. So
+    # nothing is in the middle, or no free key is at the top under anchors at x, or each one is over outsiders at D - x.
+    upper = np.clip(best_upper_keys(span, n), r, m)
+    with np.errstate(all="ignore"):
+        least = closed_forms.two_level_entropy(span, n, upper)
+    for free, anchors_down in ((np.zeros_like(r), True), (m - r, False)):
+        least = np.minimum(least, _least_of_family(x, span, n, m, r, free, anchors_down))
+    return check.result(least)
+
+
+def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: Reals, anchors_down: bool) -> Reals:
+    """Least entropy with `free` block keys at the top: over the anchors at x, or over the outsiders at D - x.
+
+    A key moved down from the top, or up from the bottom, changes Z and sum w ln w linearly, w = e^(s - D); the least
+    count is an end, or next to where Z = -a, sum w ln w = a + b Z.
+    """
+
+    def entropy(count: Reals) -> Reals:
+        top = free + (r - count if anchors_down else r)
+        level = x if anchors_down else span - x
+        return closed_forms.three_level_entropy(span, level, n, top, count)
+
+    most = r if anchors_down else n - m
+    with np.errstate(all="ignore"):
+        moved = np.exp(x - span) if anchors_down else np.exp(-x)
+        bottom = np.exp(-span)
+        rate = moved - (1.0 if anchors_down else bottom)  # of Z in the count
+        w_log = moved * (x - span) if anchors_down else -moved * x
+        rate_log = w_log - (0.0 if anchors_down else -span * bottom)
+        z = free + r + (n - r - free) * bottom
+        total_log = -(n - r - free) * bottom * span
+        slope = rate_log / rate
+        place = np.floor((-(total_log - slope * z) - z) / rate)
+        inner = (
+            np.clip(np.nan_to_num(place + step), 0, most) for step in (-1, 0, 1)
+        )  # its rounding may be a whole key
+        return functools.reduce(np.minimum, (entropy(count) for count in (most, *inner)))
+
+
+@enclosable
+def specht_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+    """Specht's floor on the entropy (nats): ln n - (c - 1 - ln c), c = D/(1 - e^-D). May be negative.
+
+    Never above `entropy_floor`, of which it is the minimum over real k. Raises ValueError like it.
+    """
+    span, n = _scaled_range(logit_range, temperature), check.count("n_keys", n_keys)
+    with np.errstate(all="ignore"):
+        return check.result(closed_forms.specht_floor(span, n))

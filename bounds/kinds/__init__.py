@@ -1,0 +1,1 @@
+"""Kinds of attention: what carries over from softmax rows (claim C11)."""

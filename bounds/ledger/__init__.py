@@ -1,0 +1,1 @@
+"""Claims, evidence, formal status: what stands behind each theorem, and the pages that say so."""

@@ -1,0 +1,1 @@
+"""From sympy to what runs and what is proved: NumPy, Coq."""

@@ -1,0 +1,1 @@
+"""Rigorous values on Arb balls: enclosures of calculators, branch and bound."""

@@ -1,0 +1,1 @@
+"""Theorem, Hypothesis, Verdict; symbols, lemmas, and what row theorems share."""

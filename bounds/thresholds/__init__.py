@@ -1,0 +1,1 @@
+"""A configuration and every threshold that it determines."""

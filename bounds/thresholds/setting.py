@@ -1,0 +1,91 @@
+"""What is known and wanted, from which every threshold follows: numbers, validated once.
+
+A `Setting` describes the attention rows that are served: n keys, m of them in the relevant block, r anchors, a
+temperature, and whatever is known or wanted of margin, logit range, fidelity, entropy and dial. A `PenaltySetting`
+describes the training problem of one cross block. Only what is given is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+import bounds.numbers.arguments as check
+
+LEVEL_FIELDS = ("gradient_bound", "value_diameter", "query_norm", "key_norm", "key_diameter")
+
+
+def _scalars(owner: Any) -> None:
+    """Every field that was given is one plain number (a bool or a list from a TOML file is not)."""
+    for field in fields(owner):
+        value = getattr(owner, field.name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise check.reject(field.name, "one number", repr(value))
+
+
+def _given(owner: Any, name: str, allowed: Any, whole: bool = False) -> None:
+    value = getattr(owner, name)
+    if value is not None:
+        number = float(allowed(name, value))
+        object.__setattr__(owner, name, int(number) if whole else number)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known and wanted of the attention rows; None where nothing is said."""
+
+    n_keys: int | None = None  # n: visible keys, the relevant block and its anchors included
+    n_block: int | None = None  # m: keys of the relevant block, 1 <= m < n
+    n_anchors: int | None = None  # r: anchors among them, 1 <= r <= m; None means the whole block
+    temperature: float = 1.0  # tau > 0: attention = softmax(logits / tau)
+    margin: float | None = None  # every anchor's logit is at least this far above every logit outside the block
+    fidelity: float | None = None  # wanted: attention mass on the block at least this, in (0, 1)
+    entropy: float | None = None  # wanted: attention entropy at most this, in nats
+    logit_range: float | None = None  # largest minus smallest visible logit; at least |margin|
+    dial: float | None = None  # weights outside the block are multiplied by 1 - dial, in [0, 1]
+
+    def __post_init__(self) -> None:
+        _scalars(self)
+        for name in ("n_keys", "n_block", "n_anchors"):
+            _given(self, name, check.count, whole=True)
+        if self.temperature is None:
+            raise check.reject("temperature", "finite and > 0", None)
+        _given(self, "temperature", check.positive)
+        _given(self, "margin", check.finite)
+        _given(self, "fidelity", check.unit_open)
+        _given(self, "entropy", check.non_negative)
+        _given(self, "logit_range", check.non_negative)
+        _given(self, "dial", check.unit_closed)
+        if self.n_keys is not None and self.n_block is not None:
+            check.keys(self.n_keys, self.n_block, self.n_anchors)
+        elif self.n_block is not None and self.n_anchors is not None and self.n_anchors > self.n_block:
+            raise check.reject("n_anchors", "in [1, n_block]", self.n_anchors, f" with n_block={self.n_block}")
+        if self.margin is not None and self.logit_range is not None and abs(self.margin) > self.logit_range:
+            raise check.reject("logit_range", "at least |margin|", self.logit_range, f" with margin={self.margin}")
+
+
+@dataclass(frozen=True)
+class PenaltySetting:
+    """What is known of the training problem for one cross block; None where nothing is said."""
+
+    gradient_bound: float | None = None  # G: norm of a query's loss gradient at the head's output, at most, everywhere
+    value_diameter: float | None = None  # V: diameter of the values
+    query_norm: float | None = None  # X_b: norm of a query's block features, at most
+    key_norm: float | None = None  # X_c: norm of a key's block features, at most
+    key_diameter: float | None = None  # D_c: diameter of the key features over all visible keys
+    query_share: float = 1.0  # p_b: share of the queries that lie in the block
+    penalty: float | None = None  # lambda for the count of steps; None means twice level A
+    group_norm: float | None = None  # Frobenius norm of the group at the start
+    step: float | None = None  # proximal step size eta
+
+    def __post_init__(self) -> None:
+        _scalars(self)
+        for name in LEVEL_FIELDS:
+            _given(self, name, check.non_negative)
+        if self.query_share is None:
+            raise check.reject("query_share", "in [0, 1]", None)
+        _given(self, "query_share", check.unit_closed)
+        _given(self, "penalty", check.non_negative)
+        _given(self, "group_norm", check.non_negative)
+        _given(self, "step", check.positive)

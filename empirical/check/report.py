@@ -1,0 +1,74 @@
+"""Verdicts as text: one line a theorem, then tightest rows, what was VACUOUS and why, and the witnesses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from bounds.theory.theorem import Verdict
+from empirical.check.verdicts import Outcome
+
+
+def verdict_table(outcomes: Sequence[Outcome]) -> str:
+    """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm."""
+    header = ("theorem", "verdict", "HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "least slack", "median slack")
+    rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    lines = []
+    for row in rows:
+        cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, *_explanations(outcomes)])
+
+
+def _cells(outcome: Outcome) -> Iterator[str]:
+    yield from (outcome.theorem.key, outcome.verdict.name)
+    for verdict in (Verdict.HOLDS, Verdict.VIOLATED, Verdict.VACUOUS, Verdict.UNKNOWN):
+        yield f"{outcome.counts[verdict]:,}"
+    yield share(outcome.decided, outcome.rows)
+    yield from ("" if math.isnan(s) else f"{s + 0.0:.3g}" for s in (outcome.least_slack, outcome.median_slack))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def share(part: int, whole: int) -> str:
+    """Per cent, saying 100 only of everything and 0 only of nothing."""
+    if not whole:
+        return "none"
+    percent = 100 * part / whole
+    return f"{percent:.0f} %" if part in (0, whole) else f"{min(max(percent, 0.1), 99.9):.1f} %"
+
+
+def _explanations(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    said = [o for o in outcomes if o.worst]
+    if said:
+        yield from ("", "Tightest row:")
+    for outcome in said:
+        yield f"  {outcome.theorem.key}: {', '.join(f'{name} {_short(v)}' for name, v in outcome.worst.items())}"
+    vacuous = [o for o in outcomes if o.counts[Verdict.VACUOUS]]
+    if vacuous:
+        yield from ("", "VACUOUS, because a hypothesis does not hold there (one row may fail several):")
+    for outcome in vacuous:
+        yield f"  {outcome.theorem.key}: {share(outcome.counts[Verdict.VACUOUS], outcome.rows)}"
+        for statement, count in outcome.failed.items():
+            yield f"    not on {share(count, outcome.rows)}: {statement}"
+    absent = [o.theorem.key for o in outcomes if not o.rows]
+    if absent:
+        yield from ("", f"No rows: the observations lack the fields of {', '.join(absent)}.")
+    wrong = [o for o in outcomes if o.counts[Verdict.VIOLATED]]
+    for outcome in wrong:
+        yield from ("", f"VIOLATED {outcome.theorem.key}, worst at {outcome.worst}: {outcome.theorem.statement}")
+    for outcome in outcomes:
+        if outcome.witness is not None and not outcome.witness.attained:
+            n, m, r, x = outcome.witness.size
+            yield (
+                f"VIOLATED {outcome.theorem.key}: the row that attains it (n={n}, m={m}, r={r}, x={x:g}) reaches "
+                f"{outcome.witness.ratio:.6f} of it; the theorem, its constant or the observer is wrong"
+            )
+    tight = [o for o in outcomes if o.witness is not None]
+    if tight:
+        good = sum(o.witness is not None and o.witness.attained for o in tight)
+        yield from ("", f"Witness rows attain {good} of {len(tight)} tight theorems.")

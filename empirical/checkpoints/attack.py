@@ -1,0 +1,120 @@
+"""The range that an attack finds, beside the one that weights allow: layer inputs climbed until nothing moves.
+
+    maximise c q_i . (R_j k_j - R_k k_k)  over z_i, z_j, z_k in the ball, and over where the two keys stand
+
+The range is linear in each input while the others are held, so its maximum over one ball is that ball's radius along
+the gradient: gradient ascent with the longest step there is, never down, input after input. The keys' places, where
+positions are rotary, are the best of those offered. Every value is attained by inputs of the layer, not by a text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bounds.logit_range import Side
+from empirical.checkpoints.contexts import Observed
+
+Reals = NDArray[np.float64]
+Phases = NDArray[np.complex128]
+"""What a key some places before its query is turned by in every plane, (places, h/2)."""
+
+OFFERED = 256  # places at most, so that long contexts cost no more
+STEPS = 200
+
+
+def inverse_frequencies(width: int, rope: Mapping[str, Any]) -> Reals:
+    """Radians a position in each plane of a head of `width` features; kinds default, linear, dynamic and llama3.
+
+    Dynamic is as default up to the length that the model was trained on.
+    """
+    plain = float(rope.get("rope_theta", 10_000.0)) ** -(np.arange(0, width, 2) / width)
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "linear":
+        return plain / float(rope["factor"])
+    if kind != "llama3":
+        return plain
+    factor, low, high = (float(rope[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    turns = float(rope["original_max_position_embeddings"]) * plain / (2 * math.pi)
+    share = np.clip((turns - low) / (high - low), 0, 1)
+    return (1 - share) * plain / factor + share * plain
+
+
+def phases(frequencies: Reals, n_keys: int) -> Phases:
+    """Turns of keys 1 to n_keys - 1 places before the query, of at most OFFERED places."""
+    last = max(n_keys - 1, 2)
+    places = np.unique(np.round(np.geomspace(1, last, OFFERED))) if last > OFFERED else np.arange(1, last + 1)
+    return np.exp(-1j * places[:, None] * frequencies)
+
+
+def _complex(features: Reals) -> NDArray[np.complex128]:
+    """Features i and i + h/2, which a rotation mixes, as one complex number."""
+    half = features.shape[-1] // 2
+    return features[..., :half] + 1j * features[..., half:]
+
+
+def _real(planes: NDArray[np.complex128]) -> Reals:
+    return np.concatenate([planes.real, planes.imag], -1)
+
+
+def _along(gradient: Reals, radius: float) -> Reals:
+    length = np.linalg.norm(gradient, axis=-1, keepdims=True)
+    return radius * gradient / np.maximum(length, np.finfo(float).tiny)
+
+
+def attack(
+    query: Side, key: Side, scaling: float, turns: Phases | None = None, *, starts: int = 4, seed: int = 0
+) -> float:
+    """The widest range found, in nats; never above what weights allow, if that is right. Without `turns` nothing turns.
+
+    Where LayerNorm centres, inputs are centred as well: each is a combination of the rows of a centred matrix.
+    """
+    random = np.random.default_rng(seed)
+    inputs = _start(random, starts, query)
+    down = _start(random, starts, key)
+    up, widest = -down, np.zeros(starts)
+    scaling = abs(scaling)
+    for _ in range(STEPS):
+        asked = inputs @ query.matrix.T + query.offset
+        pair = []
+        for sign, found, parity in ((1, up, 0), (-1, down, 1)):  # every other place for either, so never the same
+            keys = found @ key.matrix.T + key.offset
+            turned = asked
+            chosen = None
+            if turns is not None:
+                products = np.conj(_complex(asked)) * _complex(keys)
+                best = (sign * (products @ turns[parity::2].T).real).argmax(-1)
+                chosen = turns[parity::2][best]
+                turned = _real(_complex(asked) * np.conj(chosen))
+            found = _along(sign * (turned @ key.matrix), key.radius)
+            keys = found @ key.matrix.T + key.offset
+            pair.append((found, keys if chosen is None else _real(_complex(keys) * chosen)))
+        (up, high), (down, low) = pair
+        inputs = _along((high - low) @ query.matrix, query.radius)
+        asked = inputs @ query.matrix.T + query.offset
+        spans = scaling * (asked * (high - low)).sum(-1)
+        if np.all(spans <= widest * (1 + 1e-9)):
+            break
+        widest = np.maximum(widest, spans)
+    return float(max(widest.max(), spans.max()))
+
+
+def _start(random: np.random.Generator, starts: int, side: Side) -> Reals:
+    """Inputs of full length along which the side's features differ, so that centred sides get centred ones."""
+    return _along(random.standard_normal((starts, side.matrix.shape[0])) @ side.matrix, side.radius)
+
+
+def observed_ranges(found: Observed) -> dict[tuple[str, int], Reals]:
+    """The widest observed row of every head, by kind and layer: (H,), NaN for a head of no row."""
+    ranges: dict[tuple[str, int], Reals] = {}
+    for name, place in found.calls.items():
+        spans = found.rows[name]["logit_range"].double().numpy()
+        spans = np.moveaxis(spans, 1, 0).reshape(spans.shape[1], -1)
+        ranges[place] = np.where(
+            np.isnan(spans).all(-1), np.nan, np.max(spans, -1, initial=-np.inf, where=~np.isnan(spans))
+        )
+    return ranges

@@ -1,0 +1,209 @@
+"""Checkpoints of Hugging Face models: their attention observed without an n x n matrix, and dialled exactly.
+
+    with dial(model, 0.8, blocks=labels): model(**inputs)        # - kappa on logits outside the query's block
+    with observing(model, labels) as rows: model(**inputs)       # rows["model.layers.0.self_attn"]["entropy_nats"]
+
+Dial 0 is the model bit for bit. What does more to a row than softmax(scaling q.k + mask + bias), sinks or soft-capping,
+is named: such rows are observed as not valid, and are not dialled. `routes` says how a call is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bounds.dial.calculators import kappa_of_dial
+from empirical.checkpoints.attach import Call, routed
+from empirical.dial.guard import Miss, Missed, fidelity_promised, keeps
+from empirical.errors import BadInput
+from empirical.observe.streaming import stream_rows
+from empirical.shapes import Bool, Int
+
+
+@dataclass
+class Labels:
+    """The block of every token, as the queries and as the keys of a call; below 0 it is in none.
+
+    New tokens of a generation are of block `grown`, one a sequence; for cross attention `keys` are of the encoder.
+    """
+
+    tokens: Int[Tensor, "B T"]
+    keys: Int[Tensor, "B N"] | None = None  # cross attention
+    grown: Int[Tensor, "B"] | None = None
+    named: int | None = None  # the relevant block of every query, whatever its own
+
+    def of(self, call: Call) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B N"]]:
+        """The relevant block of each query, the block of each key. Raises BadInput where tokens and labels differ."""
+        queries, keys = call.shape
+        device = call.query.device
+        if call.kind == "cross" or (call.kind == "encoder" and self.keys is not None):
+            if self.keys is None:
+                raise BadInput(f"blocks must have labels of the encoder's tokens for {call.name}, got none")
+            of_keys = self.keys.to(device)
+            if of_keys.shape[1] != keys:
+                raise BadInput(f"blocks must label {keys} encoder tokens, got {of_keys.shape[1]}")
+            of_queries = self._extended(queries, device)[:, -queries:] if call.kind == "cross" else of_keys
+        else:
+            of_keys = self._extended(keys, device)
+            of_queries = of_keys[:, -queries:]
+        if self.named is not None:
+            of_queries = torch.full_like(of_queries, self.named)
+        repeats = len(call.query) // len(of_keys)  # beams
+        return of_queries.repeat_interleave(repeats, 0), of_keys.repeat_interleave(repeats, 0)
+
+    def _extended(self, length: int, device: torch.device) -> Int[Tensor, "B N"]:
+        known = self.tokens.to(device)
+        if known.shape[1] >= length and (self.grown is not None or known.shape[1] == length):
+            return known[:, :length]
+        if self.grown is None:
+            raise BadInput(f"blocks must label every token, got {known.shape[1]} labels for {length} tokens")
+        new = self.grown.to(device)[:, None].expand(-1, length - known.shape[1])
+        return torch.cat([known, new], 1)
+
+
+def _labels(blocks: Int[Tensor, "B T"] | Labels) -> Labels:
+    return blocks if isinstance(blocks, Labels) else Labels(blocks)
+
+
+def in_block(queries: Int[Tensor, "B T"], keys: Int[Tensor, "B N"]) -> Bool[Tensor, "B 1 T N"]:
+    """Whether a key is in the query's relevant block; everything is where a query has none: it is not dialled."""
+    own = queries[:, None, :, None]
+    return (own == keys[:, None, None, :]) | (own < 0)
+
+
+def dial(
+    model: Any,
+    dials: float | list[Any] | np.ndarray | None = None,
+    *,
+    kappas: float | list[Any] | np.ndarray | None = None,
+    blocks: Int[Tensor, "B T"] | Labels,
+    kinds: tuple[str, ...] = ("self",),
+) -> Any:
+    """The dial on a checkpoint, as a context: `dials` in [0, 1] or `kappas` >= 0, a number or (layers, heads) of each.
+
+    Logits outside the query's block are lower by kappa = -ln(1 - dial) before the softmax. Raises BadInput for a value
+    out of range, another shape, labels that do not fit the tokens, or an attention that is not a plain softmax.
+    """
+    given, name, most = (dials, "dials", 1.0) if dials is not None else (kappas, "kappas", np.inf)
+    values = np.asarray(np.nan if given is None else given, dtype=float)
+    if not ((values >= 0) & (values <= most)).all() or values.ndim > 2 or (dials is not None and kappas is not None):
+        raise BadInput(f"{name} must be numbers in [0, {most:g}], one or (layers, heads) of them, got {given!r}")
+    cells = torch.as_tensor(np.asarray(kappa_of_dial(values) if name == "dials" else values, dtype=float))
+    labels = _labels(blocks)
+
+    def bias(call: Call) -> Tensor | None:
+        if call.kind not in kinds:
+            return None
+        try:
+            kappa = cells.expand(max(call.layer + 1, len(cells) if cells.ndim == 2 else 1), call.query.shape[1])
+        except RuntimeError:
+            shape = tuple(cells.shape)
+            raise BadInput(f"{name} must be (layers, {call.query.shape[1]}) numbers, got shape {shape}") from None
+        mine = kappa[call.layer]
+        if not bool(mine.any()):
+            return None
+        off = ~in_block(*labels.of(call))
+        return torch.where(off, -mine.to(call.query)[None, :, None, None], 0.0)
+
+    return routed(model, bias)
+
+
+@dataclass
+class Observed:
+    """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why those of a name are not valid."""
+
+    rows: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    calls: dict[str, tuple[str, int]] = field(default_factory=dict)  # kind and layer
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> dict[str, Tensor]:
+        return self.rows[name]
+
+
+@contextmanager
+def observing(
+    model: Any,
+    blocks: Int[Tensor, "B T"] | Labels,
+    *,
+    layers: tuple[int, ...] | None = None,
+    kinds: tuple[str, ...] = ("self",),
+    n_anchors: int | None = 1,
+    dial: float = 0.5,
+) -> Iterator[Observed]:
+    """Row fields of every chosen attention of the forward passes inside; of a name seen again, the last.
+
+    Memory grows with the number of tokens, not with its square. Rows that are more than a softmax are not valid.
+    """
+    labels = _labels(blocks)
+    found = Observed()
+
+    def watch(call: Call, bias: Tensor | None) -> None:
+        if call.kind not in kinds or (layers is not None and call.layer not in layers):
+            return
+        rows, _ = _streamed(call, bias, labels, n_anchors, dial)
+        if call.unknown:
+            rows["valid"] = torch.zeros_like(rows["valid"])
+            found.unknown[call.name] = call.unknown
+        found.rows[call.name], found.calls[call.name] = rows, (call.kind, call.layer)
+
+    with routed(model, watch=watch):
+        yield found
+
+
+@contextmanager
+def guarded(
+    model: Any,
+    promised: float,
+    blocks: Int[Tensor, "B T"] | Labels,
+    *,
+    kinds: tuple[str, ...] = ("self",),
+    record: bool = False,
+) -> Iterator[list[Miss]]:
+    """Every row of a block must keep the fidelity promised: raises Missed at the first layer that has one below it.
+
+    With `record` the misses are collected instead. A row that is more than a softmax promises nothing, and misses.
+    Inside a `dial` it judges the rows as dialled. Raises BadInput for a promise outside (0, 1].
+    """
+    fidelity_promised(promised)
+    labels = _labels(blocks)
+    misses: list[Miss] = []
+
+    def watch(call: Call, bias: Tensor | None) -> None:
+        if call.kind not in kinds:
+            return
+        rows, own = _streamed(call, bias, labels, 1, 0.5)
+        kept = keeps(rows["leakage"], promised) & (not call.unknown)
+        missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
+        found = [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
+        misses.extend(found)
+        if found and not record:
+            raise Missed(promised, found)
+
+    with routed(model, watch=watch):
+        yield misses
+
+
+def _streamed(
+    call: Call, bias: Tensor | None, labels: Labels, n_anchors: int | None, dial: float
+) -> tuple[dict[str, Tensor], Int[Tensor, "B T"]]:
+    """Row fields of a call, every bias included, and the relevant block of each query."""
+    queries, keys = labels.of(call)
+    full = [b.expand(-1, -1, *call.shape) for b in (call.position_bias, bias) if b is not None]
+    rows = stream_rows(
+        call.query,
+        call.key,
+        queries,
+        keys,
+        scaling=call.scaling,
+        visible=call.visible,
+        biases=full,
+        n_anchors=n_anchors,
+        dial=dial,
+    )
+    return rows, queries

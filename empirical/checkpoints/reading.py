@@ -1,0 +1,143 @@
+"""A checkpoint and a text as `localist observe` is asked for them: what to read, and what is refused.
+
+Weights are read from safetensors alone, no code of a checkpoint is run, and the network is used only where a hub id is
+asked for, which is said.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empirical.checkpoints.attach import ARCHITECTURES
+from empirical.checkpoints.documents import Document, align, read_documents
+from empirical.errors import BadInput
+
+SEQUENCE_TO_SEQUENCE, MASKED = ("bart", "t5"), ("bert", "roberta")
+KINDS = ("self", "encoder", "cross")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to observe of which model on which text."""
+
+    model: str
+    text: Path
+    blocks: str = "spans"
+    relevant: str | None = None  # the block relevant to every query; none: its own
+    attention: str = "self"
+    layers: tuple[int, ...] | None = None
+    n_anchors: int | None = 1  # keys that a margin counts
+    dials: tuple[float, ...] = ()  # beside dial 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    keep_text: bool = False
+    rules: Path | None = None  # a rule file, blocks by name
+    guard: float | None = None  # fidelity that every row must keep at the largest dial
+    certify: bool = False  # what the weights alone say of the range of logits
+
+
+def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Any]:
+    """(model, tokenizer), ready to be observed.
+
+    A name that is no folder is a hub id, and it is said that the network is used. Raises BadInput for a folder without
+    config.json or safetensors, an unknown architecture, a device that is not there, a tokenizer without offsets.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise BadInput("MODEL must be read with transformers: pip install 'localist-bounds[hf]'") from None
+
+    folder = Path(name).is_dir()
+    if folder:
+        _look_at(Path(name))
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BadInput(f"MODEL must be a folder or a hub id, got {name!r}, which is not there")
+    else:
+        print(f"{name!r} is no folder: asking the hub for it, over the network", file=sys.stderr)
+    if device != "cpu" and not (device == "cuda" and torch.cuda.is_available()):
+        raise BadInput(f"--device must be a device of this machine, got {device!r}")
+    transformers.utils.logging.disable_progress_bar()
+    safe: dict[str, Any] = {"local_files_only": folder, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, **safe)
+        if config.model_type not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise BadInput(f"MODEL must be of a known architecture ({known}), got {config.model_type!r}")
+        kind = transformers.AutoModelForCausalLM
+        if config.model_type in SEQUENCE_TO_SEQUENCE:
+            kind = transformers.AutoModelForSeq2SeqLM
+        elif config.model_type in MASKED:
+            kind = transformers.AutoModelForMaskedLM
+        model = kind.from_pretrained(
+            name, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, **safe
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
+    if not tokenizer.is_fast:
+        raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
+    loaded: Any = model
+    return loaded.to(device).eval(), tokenizer
+
+
+def _look_at(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"MODEL must be a folder with a config.json, got {str(folder)!r} without one")
+    if not any(folder.glob("*.safetensors")):
+        others = sorted(
+            p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt") for p in folder.glob(pattern)
+        )
+        held = f"only {others[0]!r}, which may run code when it is read" if others else "no weights"
+        raise BadInput(f"MODEL must hold its weights as safetensors, got {str(folder)!r} with {held}")
+
+
+def longest(model: Any) -> int | None:
+    """Tokens that the model has positions for; none: it has no such table."""
+    return getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A document as the model reads it."""
+
+    ids: Tensor  # 1 T
+    labels: Tensor  # 1 T
+    document: Document
+
+
+def tokenised(asked: Asked, model: Any, tokenizer: Any) -> tuple[list[Tokens], list[str]]:
+    """Every document with its labels, and the names of the blocks. Raises BadInput for one longer than the context."""
+
+    def embed(sentences: list[str]) -> np.ndarray:
+        table = model.get_input_embeddings()
+        ids = [tokenizer(s, add_special_tokens=False)["input_ids"] or [0] for s in sentences]
+        with torch.no_grad():
+            rows = [table(torch.tensor(one, device=model.device)).double().mean(0).cpu().numpy() for one in ids]
+        return np.stack(rows)
+
+    documents = read_documents(asked.text, asked.blocks, embed)
+    names = list(dict.fromkeys(block for document in documents for block in document.blocks))
+    if asked.relevant is not None and asked.relevant not in names:
+        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {asked.relevant!r}")
+    most, found = longest(model), []
+    for document in documents:
+        encoded = tokenizer(document.text, return_offsets_mapping=True, return_tensors="pt", verbose=False)
+        length = encoded["input_ids"].shape[1]
+        if most is not None and length > most:
+            raise BadInput(f"{document.where} must fit into the context of {most} tokens, got {length}")
+        labels = align(document, encoded["offset_mapping"][0].tolist(), names)
+        if (labels < 0).all():
+            raise BadInput(f"{document.where} must have a token in some block, got none")
+        ids = encoded["input_ids"].to(model.device)
+        found.append(Tokens(ids, torch.as_tensor(labels, device=model.device)[None], document))
+    return found, names

@@ -1,0 +1,186 @@
+"""What the weights of a checkpoint alone say of its attention: per head the range of its logits, and the dial for it.
+
+    for head in certify(folder, fidelity=0.95, n_keys=1024, n_block=64): print(head.name, head.logit_range, head.kappa)
+
+D = `bounds.logit_range` of the head's normalisation and projections: no text makes a row's logits span more. Then
+kappa = D + ln((n-m) F / (m (1-F))) dials every row of n keys, m of them in the block, to fidelity F, whatever the text;
+where even e^-kappa is zero in float32 the number is of no use but as a hard mask, and is called so. Attacked ranges are
+of layer inputs, which no text need produce. Heads are read one at a time. Covered: see `empirical.weight_sites`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bounds.dial.calculators import worst_case_kappa
+from bounds.logit_range import HARD_MASK, Side, plain_range, rotary_range, side
+from empirical.checkpoints.attack import Phases, attack, inverse_frequencies, observed_ranges, phases
+from empirical.checkpoints.contexts import Observed
+from empirical.checkpoints.weight_files import WeightFiles
+from empirical.checkpoints.weight_sites import CENTRED, ROTARY, Attention, Source, attentions, rope_of
+from empirical.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Head:
+    """What weights say of one head; ranges in nats."""
+
+    kind: str
+    layer: int
+    head: int
+    logit_range: float  # certified: no row spans more
+    kappa: float  # dials every row to the target
+    attacked: float | None = None  # what layer inputs found by an attack span
+    observed: float | None = None  # the widest observed row
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.layer}.{self.head}"
+
+    @property
+    def hard_mask_only(self) -> bool:
+        """Whether the dial that is guaranteed cannot be told from a mask: e^-kappa is zero in float32."""
+        return bool(self.kappa > HARD_MASK)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Queries and keys of one head as images of balls."""
+
+    attention: Attention
+    head: int
+    query: Side
+    key: Side
+    rotary: bool
+    position_range: float  # what a table of positions adds to the range
+
+    def logit_range(self) -> float:
+        of_products = rotary_range if self.rotary else plain_range
+        return float(
+            np.nextafter(of_products(self.query, self.key, self.attention.scaling) + self.position_range, np.inf)
+        )
+
+
+class _Reader:
+    """Sides of heads, a head's rows at a time; norms and key heads that several share are read once a layer."""
+
+    def __init__(self, files: WeightFiles):
+        self.files = files
+        self.model_type = files.config["model_type"]
+        self.centred = self.model_type in CENTRED
+
+    def side(self, attention: Attention, source: Source, head: int) -> Side:
+        start = source.first + head * attention.width
+        axis = 1 if self.model_type == "gpt2" else 0
+        weight = self.files.rows(source.weight, start, start + attention.width, axis)
+        weight = weight.T if axis else weight
+        bias = self.files.rows(source.bias, start, start + attention.width) if source.bias else None
+        shift = self.files.rows(f"{source.norm}.bias") if self.centred else None
+        try:
+            return side(weight, self.files.rows(f"{source.norm}.weight"), bias, shift, self.centred)
+        except ValueError as error:
+            raise BadInput(f"{source.weight} must fit config.json and {source.norm}: {error}") from None
+
+    def check_shape(self, attention: Attention) -> None:
+        """Raises BadInput for a projection of another number of rows than heads and features ask for."""
+        fused = self.model_type == "gpt2"  # queries, keys and values side by side
+        for source, heads in ((attention.query, attention.heads), (attention.key, attention.groups)):
+            wanted = heads * attention.width * (3 if fused else 1)
+            shape = self.files.shape(source.weight)
+            if len(shape) != 2 or shape[1 if fused else 0] != wanted:
+                raise BadInput(f"{source.weight} must have {wanted} rows, got shape {shape}")
+
+    def sides(self, attention: Attention) -> Iterator[Sides]:
+        self.check_shape(attention)
+        spread = np.zeros(attention.heads)
+        if attention.positions is not None:
+            table = self.files.rows(attention.positions)
+            if table.ndim != 2 or table.shape[1] != attention.heads:
+                raise BadInput(f"{attention.positions} must be (buckets, {attention.heads}), got shape {table.shape}")
+            spread = np.ptp(table, axis=0)
+        each = attention.heads // attention.groups
+        for group in range(attention.groups):
+            key = self.side(attention, attention.key, group)
+            for head in range(group * each, (group + 1) * each):
+                query = self.side(attention, attention.query, head)
+                yield Sides(attention, head, query, key, self.model_type in ROTARY, float(spread[head]))
+
+
+def sides_of(folder: Path | str, layers: Sequence[int] | None = None) -> Iterator[Sides]:
+    """Queries and keys of every head of the chosen layers. Raises BadInput for a folder that is not understood."""
+    files = WeightFiles(folder)
+    sites, reader = attentions(files), _Reader(files)
+    there = {attention.layer for attention in sites}
+    if layers is not None and not set(layers) <= there:
+        raise BadInput(f"layers must be among 0 to {max(there)}, got {sorted(set(layers) - there)}")
+    for attention in sites:
+        if layers is None or attention.layer in layers:
+            yield from reader.sides(attention)
+
+
+def certify(
+    folder: Path | str,
+    *,
+    fidelity: float,
+    n_keys: int,
+    n_block: int,
+    layers: Sequence[int] | None = None,
+    attacks: int = 0,
+    seed: int = 0,
+) -> Iterator[Head]:
+    """Every head of the checkpoint in the folder, as it is read; `attacks` starts of an attack on each.
+
+    `n_keys` and `n_block` are those of the rows to be served with the largest (n-m)/m. Raises BadInput for a folder
+    that is not understood, ValueError for a fidelity outside (0, 1) or impossible counts.
+    """
+    worst_case_kappa(fidelity, 0.0, n_keys, n_block)  # refused before anything is read
+    rotation = phases_of(folder, n_keys) if attacks else None
+    for number, sides in enumerate(sides_of(folder, layers)):
+        span, site = sides.logit_range(), sides.attention
+        kappa = float(worst_case_kappa(fidelity, span, n_keys, n_block))
+        reached = None
+        if attacks:
+            turned = rotation if sides.rotary else None
+            reached = attack(sides.query, sides.key, site.scaling, turned, starts=attacks, seed=seed + number)
+        yield Head(site.kind, site.layer, sides.head, span, kappa, reached)
+
+
+def phases_of(folder: Path | str, n_keys: int) -> Phases | None:
+    """What rotary positions of up to `n_keys` keys do in every plane; none where positions are not rotary."""
+    config = WeightFiles(folder).config
+    if config.get("model_type") not in ROTARY:
+        return None
+    rope = {"rope_theta": config.get("rope_theta", 10_000.0), **rope_of(config)}
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    try:
+        return phases(inverse_frequencies(int(width), rope), n_keys)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"config.json must give all that its rotary positions need, got {error!r}") from None
+
+
+def beside(heads: Sequence[Head], observed: Observed) -> list[Head]:
+    """The heads with the widest row that was observed of each, NaN where none was."""
+    ranges = observed_ranges(observed)
+    missing = np.full(max((h.head for h in heads), default=0) + 1, np.nan)
+    return [replace(h, observed=float(ranges.get((h.kind, h.layer), missing)[h.head])) for h in heads]
+
+
+def outside(heads: Sequence[Head]) -> list[Head]:
+    """The heads of which something attacked or observed lies outside what weights alone say: none, or we are wrong."""
+    return [h for h in heads if any(x is not None and x > h.logit_range for x in (h.attacked, h.observed))]
+
+
+def table(heads: Sequence[Head]) -> str:
+    """One line a head: the certified range, what was attacked and observed of it, and the dial in log form."""
+    lines = [f"{'head':<16}{'certified':>12}{'attacked':>12}{'share':>8}{'observed':>12}{'kappa':>12}"]
+    for h in heads:
+        share = "" if h.attacked is None else f"{h.attacked / h.logit_range:.3f}" if h.logit_range else "1.000"
+        seen = ("" if x is None or np.isnan(x) else f"{x:.5g}" for x in (h.attacked, h.observed))
+        attacked, observed = seen
+        words = "  hard mask only" if h.hard_mask_only else ""
+        lines.append(f"{h.name:<16}{h.logit_range:>12.5g}{attacked:>12}{share:>8}{observed:>12}{h.kappa:>12.5g}{words}")
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""`localist observe` and `localist generate`: the command line of checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from empirical.errors import BadInput
+
+if TYPE_CHECKING:
+    from empirical.checkpoints.weights import Head
+
+OK, REFUTED = 0, 1
+
+
+def add_parsers(commands: Any) -> None:
+    """The parsers of both commands, and what each runs."""
+    observe = commands.add_parser("observe", help="a checkpoint's attention on real text, against every theorem")
+    _asks(observe)
+    observe.add_argument("--attention", default="self", help="self, encoder or cross; default: self")
+    observe.add_argument("--layers", type=int, nargs="+", metavar="N", help="only these, from 0; default: all")
+    observe.add_argument(
+        "--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1"
+    )
+    observe.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
+    observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
+    observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
+    observe.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+    observe.set_defaults(run=_observe)
+
+    generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
+    _asks(generate, "--prompt")
+    generate.add_argument("--tokens", type=int, default=64, metavar="N", help="new tokens; default 64")
+    generate.add_argument("--sample", action="store_true", help="draw tokens; default: the most likely one")
+    generate.add_argument("--seed", type=int, default=0, metavar="N")
+    generate.set_defaults(run=_generate)
+
+
+def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
+    """What a checkpoint is given: its folder or hub id, text with blocks, the dial."""
+    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
+    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
+    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
+    parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
+    parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
+    parser.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
+    parser.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+
+
+def _observe(arguments: argparse.Namespace) -> int:
+    from empirical.check.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    out = arguments.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"--out must be a new or empty folder, got {str(out)!r}")
+    from empirical.checkpoints.observing import Asked, observe_model, summary
+    from empirical.observe.files import FILE, save_dataset
+
+    asked = _asked(arguments, Asked)
+    dataset, heads = observe_model(asked)
+    out.mkdir(parents=True, exist_ok=True)
+    save_dataset(dataset, out / FILE)
+    print(f"{summary(dataset)}\n")
+    from empirical.cli.commands import draw, verdicts
+
+    status = verdicts(dataset, requirements, (), out)
+    draw(dataset, out / "figures")
+    return (_weights(heads, out) if heads else OK) or status
+
+
+def _weights(heads: Sequence[Head], out: Path) -> int:
+    """What the weights say, beside what was observed, as weights.json and a figure; 1 where a row lies outside."""
+    from dataclasses import asdict
+
+    from empirical.checkpoints.weights import outside, table
+    from empirical.figures import style
+    from empirical.figures.ranges import ranges
+    from empirical.files import write_atomically
+
+    saved = [{**asdict(head), "hard_mask_only": head.hard_mask_only} for head in heads]
+    write_atomically(out / "weights.json", (json.dumps(saved, indent=1) + "\n").encode())
+    print(f"\n{table(heads)}")
+    with style.drawing():
+        style.save(ranges(heads), out / "figures", "ranges")
+    return REFUTED if outside(heads) else OK
+
+
+def _asked(arguments: argparse.Namespace, kind: Any) -> Any:
+    known = {field.name for field in fields(kind)}
+    given = {k: v for k, v in vars(arguments).items() if k in known and v is not None}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from empirical.checkpoints.observing import Asked, generate
+
+    if len(arguments.dials) > 1:
+        raise BadInput(f"--dial must be one number, got {arguments.dials}")
+    for text in generate(_asked(arguments, Asked), arguments.tokens, arguments.seed, arguments.sample):
+        print(text)
+    return OK

@@ -1,0 +1,1 @@
+"""Changes of attention: the dial at inference, the guard."""

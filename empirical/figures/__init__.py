@@ -1,0 +1,63 @@
+"""Every figure of a run, drawn from its saved observations alone: PNG and SVG, and the plotted points as text.
+
+A figure whose data the observations do not hold is skipped, and the reason printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from empirical.figures import style
+from empirical.figures.against_penalty import fidelity_and_entropy
+from empirical.figures.heads import along_the_dial, by_head, regions, under_the_frontier
+from empirical.figures.losses import loss_against_fidelity, masking
+from empirical.figures.maps import attention_maps
+from empirical.figures.observed import Absent, Observed
+from empirical.figures.phase import frontier, phase_diagram
+from empirical.figures.points import write_points
+from empirical.figures.slack import slack_histograms
+from empirical.figures.steps import steps_to_zero
+from empirical.figures.transition import transition
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, Callable[[Observed], Figure]] = {
+    "fidelity_and_entropy": fidelity_and_entropy,
+    "transition": transition,
+    "slack": slack_histograms,
+    "phase": phase_diagram,
+    "frontier": frontier,
+    "loss_and_fidelity": loss_against_fidelity,
+    "attention": attention_maps,
+    "steps_to_zero": steps_to_zero,
+    "masking": masking,
+}
+
+UNSWEPT: dict[str, Callable[[Observed], Figure]] = {  # of observations at no penalty, a checkpoint's say
+    "heads": by_head,
+    "under_the_frontier": under_the_frontier,
+    "regions": regions,
+    "along_the_dial": along_the_dial,
+}
+
+
+def plot(dataset: xr.Dataset, out: Path) -> list[Path]:
+    """Draws every figure that `dataset` has the data for into the folder `out`; returns the files written."""
+    seen = Observed(dataset)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
+    for name, draw in figures.items():
+        try:
+            with style.drawing():
+                files += style.save(draw(seen), out, name)
+        except Absent as reason:
+            print(f"figure {name}: not drawn, {reason}")
+    return [*files, write_points(seen, out / "points.csv")]

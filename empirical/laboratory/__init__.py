@@ -1,0 +1,1 @@
+"""The reference model: configuration, tasks, training across penalties, the sweep and its store."""

@@ -1,0 +1,1 @@
+"""What attention rows show: statistics, their schema, files, streaming."""

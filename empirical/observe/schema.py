@@ -1,0 +1,56 @@
+"""Every observed field once: its dims, unit and meaning; and the dims of the levels that theorems speak of."""
+
+from __future__ import annotations
+
+DIMS = {
+    "row": ("setting", "layer", "head", "query"),
+    "pair": ("setting", "layer", "head", "block_query", "block_key"),
+    "setting": ("setting",),
+}
+ROW, PAIR = DIMS["row"], DIMS["pair"]
+SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "entropy_nats": (ROW, "nats", "entropy of the attention row"),
+    "fidelity": (ROW, "1", "attention mass on the relevant block"),
+    "leakage": (ROW, "1", "attention mass outside the relevant block"),
+    "log_leakage": (ROW, "1", "natural logarithm of the leakage"),
+    "margin": (ROW, "logits", "r-th largest in-block logit minus the largest outside"),
+    "logit_range": (ROW, "logits", "largest minus smallest visible logit"),
+    "n_keys": (ROW, "keys", "visible keys"),
+    "n_block": (ROW, "keys", "visible keys of the relevant block"),
+    "n_anchors": (ROW, "keys", "anchors that the margin counts"),
+    "anchor_mass": (ROW, "1", "attention mass on the block's own anchor keys"),
+    "leakage_dialled": (ROW, "1", "leakage after the dial is turned on the stored logits"),
+    "valid": (ROW, "1", "the row sums to one and sees its block and something outside"),
+    "group_norm": (PAIR, "1", "Frobenius norm of W_bc, not squared"),
+    "gradient_norm": (PAIR, "loss/norm", "norm of the gradient in W_bc where the run ended"),
+    "group_norm_start": (PAIR, "1", "Frobenius norm of W_bc at the start"),
+    "gradient_peak": (PAIR, "loss/norm", "largest norm of the gradient in W_bc on the way"),
+    "steps_to_zero": (PAIR, "steps", "first step after which W_bc is zero for good; -1 never"),
+    "loss_train": (("setting",), "loss", "training loss, without the penalty"),
+    "loss_heldout": (("setting",), "loss", "held-out loss"),
+    "loss_masked": (("setting",), "loss", "held-out loss with foreign blocks masked, the dial at 1"),
+    "residual": (("setting",), "loss/norm", "stationarity residual ||W - prox(W - step grad)|| / step"),
+    "converged": (("setting",), "1", "the residual is within its tolerance"),
+    "steps": (("setting",), "steps", "steps taken"),
+    "step": (("setting",), "norm^2/loss", "proximal step size"),
+    "accelerated": (("setting",), "1", "momentum was on"),
+    "critical": (("setting",), "loss/norm", "critical penalty predicted from the seed's localised model"),
+    "loss_localised": (("setting",), "loss", "loss of the seed's localised model"),
+    "temperature": (("setting",), "1", "softmax temperature"),
+    "anchor_logit": (("setting",), "logits", "logit of a block's anchors for its own queries"),
+    "dial": (("setting",), "1", "the dial of leakage_dialled"),
+    "query_norm": (("setting", "block_query"), "1", "largest norm of a query's block features"),
+    "query_share": (("setting", "block_query"), "1", "share of the queries that lie in the block"),
+    "key_norm": (("setting", "block_key"), "1", "largest norm of a key's block features"),
+    "key_diameter": (("setting", "block_key"), "1", "diameter of the block's key features over all visible keys"),
+    "gradient_bound": (("setting",), "loss", "bound on a query's loss gradient at the head's output"),
+    "value_diameter": (("setting",), "1", "diameter of the values"),
+    "level_c": (("setting", "block_query", "block_key"), "loss/norm", "penalty level C, mean of products"),
+    "localist": (("layer",), "1", "every token entering the layer holds features in its own block only"),
+    "query_block": (("query",), "1", "block of the query"),
+    "attention": (("setting", "layer", "head", "map_query", "map_key"), "1", "attention weights of the drawn map"),
+    "map_query_block": (("map_query",), "1", "block of a query of the drawn map"),
+    "map_key_block": (("map_key",), "1", "block of a key of the drawn map"),
+    "map_key_anchor": (("map_key",), "1", "whether a key of the drawn map is an anchor"),
+}
+"""name -> dims, unit, meaning"""

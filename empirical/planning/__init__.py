@@ -1,0 +1,1 @@
+"""Anchors, redundancy and schedules designed before anything is trained."""

@@ -1,0 +1,146 @@
+"""Studies of the framework's mechanisms, each a prediction beside an observation: `localist run --study NAME`.
+
+    folder: run.json, cells/ (a trained model, what was measured, every judged row), study.json, model.safetensors,
+            verdicts.json, figures/
+
+A study is a module with `measure(config, store) -> Findings`, `table(numbers)` and `draw(numbers)`; `store.keep` saves
+what takes long, so that a killed study goes on where it was. Verdicts and figures come from what is saved: `localist
+check` and `localist plot` make both again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from empirical.errors import BadInput
+from empirical.files import ROOT, commit, hash_of, versions, write_atomically
+from empirical.laboratory.config import Config, load
+from empirical.laboratory.store import Store, read_run
+
+if TYPE_CHECKING:
+    from empirical.check.verdicts import Outcome
+
+STUDIES: dict[str, str] = {
+    "dial": "loss, fidelity and entropy along the dial of one trained model; a dial of each query's own; in training",
+    "hysteresis": "penalty up and down again: both edges, predicted and met",
+    "rules": "rules injected, conflicting, reloaded and removed; attention mass guaranteed, compliance measured",
+    "depth": "what dialling each layer does at the output, against the predicted sum; over-smoothing",
+    "interference": "what tokens outside a block can change of it: nothing at dial 1, the depth sum below",
+    "ablation": "whether attention mass is causal use: keys and values inside and outside the block taken away",
+}
+FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows that theorems speak of, by name of their axes; saved as they are, judged from what was saved."""
+
+    name: str
+    dims: tuple[str, ...]
+    rows: Mapping[str, np.ndarray]
+    theorems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found: numbers for its table and figures, ready for JSON, and the rows to be judged."""
+
+    numbers: dict[str, Any]
+    judged: tuple[Judged, ...]
+
+
+def module_of(name: str) -> Any:
+    """The study's module. Raises BadInput for an unknown name."""
+    if name not in STUDIES:
+        raise BadInput(f"--study must be one of {', '.join(STUDIES)}, got {name!r}")
+    return importlib.import_module(f"empirical.studies.{name}.measure")
+
+
+def preset(name: str, quick: bool) -> Config:
+    """The configuration that comes with a study; the quick one takes a minute or so on 2 cores."""
+    module_of(name)
+    file = resources.files("empirical.studies") / name / f"{'quick' if quick else 'preset'}.toml"
+    with resources.as_file(file) as path:
+        return load(path)
+
+
+def code_hash() -> str:
+    """sha256 of every source that a study's numbers may depend on."""
+    sources = [*(ROOT / "empirical").rglob("*.py"), *(ROOT / "bounds").glob("*/closed_forms.py")]
+    return hash_of(source for source in sorted(sources) if "figures" not in source.parts)
+
+
+def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Outcome, ...]:
+    """Measures what the folder does not hold yet, then verdicts, table and figures from what it holds."""
+    from empirical.laboratory.tasks import device_of
+    from empirical.laboratory.text import text_digest
+
+    module = module_of(name)
+    device_of(config)
+    text = text_digest(config) if config.task.name == "topics" else {}
+    store = Store.open(out, config, text, resume, study=name, code=code_hash())
+
+    found: Findings = module.measure(config, store)
+    for part in found.judged:
+        store.save(_cell(part.name), dict(part.rows))
+    saved = {
+        "study": name,
+        "numbers": found.numbers,
+        "judged": [{"name": p.name, "dims": list(p.dims), "theorems": list(p.theorems)} for p in found.judged],
+        "versions": versions(),
+        "commit": commit(),
+    }
+    write_atomically(store.folder / FILE, (json.dumps(saved, indent=1, allow_nan=False) + "\n").encode())
+    print(module.table(found.numbers), "\n", sep="")
+    return verdicts(out)
+
+
+def _cell(name: str) -> str:
+    return f"rows {name}"
+
+
+def read_study(folder: Path) -> dict[str, Any]:
+    """What study.json says."""
+    try:
+        saved = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        assert saved["study"] in STUDIES
+        return saved
+    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+        raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}") from None
+
+
+def verdicts(folder: Path) -> tuple[Outcome, ...]:
+    """Every saved row judged again; no training, no model."""
+    from bounds.theorems import by_key
+    from empirical.check.verdicts import check
+
+    run = read_run(folder)
+    store = Store(Path(folder), run["config_digest"], run["code"])
+    outcomes = []
+    for part in read_study(folder)["judged"]:
+        rows = store.load(_cell(part["name"]))
+        if rows is None:
+            raise BadInput(f"DIR must hold the rows of its study, got {str(folder)!r} without those of {part['name']}")
+        outcomes += [check(by_key(key), rows, part["dims"]) for key in part["theorems"]]
+    return tuple(outcomes)
+
+
+def draw_study(folder: Path, out: Path) -> list[Path]:
+    """Every figure of a finished study, as PNG and SVG in `out`."""
+    from empirical.figures import style
+
+    saved = read_study(folder)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    with style.drawing():
+        for name, figure in module_of(saved["study"]).draw(saved["numbers"]).items():
+            files += style.save(figure, Path(out), name)
+    return files

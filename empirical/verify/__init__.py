@@ -1,0 +1,1 @@
+"""The evidence on every theorem, and the adversaries that attack it."""

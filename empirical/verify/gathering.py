@@ -1,0 +1,253 @@
+"""`localist verify`: gathers the evidence on every theorem and compares it with what is committed.
+
+One million inputs a theorem, 20,000 with --quick, from the families of `adversary`, the same for any order or choice of
+theorems. What is worse than the committed evidence is not written over it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bounds.ledger.evidence import Evidence, digest, faults, file_of, load, worse
+from bounds.theory.theorem import Relation, Rows, Theorem, Verdict
+from empirical.check.witness import witness
+from empirical.errors import BadInput
+from empirical.files import commit, versions, write_atomically
+from empirical.verify.adversary import FAMILIES, Family
+
+ROWS, QUICK_ROWS, CHUNK = 1_000_000, 20_000, 20_000
+SEED = 20251
+CHANGE = 0.01  # of a constant, to the wrong side, that must not go unseen
+Advance = Callable[[str, int], None]
+
+
+def tightened(theorem: Theorem, share: float = CHANGE) -> Theorem:
+    """The theorem with its bound moved to the wrong side by a share of itself; by `share` where the bound is 0."""
+    sign = -1 if theorem.relation is Relation.AT_MOST else 1
+
+    def bound(rows: Rows) -> np.ndarray | np.floating:
+        value = np.asarray(theorem.bound(rows), dtype=np.float64)
+        return value + sign * np.where(value == 0, share, share * np.abs(value))
+
+    return replace(theorem, bound=bound)
+
+
+class Tally:
+    """What the inputs of a family say about one theorem."""
+
+    def __init__(self, theorem: Theorem) -> None:
+        self.theorem, self.wrong = theorem, tightened(theorem)
+        self.counts = dict.fromkeys(Verdict, 0)
+        self.rows = self.noticed = 0
+        self.ratio = -np.inf
+        self.broken: list[dict[str, Any] | None] = [None] * len(theorem.hypotheses)
+
+    def add(self, rows: Rows) -> None:
+        with np.errstate(all="ignore"):
+            codes = self.theorem.verdicts(rows)
+            self.rows += codes.size
+            for verdict in Verdict:
+                self.counts[verdict] += int((codes == verdict.code).sum())
+            says = codes != Verdict.VACUOUS.code
+            self.noticed += int((self.wrong.verdicts(rows)[says] == Verdict.VIOLATED.code).sum())
+            observed, bound = np.broadcast_arrays(self.theorem.observed(rows), self.theorem.bound(rows))
+            away = np.abs(observed - bound) / np.where(bound == 0, 1.0, np.abs(bound))
+            if (says & np.isfinite(away)).any():
+                self.ratio = max(self.ratio, 1 - float(away[says & np.isfinite(away)].min()))
+            self._necessity(rows, codes.shape)
+
+    def _necessity(self, rows: Rows, shape: tuple[int, ...]) -> None:
+        """The first input, for each hypothesis, that fails it alone and breaks the conclusion."""
+        masks = [np.broadcast_to(np.asarray(h.holds(rows), bool), shape) for h in self.theorem.hypotheses]
+        summed = {"valid": np.ones(shape, bool)} if "valid" in rows else {}  # so that the bound is that of the row
+        slack, room = np.broadcast_arrays(self.theorem.slack({**rows, **summed}), self.theorem.room({**rows, **summed}))
+        broken = slack < -room
+        for at, mask in enumerate(masks):
+            if self.broken[at] is None:
+                others = [m for i, m in enumerate(masks) if i != at]
+                found = np.flatnonzero(np.logical_and.reduce([~mask, broken, *others]))
+                if found.size:
+                    self.broken[at] = _input(rows, int(found[0]), slack, shape[0])
+
+    def as_dict(self) -> dict[str, Any]:
+        names = {
+            Verdict.HOLDS: "holds",
+            Verdict.VIOLATED: "violated",
+            Verdict.VACUOUS: "vacuous",
+            Verdict.UNKNOWN: "unknown",
+        }
+        counts = {name: self.counts[verdict] for verdict, name in names.items()}
+        return {"rows": self.rows, **counts, "tightened": self.noticed, "closest": round(self.ratio, 9)}
+
+    def necessity(self) -> list[dict[str, Any]]:
+        return [
+            {"hypothesis": h.statement, "spare": h.spare, "breaks": found}
+            for h, found in zip(self.theorem.hypotheses, self.broken)
+        ]
+
+
+def _input(rows: Rows, at: int, slack: np.ndarray, size: int) -> dict[str, Any]:
+    """One input as JSON, six digits a number, and by how much the conclusion fails there."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.ndim:
+            return [plain(v) for v in value]
+        value = value.item() if hasattr(value, "item") else value
+        return (
+            float(f"{value:.6g}")
+            if isinstance(value, float) and np.isfinite(value)
+            else str(value)
+            if isinstance(value, (float, str))
+            else value
+        )
+
+    fields = {name: plain(value[at]) for name, value in rows.items() if np.ndim(value) and len(value) == size}
+    return {**fields, "slack": plain(slack[at])}
+
+
+def attack(family: Family, theorems: Iterable[Theorem], rows: int, advance: Advance) -> dict[str, Tally]:
+    """Tallies of the family's inputs, drawn in chunks from seeds of their own."""
+    tallies = {theorem.key: Tally(theorem) for theorem in theorems}
+    for chunk in range(-(-rows // CHUNK)):
+        drawn = family.sample(np.random.default_rng([SEED, FAMILIES.index(family), chunk]), min(CHUNK, rows))
+        for tally in tallies.values():
+            tally.add(drawn)
+        advance(family.name, min(CHUNK, rows))
+    return tallies
+
+
+def _symbolic(theorem: Theorem) -> dict[str, Any]:
+    outcomes = [(step, step.settled()) for step in theorem.proof]
+    return {
+        "settled": sum(settled is True for _, settled in outcomes),
+        "lemmas": [step.lemma for step, settled in outcomes if settled is None and step.lemma],
+        "argued": [step.words for step, settled in outcomes if settled is None and not step.lemma],
+        "failed": [step.words for step, settled in outcomes if settled is False],
+    }
+
+
+def _enclosures(theorem: Theorem) -> list[dict[str, Any]]:
+    from bounds.ledger.enclosures import REFUTED, STATEMENTS
+    from bounds.rigour.balls import Decision, decide
+
+    found = []
+    for statements, expected in ((STATEMENTS, Decision.PROVED), (REFUTED, Decision.REFUTED)):
+        for statement in statements:
+            if statement.theorem == theorem.key:
+                outcome = decide(statement)
+                box = {str(s): list(ends) for s, ends in statement.box.items()}
+                found.append(
+                    {
+                        "words": statement.words,
+                        "box": box,
+                        "decision": outcome.decision.name,
+                        "expected": expected.name,
+                        "boxes": outcome.boxes,
+                        "place": outcome.place,
+                    }
+                )
+    return found
+
+
+def gather(theorem: Theorem, tally: Tally, observed: list[dict[str, Any]]) -> Evidence:
+    """The evidence of every kind."""
+    attained = witness(theorem) if theorem.tight else None
+    wrong = witness(tightened(theorem)) if theorem.tight else None
+    enclosure = _enclosures(theorem)
+    return {
+        "theorem": theorem.key,
+        "digest": digest(theorem),
+        "symbolic": _symbolic(theorem),
+        "enclosure": enclosure,
+        "witness": None if attained is None else attained.as_dict(),
+        "necessity": tally.necessity(),
+        "adversary": tally.as_dict(),
+        "mutation": {
+            "witness": wrong is not None and not wrong.attained,
+            "adversary": bool(tally.noticed),
+            "enclosure": any(e["expected"] == "REFUTED" and e["decision"] == "REFUTED" for e in enclosure),
+        },
+        "observed": observed,
+        "provenance": {"versions": versions(), "commit": commit(), "seed": SEED},
+    }
+
+
+def observed_in(runs: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
+    """The verdicts of saved runs, by theorem. Raises BadInput for a folder without verdicts."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        try:
+            saved = json.loads((run / "verdicts.json").read_text(encoding="utf-8"))
+            outcomes = {o["theorem"]: {k: v for k, v in o["counts"].items() if v} for o in saved["outcomes"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"--runs must name folders of finished runs, with verdicts.json, got {run}") from None
+        for key, counts in outcomes.items():
+            if counts:
+                entry = {"run": run.name, "config_digest": saved["config_digest"], "commit": saved["commit"]}
+                found.setdefault(key, []).append({**entry, "counts": counts})
+    return found
+
+
+def verify(
+    theorems: Iterable[Theorem], folder: Path, runs: Iterable[Path] = (), quick: bool = False, progress: bool = False
+) -> Iterator[tuple[Theorem, Evidence, list[str]]]:
+    """Each theorem with its evidence and what is wrong or worse; good evidence is written, unless `quick`."""
+    import torch
+
+    torch.set_num_threads(1)  # small tensors: a second thread only waits
+    wanted = {theorem.key: theorem for theorem in theorems}
+    rows = QUICK_ROWS if quick else ROWS
+    families = [family for family in FAMILIES if set(family.keys) & set(wanted)]
+    seen = observed_in(runs)
+    bar = None
+    if progress:
+        from tqdm import tqdm
+
+        bar = tqdm(total=rows * len(families), unit=" inputs", unit_scale=True, leave=False, disable=None)
+
+    def advance(name: str, count: int) -> None:
+        if bar is not None:
+            bar.set_description(name)
+            bar.update(count)
+
+    for family in families:
+        mine = [wanted[key] for key in family.keys if key in wanted]
+        tallies = attack(family, mine, rows, advance)
+        for theorem in mine:
+            old = _committed(theorem, folder)
+            observed = seen.get(theorem.key) or (old or {}).get("observed", [])
+            new = gather(theorem, tallies[theorem.key], observed)
+            wrong = [*faults(theorem, new), *worse(new, old)]
+            if not wrong and not quick:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(file_of(theorem.key, folder), (json.dumps(new, indent=1) + "\n").encode())
+            yield theorem, new, wrong
+    if bar is not None:
+        bar.close()
+
+
+def _committed(theorem: Theorem, folder: Path) -> Evidence | None:
+    """The evidence that is there, unless it is of another version of the theorem, which new evidence replaces."""
+    try:
+        return load(theorem, folder)
+    except ValueError:
+        return None
+
+
+def summary(theorem: Theorem, evidence: Evidence, wrong: list[str]) -> str:
+    """One line a theorem, and one for everything that is wrong."""
+    symbolic, adversary = evidence["symbolic"], evidence["adversary"]
+    needed = [n for n in evidence["necessity"] if not n["spare"]]
+    line = (
+        f"{'worse' if wrong else 'ok':6}{theorem.key:26}{symbolic['settled']:3} settled {len(symbolic['lemmas']):2} "
+        f"lemmas "
+        f"{len(symbolic['argued']):2} argued  {sum(n['breaks'] is not None for n in needed)}/{len(needed)} needed  "
+        f"{adversary['rows']:,} inputs, {adversary['violated']} violate, {adversary['tightened']:,} notice 1 %"
+    )
+    return "\n".join([line, *(f"      {reason}" for reason in wrong)])

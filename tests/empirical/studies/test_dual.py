@@ -1,0 +1,202 @@
+"""Certified majorants: no attack on a query exceeds its Psi, no W its level, and both are close enough to be of use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from small import SMALL, configured
+
+from empirical.laboratory.config import load
+from empirical.laboratory.tasks import Retrieval, level_ingredients, make_task
+from empirical.penalise.proximal_gradient import solve
+from empirical.studies.edges import bracket, dual, majorants
+from empirical.studies.edges.majorants import Majorant
+
+CONFIG = configured(
+    SMALL, setting={"n_keys": 24, "n_block": 6}, model={"blocks": 4, "d_block": 4}, task={"queries": 32}
+)
+INTERVALS = ((0.0, 0.25), (0.75, 1.0), (1.75, 2.0))
+
+
+@pytest.fixture(scope="module")
+def data() -> Retrieval:
+    return make_task(CONFIG, 1, torch.device("cpu")).training
+
+
+@pytest.fixture(scope="module")
+def losses(data) -> list[float]:
+    forms = torch.zeros(1, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks), dtype=data.query.dtype)
+    return bracket.in_block_losses(data, CONFIG, forms, 300).tolist()
+
+
+@pytest.fixture(scope="module")
+def chosen(data, losses):
+    of = dual.problem(data, 0, losses[0])
+    return of, {interval: dual.choose(of, majorants.START, interval, 20) for interval in INTERVALS}
+
+
+def sublevel_level(data, losses):
+    return bracket.sublevel_level(level_ingredients(data), torch.tensor(losses), data.temperature)
+
+
+def certified(of, majorant, interval):
+    with torch.no_grad():
+        points = majorants.scaled_psi(of.queries, majorant, interval, majorants.POINTS)
+        return majorants.certified_psi(of.queries, majorant, interval, points + 0.01 * points.abs())
+
+
+def exact_psi(queries, majorant, n, logits, omega):
+    """[eta |e0|^2 - |e|^2 - w^T M w]/n of an attention row with these own logits and cross features w = n omega."""
+    size = queries.features.norm(dim=1)[:, None]
+    omega = omega * (size / omega.norm(dim=-1, keepdim=True).squeeze(-1).clamp_min(1e-300)).clamp(max=1)[..., None]
+    scores = n * torch.einsum("qrf,qof->qro", omega, queries.keys)
+    values = torch.cat([queries.own, queries.outside], 1)
+
+    def error(outside):
+        return torch.einsum("qrk,qkv->qrv", torch.cat([logits, outside], -1).softmax(-1), values).square().sum(-1)
+
+    forms = torch.einsum("k,kqfg->qfg", majorant.forms, majorants.quadratic_forms(queries))
+    quadratic = torch.einsum("qrf,qfg,qrg->qr", omega, forms, omega)
+    return ((1 - majorant.slope * n) * error(0 * scores) - error(scores)) / n - quadratic
+
+
+def attacked(queries, majorant, n, starts=12, steps=150):
+    generator = torch.Generator().manual_seed(0)
+    rows = (len(queries.own), starts)
+    logits = 3 * torch.randn(*rows, queries.own.shape[1], generator=generator, dtype=torch.float64)
+    omega = torch.randn(*rows, queries.keys.shape[2], generator=generator, dtype=torch.float64)
+    logits.requires_grad_()
+    omega.requires_grad_()
+    adam = torch.optim.Adam([{"params": [logits], "lr": 0.2}, {"params": [omega], "lr": 0.05}], maximize=True)
+    with torch.enable_grad():
+        for _ in range(steps):
+            value = exact_psi(queries, majorant, n, logits, omega)
+            gradients = torch.autograd.grad(value.sum(), [logits, omega])
+            logits.grad, omega.grad = gradients
+            adam.step()
+    return exact_psi(queries, majorant, n, logits, omega).detach().amax(1)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_no_attack_exceeds_a_certified_psi(chosen, data, losses, interval):
+    of, found = chosen
+    bound = certified(of, found[interval], interval)
+    with torch.no_grad():
+        points = majorants.scaled_psi(of.queries, found[interval], interval, majorants.POINTS)
+    for n in (max(interval[0] + 1e-3, 0.01), sum(interval) / 2, interval[1]):
+        reached = attacked(of.queries, found[interval], n)
+        assert (reached <= bound + 1e-12).all()
+    assert (bound >= points - 1e-12).all()
+    assert float(of.level(found[interval], bound)) < sublevel_level(data, losses) / 4
+
+
+@pytest.mark.parametrize("interval", INTERVALS[:2])
+def test_the_attack_would_win_without_the_quadratic_forms(chosen, interval):
+    of, found = chosen
+    bound = certified(of, found[interval], interval)
+    without = Majorant(found[interval].logs - torch.tensor([0.0] + [9.0] * 5 + [0.0] * 2))
+    assert (attacked(of.queries, without, interval[1]) > bound).any()
+
+
+def test_no_w_exceeds_the_level(data, losses):
+    found = dual.dual_level(data, losses, edges=(0.0, 0.25, 0.5, 1.0), steps=15)
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.zeros(6, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks), dtype=data.query.dtype)
+    starts = starts + torch.logspace(-1, 1, 6).view(-1, *[1] * 6) * torch.randn(starts.shape, generator=generator)
+    penalties = torch.logspace(-5, -3, 6, dtype=starts.dtype)
+    end = solve(data.loss_and_gradient, starts, penalties, step=CONFIG.step, tolerance=1e-6, max_steps=500)
+    forms = torch.cat([starts, end.forms])
+    ratios = (torch.tensor(losses) - bracket.block_losses(data, forms)) / bracket.cross_norms(forms)
+    assert 1e-4 < float(ratios.nan_to_num(0.0).max()) <= found["level"]
+    assert found["level"] < sublevel_level(data, losses)  # better than the bound before it
+
+
+def test_levels_are_certified_alike_for_any_number_of_workers(data, losses):
+    one, two = (dual.dual_level(data, losses, edges=(0.0, 0.5), steps=2, workers=w) for w in (1, 2))
+    assert one == two
+
+
+def test_what_cannot_be_certified_is_refused(chosen, data):
+    of, found = chosen
+    steep = replace(found[INTERVALS[1]], logs=found[INTERVALS[1]].logs + torch.tensor([9.0] + [0.0] * 7))
+    with pytest.raises(ValueError, match=r"majorant must have a slope of at most 1/1, got "):
+        majorants.certified_psi(of.queries, steep, INTERVALS[1], torch.zeros(len(of.queries.own)))
+    shared = replace(data, keys=data.keys + 1.0)
+    with pytest.raises(ValueError, match="keys with features of their own block alone"):
+        majorants.block_queries(shared, 0)
+
+
+def test_the_price_is_a_floor_of_what_an_excess_costs(chosen):
+    """Against random omega: mean(e^s - 1 - s) reached, and what its squares cost; concave up to one key, and beyond."""
+    of, found = chosen
+    paying, n, generator = found[INTERVALS[1]].paying, 1.5, torch.Generator().manual_seed(1)
+    omega = torch.randn(len(of.queries.own), 400, of.queries.keys.shape[2], generator=generator, dtype=torch.float64)
+    size = of.queries.features.norm(dim=1)[:, None, None]
+    radius = torch.rand(400, 1, generator=generator, dtype=torch.float64)
+    omega = omega / omega.norm(dim=-1, keepdim=True) * size * radius
+    scores = torch.einsum("qrf,qof->qro", omega, of.queries.keys)
+    excess = majorants._excess(n * scores).mean(-1) / n
+    cost = paying[0] * scores.square().sum(-1) + paying[1] * omega.square().sum(-1)
+    with torch.no_grad():
+        assert (majorants._price(of.queries, paying, excess, n) <= cost * (1 + 1e-12)).all()
+
+
+def test_it_adds_its_level_to_the_bracket_it_finds(tmp_path, monkeypatch, capsys, losses):
+    monkeypatch.setattr("empirical.laboratory.config.load", lambda path: CONFIG)
+    assert dual.main(["any.toml", "--out", str(tmp_path)]) == 2
+    assert "--out must hold bracket.json" in capsys.readouterr().err
+    proved = {"level": "sublevel, Cauchy-Schwarz", "kind": "proved", "value": 9.0, "words": "above lambda_glob"}
+    levels = [
+        {"level": "lambda_crit", "kind": "exact", "value": 1e-3, "words": ""},
+        {"level": "lambda_glob, witness", "kind": "searched", "value": 2e-3, "words": ""},
+        proved,
+        {**proved, "level": "level A, with query shares", "value": 10.0},
+    ]
+    saved = {"problem_digest": CONFIG.problem_digest(), "seed": 1, "loss_localised": losses, "levels": levels}
+    (tmp_path / "bracket.json").write_text(json.dumps({**saved, "problem_digest": "0" * 64}))
+    assert dual.main(["any.toml", "--out", str(tmp_path)]) == 2
+    assert "bracket of this configuration, got one of 000000000000" in capsys.readouterr().err
+    (tmp_path / "bracket.json").write_text(json.dumps(saved))
+    real = dual.dual_level
+    monkeypatch.setattr(dual, "dual_level", lambda data, losses, workers: real(data, losses, (0.0, 0.5), 2))
+    for _ in range(2):  # once more changes nothing
+        assert dual.main(["any.toml", "--out", str(tmp_path)]) == 0
+        now = json.loads((tmp_path / "bracket.json").read_text())
+        assert [level["level"] for level in now["levels"]].count("quadratic majorants") == 1
+    certificate = json.loads((tmp_path / "dual.json").read_text())
+    assert certificate["level"] == now["levels"][2]["value"]
+    assert (tmp_path / "bracket.png").stat().st_size > 10_000
+
+
+def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
+    """Intervals without a gap up to L_loc/n, the level that the bracket shows, and none below its value at points."""
+    studies = Path(__file__).resolve().parents[3] / "bounds" / "ledger" / "evidence" / "studies"
+    saved = json.loads((studies / "dual.json").read_text())
+    shown = json.loads((studies / "bracket.json").read_text())
+    config = load(Path(__file__).resolve().parents[3] / "examples" / "blocks.toml")
+    rows, losses = saved["rows"], saved["losses"]
+    assert saved["problem_digest"] == shown["problem_digest"] == config.problem_digest()
+    assert losses == shown["loss_localised"]
+    assert rows[0]["low"] == 0
+    assert all(before["high"] == after["low"] for before, after in pairwise(rows))
+    assert saved["beyond"] == max(losses) / rows[-1]["high"]
+    assert saved["level"] == max(saved["beyond"], *(level for row in rows for level in row["levels"]))
+    times = round(shown["levels"][-1]["value"] / saved["level"])
+    assert f"{times} times below the worst-case one" in (studies.parents[3] / "README.md").read_text()
+    assert [saved["level"]] == [x["value"] for x in shown["levels"] if x["level"] == "quadratic majorants"]
+    task = make_task(config, saved["seed"], torch.device("cpu"))
+    for block, loss in enumerate(losses):
+        of = dual.problem(task.training, block, loss)
+        for row in rows[2::6]:
+            majorant, interval = Majorant(torch.tensor(row["logs"], dtype=torch.float64)), (row["low"], row["high"])
+            with torch.no_grad():
+                level = float(
+                    of.level(majorant, majorants.scaled_psi(of.queries, majorant, interval, majorants.POINTS))
+                )
+            trivial = loss / row["low"]
+            assert min(level, trivial) <= row["levels"][block] <= trivial * (1 + 1e-12)

@@ -1,0 +1,175 @@
+"""Every study at the size of a test: verdicts, figures, resuming after a kill, checking and drawing what was saved."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small import SMALL, TOPICS, configured
+
+from bounds.theorems import Verdict
+from empirical.cli.commands import main
+from empirical.errors import BadInput
+from empirical.laboratory.config import BRANCHES, load
+from empirical.studies import frame as studies
+from empirical.studies.dial import measure as dial_study
+from empirical.studies.frame import STUDIES, preset, read_study, run_study, verdicts
+from empirical.studies.hysteresis import measure as hysteresis
+
+LOOP = {"penalties": [0.5, 0.97, 1.03, 3.0, 40.0], "seeds": [1], "starts": [*BRANCHES], "max_steps": 4000}
+CONFIGS = {
+    "dial": configured(TOPICS, model={"anchor_logit": None}, sweep={"penalties": [0.0]}),
+    "hysteresis": configured(SMALL, sweep=LOOP),
+}  # the others are run from end to end in tests of their own
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """name -> the folder of a finished study, made when it is first asked for."""
+    made = {}
+
+    def folder(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            run_study(name, CONFIGS[name], made[name])
+        return made[name]
+
+    return folder
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_row_is_violated_and_every_theorem_is_decided(finished, name):
+    outcomes = verdicts(finished(name))
+    assert {o.verdict for o in outcomes} == {Verdict.HOLDS}
+    assert all(o.decided for o in outcomes)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_checked_and_drawn_from_what_was_saved(finished, name, tmp_path, capsys):
+    folder = finished(name)
+    assert main(["check", str(folder), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["outcomes"]
+    assert [o["verdict"] for o in said] == ["HOLDS"] * len(said)
+    assert main(["plot", str(folder), "--out", str(tmp_path)]) == 0
+    drawn = sorted(p.name for p in tmp_path.iterdir())
+    assert drawn
+    assert [name for name in drawn if name.endswith(".png")] == [n[:-3] + "png" for n in drawn if n.endswith(".svg")]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_killed_study_goes_on_and_ends_with_the_same_numbers(finished, name, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(finished(name), folder)
+    (folder / "study.json").unlink()
+    first = min((folder / "cells").iterdir())
+    first.unlink()
+    with pytest.raises(BadInput, match="new or empty folder"):
+        run_study(name, CONFIGS[name], folder)
+    run_study(name, CONFIGS[name], folder, resume=True)
+    assert read_study(folder)["numbers"] == read_study(finished(name))["numbers"]
+
+
+def test_a_changed_row_is_found(finished, tmp_path):
+    """The verdict is of the saved rows, not of what was said of them when they were saved."""
+    folder = tmp_path / "changed"
+    shutil.copytree(finished("dial"), folder)
+    run = json.loads((folder / "run.json").read_text())
+    store = studies.Store(folder, run["config_digest"], run["code"])
+    rows = store.load("rows before")
+    rows["leakage_dialled"][3] *= 1 + 1e-9
+    store.save("rows before", rows)
+    assert next(o for o in verdicts(folder) if o.theorem.key == "odds_law").verdict is Verdict.VIOLATED
+    assert main(["check", str(folder)]) == 1
+
+
+def test_another_study_or_configuration_is_not_resumed(finished, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(finished("dial"), folder)
+    with pytest.raises(BadInput, match="made from another configuration"):
+        run_study("dial", configured(TOPICS), folder, resume=True)
+    (folder / "run.json").write_text((folder / "run.json").read_text().replace('"study": "dial"', '"study": "depth"'))
+    with pytest.raises(BadInput, match="made from another study"):
+        run_study("dial", CONFIGS["dial"], folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--study", "dails", "--out", "x"], "--study must be one of dial, .* got 'dails'"),
+        (["run", "--out", "x"], "must be given CONFIG.toml or --study NAME, got neither"),
+        (
+            ["run", "examples/topics.toml", "--quick", "--study", "dial", "--out", "x"],
+            "--quick must go with the preset",
+        ),
+        (["run", "--study", "dial", "--require", "fidelity>=0.1", "--out", "x"], "--require must go with a run"),
+        (["run", "examples/blocks.toml", "--study", "dial", "--out", "x"], "task.name must be 'topics'"),
+        (["run", "examples/topics.toml", "--study", "hysteresis", "--out", "x"], "task.name must be 'blocks'"),
+    ],
+)
+def test_bad_input_is_named(arguments, words, capsys, tmp_path):
+    at = [str(tmp_path / "out") if word == "x" else word for word in arguments]
+    assert main(at) == 2
+    assert pytest.importorskip("re").search(words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_study_has_presets(name, quick):
+    config = preset(name, quick)
+    assert config.sweep.workers >= 1
+    assert (config.task.name == "blocks") == (name == "hysteresis")
+
+
+def test_on_the_dial_of_one_model_predictions_are_the_observations(finished):
+    found = read_study(finished("dial"))["numbers"]
+    first = [np.array(found[name])[:, 0] for name in ("fidelity", "fidelity_predicted", "entropy", "entropy_predicted")]
+    np.testing.assert_allclose(first[0], first[1], rtol=1e-12)
+    np.testing.assert_allclose(first[2], first[3], rtol=1e-12)
+    deeper = np.array(found["fidelity"])[1:-1, 1] - np.array(found["fidelity_predicted"])[1:-1, 1]
+    assert np.abs(deeper).max() > 1e-9  # deeper inputs change: there the law holds given the input alone
+    rising = found["entropies"]
+    assert rising["agree"] == rising["rows"] - rising["undecided"]
+    assert 0 < rising["predicted"] < rising["rows"]
+    costs = found["adaptive"]
+    assert all(np.array(costs["kappa_mean"]) < np.array(costs["kappa_fixed"]))
+
+
+def test_a_dial_that_misses_its_promise_ends_the_study(monkeypatch, tmp_path):
+    from empirical.dial.guard import Missed
+
+    whole = dial_study.adaptive_dial
+    monkeypatch.setattr(dial_study, "adaptive_dial", lambda target, *rest: whole(0.99 * target, *rest))
+    with pytest.raises(Missed):
+        run_study("dial", CONFIGS["dial"], tmp_path / "out")
+
+
+def test_the_loop_returns_where_predicted_and_its_other_edge_is_bracketed(finished):
+    (seed,) = read_study(finished("hysteresis"))["numbers"]["seeds"]
+    assert seed["lower_off"] < 0.02
+    assert seed["bracketed"]
+    assert seed["width"] > 1
+    down = seed["legs"]["down"]
+    penalty, active = np.array(down["penalty"]), np.array(down["active"])
+    assert (active[penalty > 1.02] == 0).all()
+    assert (active[penalty < 0.98] > 0).all()
+    assert all(all(leg["converged"]) for leg in seed["legs"].values())
+
+
+def test_an_edge_elsewhere_would_be_seen(finished, monkeypatch, tmp_path):
+    """With a critical penalty 3 % too high, the return edge is off by as much."""
+    whole = hysteresis._edges
+    monkeypatch.setattr(
+        hysteresis, "_edges", lambda *given: (lambda e: {**e, "critical": e["critical"] * 1.03})(whole(*given))
+    )
+    run_study("hysteresis", CONFIGS["hysteresis"], tmp_path / "out")
+    (seed,) = read_study(tmp_path / "out")["numbers"]["seeds"]
+    assert seed["lower_off"] > 0.02
+
+
+def test_presets_are_read_as_they_are(tmp_path):
+    path = tmp_path / "own.toml"
+    text = (studies.resources.files("empirical.studies") / "dial" / "quick.toml").read_text()
+    path.write_text(text)
+    assert load(path) == preset("dial", True)
