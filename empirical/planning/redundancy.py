@@ -45,7 +45,7 @@ def redundancy(margin: float, n_keys: int, n_block: int, also: tuple[int, ...] =
         return np.asarray(entropy_split(leakage_ceiling(margin, n_keys, n_block, r), r + outside, r))
 
     def rising(r: NDArray[np.int64] | np.integer) -> NDArray[np.bool_]:
-        return (r >= n_block) | (entropy(np.minimum(r + 1, n_block)) >= entropy(r))
+        return np.asarray((r >= n_block) | (entropy(np.minimum(r + 1, n_block)) >= entropy(r)))
 
     bottom = int(least(rising, 1, 1, n_block)[0])
     course = "single" if n_block == 1 else {1: "rises", n_block: "falls"}.get(bottom, "U")
