@@ -20,8 +20,8 @@ from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.attach import Call, routed
-from empirical.dial.guard import Miss, Missed, fidelity_promised, keeps
-from empirical.errors import BadInput
+from empirical.dial.guard import fidelity_promised, keeps
+from empirical.errors import BadInput, Miss, Missed
 from empirical.observe.streaming import stream_rows
 from empirical.shapes import Bool, Int
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from empirical.dial.drift import size
 from empirical.errors import BadInput
-from empirical.laboratory.dialled import size
 from empirical.shapes import Arrays, plain
 
 STACKS = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,13 +21,25 @@ from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
 from empirical.errors import BadInput
-from empirical.laboratory.config import Config
-from empirical.laboratory.model import Weigh, softmax
-from empirical.observe.rows import lse
+from empirical.observe.rows import Weigh, lse, softmax
 from empirical.shapes import Bool, Float
 
 Amounts = float | int | list[Any] | np.ndarray
 Change = Callable[[int, Tensor], Tensor]  # (layer, logits) -> logits, both S H B T N
+
+
+@runtime_checkable
+class Dialled(Protocol):
+    """What a dial needs to know of a model: its configuration's layers, heads and temperature."""
+
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def temperature(self) -> float: ...
 
 
 def steer(temperature: float, *changes: Change) -> Weigh:
@@ -52,7 +64,7 @@ def turned(
 
 
 def dial(
-    config: Config, in_block: Bool[Tensor, "T N"], dials: Amounts | None = None, kappas: Amounts | None = None
+    model: Dialled, in_block: Bool[Tensor, "T N"], dials: Amounts | None = None, kappas: Amounts | None = None
 ) -> Change:
     """The dial as a change of logits: either `dials` in [0, 1] or `kappas` in [0, inf] (near dial 1 the finer scale).
 
@@ -67,7 +79,7 @@ def dial(
     outside = ~((values >= 0) & (values <= most))
     if outside.any():
         raise BadInput(f"{name} must be {allowed}, got {values[outside].flat[0]}")
-    shape = (config.model.layers, config.model.heads)
+    shape = (model.layers, model.heads)
     fits = values.ndim <= 3 and all(n in (1, s) for n, s in zip(values.shape[::-1], shape[::-1]))
     if not fits:
         raise BadInput(
@@ -78,7 +90,7 @@ def dial(
     each = torch.as_tensor(np.array(kappa_of_dial(cells) if name == "dials" else cells)).reshape(cells.shape)
 
     def change(layer: int, logits: Float[Tensor, "S H B T N"]) -> Float[Tensor, "S H B T N"]:
-        return turned(logits, each[:, layer, :, None, None].to(logits), in_block, config.setting.temperature)
+        return turned(logits, each[:, layer, :, None, None].to(logits), in_block, model.temperature)
 
     return change
 

@@ -9,12 +9,10 @@ Outside its `with` it looks at nothing. What it guards is attention mass, neithe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from empirical.errors import BadInput
+from empirical.errors import BadInput, Miss, Missed
 from empirical.observe.rows import masses
 from empirical.shapes import Bool, Float
 
@@ -31,31 +29,6 @@ def fidelity_promised(promised: float | int) -> float | int:
 def keeps(leakage: Float[Tensor, "*rows"], promised: float) -> Bool[Tensor, "*rows"]:
     """Whether a row has the fidelity promised; one that is NaN has not."""
     return leakage <= (1 - promised) * (1 + ROUNDING)
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A row below its promise."""
-
-    setting: int
-    layer: int
-    head: int
-    sequence: int
-    query: int
-    fidelity: float
-
-
-class Missed(RuntimeError):
-    """A row missed the fidelity that it was promised; `misses` holds every such row of that layer."""
-
-    def __init__(self, promised: float, misses: list[Miss]):
-        first = misses[0]
-        super().__init__(
-            f"fidelity must be at least {promised:g}, got {first.fidelity:.6g} in layer {first.layer}, head "
-            f"{first.head}, query {first.query} of sequence {first.sequence}, setting {first.setting}"
-            + (f" and {len(misses) - 1:,} more rows of that layer" if len(misses) > 1 else "")
-        )
-        self.misses = misses
 
 
 class Guard:

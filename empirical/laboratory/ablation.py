@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from empirical.laboratory.model import Weigh, softmax
+from empirical.observe.rows import Weigh, softmax
 from empirical.shapes import Bool, Float
 
 Way = Callable[[Tensor, Tensor], Tensor]  # (weights, mask of the keys taken away) -> weights

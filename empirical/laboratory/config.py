@@ -145,6 +145,18 @@ class Config:
             raise BadInput("sweep.device must be 'cpu' or 'cuda' with model.dtype='float64', got 'mps'")
 
     @property
+    def layers(self) -> int:
+        return self.model.layers
+
+    @property
+    def heads(self) -> int:
+        return self.model.heads
+
+    @property
+    def temperature(self) -> float:
+        return self.setting.temperature
+
+    @property
     def step(self) -> float:
         """The proximal step of the forms."""
         return self.sweep.step or (160.0 if self.task.name == "blocks" else 20.0)

@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from empirical.laboratory.config import Config
+from empirical.observe.rows import Weigh, softmax
 from empirical.shapes import Bool, Float, Int
 
 Parameters = dict[str, Tensor]
-Weigh = Callable[[int, Tensor], Tensor]  # (layer, logits) -> weights, both S H B T N; none: softmax(logits / tau)
 EPSILON = 1e-8  # under the square root of a block's mean square: a zero block stays zero, and none exceeds norm sqrt(d)
 
 
@@ -45,10 +45,6 @@ def attend(
         logits = torch.where(free, logits, fixed)
     weights = softmax(logits, temperature) if weigh is None else weigh(logits)
     return logits, weights, weights @ values
-
-
-def softmax(logits: Float[Tensor, "*batch keys"], temperature: float) -> Float[Tensor, "*batch keys"]:
-    return (logits if temperature == 1 else logits / temperature).softmax(-1)
 
 
 def normalise(x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:

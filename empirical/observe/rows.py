@@ -10,6 +10,7 @@ to one and sees its own block and something outside; a theorem says nothing abou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ ROW_FIELDS = (
     "entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "n_keys", "n_block", "n_anchors",
     "anchor_mass", "leakage_dialled", "valid",
 )  # fmt: skip
+
+
+Weigh = Callable[[int, Tensor], Tensor]
+"""(layer, logits) -> weights, both (S, H, B, T, N); the plain ones are softmax(logits / tau)."""
+
+
+def softmax(logits: Float[Tensor, "*batch keys"], temperature: float) -> Float[Tensor, "*batch keys"]:
+    return (logits if temperature == 1 else logits / temperature).softmax(-1)
 
 
 def dial_bias(dial: float, temperature: float) -> float:

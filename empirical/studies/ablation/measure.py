@@ -13,11 +13,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from empirical.dial.drift import given
 from empirical.laboratory.ablation import WAYS, ablated, output_rows
 from empirical.laboratory.config import Config
-from empirical.laboratory.dialled import given, logits_and_values, run
-from empirical.laboratory.model import Weigh, token_losses
+from empirical.laboratory.dialled_pass import logits_and_values, run
+from empirical.laboratory.model import token_losses
 from empirical.laboratory.store import Store
+from empirical.observe.rows import Weigh
 from empirical.shapes import Arrays, Float, plain
 from empirical.studies.frame import Findings, Judged
 from empirical.studies.trained import Trained, trained

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
 from empirical.dial.changes import turned
+from empirical.dial.drift import Trace, depth_rows, depth_sum, given, secants
 from empirical.errors import BadInput
 from empirical.laboratory.ablation import output_rows
 from empirical.laboratory.config import Config
-from empirical.laboratory.dialled import Trace, depth_rows, depth_sum, given, logits_and_values, run, secants
-from empirical.laboratory.model import softmax
+from empirical.laboratory.dialled_pass import logits_and_values, run
 from empirical.laboratory.store import Store
+from empirical.observe.rows import softmax
 from empirical.shapes import Arrays, Int, plain
 from empirical.studies.depth.smoothing import contraction, effective_rank, similarity
 from empirical.studies.frame import Findings, Judged

@@ -23,9 +23,9 @@ from bounds.dial.closed_forms import dial_leakage, peak_entropy
 from empirical.dial.changes import adaptive_dial, dial, least_kappa, steer, turned
 from empirical.dial.guard import Guard
 from empirical.laboratory.config import Config
-from empirical.laboratory.model import Weigh, forward, token_losses
+from empirical.laboratory.model import forward, token_losses
 from empirical.laboratory.store import Store
-from empirical.observe.rows import entropy, masses
+from empirical.observe.rows import Weigh, entropy, masses
 from empirical.shapes import Arrays, Bool, Float, plain
 from empirical.studies.dial.rows import DIMS, dial_rows
 from empirical.studies.frame import Findings, Judged

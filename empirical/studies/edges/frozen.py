@@ -18,7 +18,7 @@ from torch import Tensor
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
 from empirical.laboratory.continuation import as_forms, as_rows, penalised_groups, row_groups
-from empirical.laboratory.dialled import embedded, keys_and_values
+from empirical.laboratory.dialled_pass import embedded, keys_and_values
 from empirical.laboratory.model import Layout, Parameters, token_losses
 from empirical.laboratory.tasks import Topics, gathered, make_task
 from empirical.laboratory.training import parameters_of, train

@@ -22,8 +22,8 @@ from bounds.dial.calculators import kappa_of_dial
 from empirical.dial.changes import adaptive_dial, dial, steer
 from empirical.dial.guard import Guard
 from empirical.laboratory.config import Config
-from empirical.laboratory.model import Weigh
 from empirical.laboratory.store import Store
+from empirical.observe.rows import Weigh
 from empirical.shapes import Arrays
 from empirical.studies.frame import Findings, Judged
 from empirical.studies.interference.mechanism import (

@@ -21,9 +21,11 @@ import torch
 from torch import Tensor
 
 from empirical.dial.changes import Change, dial, steer, turned
+from empirical.dial.drift import Trace, depth_rows, depth_sum, given, secants, size
 from empirical.laboratory.config import Config
-from empirical.laboratory.dialled import Trace, depth_rows, depth_sum, given, run, secants, size
-from empirical.laboratory.model import Layout, Parameters, Weigh, forward
+from empirical.laboratory.dialled_pass import run
+from empirical.laboratory.model import Layout, Parameters, forward
+from empirical.observe.rows import Weigh
 from empirical.shapes import Arrays, Bool, Float, Int, plain
 
 BATCH = 64  # sequences a forward: equal shapes, so that equal rows meet equal kernels

@@ -26,9 +26,10 @@ from torch.nn import functional
 
 from bounds.depth.calculators import amplification, fill, schedule
 from bounds.dial.closed_forms import dial_of_kappa
+from empirical.dial.drift import Choose, Reals, Trace, aiming, depth_sum, drift, given, least, secants
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
-from empirical.laboratory.dialled import Choose, Reals, Trace, aiming, depth_sum, drift, given, least, run, secants
+from empirical.laboratory.dialled_pass import run
 from empirical.laboratory.model import Layout, Parameters, normalise
 from empirical.shapes import Float, Int, plain
 

@@ -9,8 +9,7 @@ from networks import LAYERS, inputs, network
 
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
 from empirical.checkpoints.rules import Text, load_checkpoint_rules, ruled
-from empirical.dial.guard import Missed
-from empirical.errors import BadInput
+from empirical.errors import BadInput, Missed
 
 pytest.importorskip("transformers")
 NAMES = ("cat", "dog")

@@ -16,8 +16,8 @@ from bounds.dial.closed_forms import kappa_leakage, kappa_needed
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.dial.changes import adaptive_dial, dial, least_kappa, steer, turned
-from empirical.dial.guard import Guard, Missed
-from empirical.errors import BadInput
+from empirical.dial.guard import Guard
+from empirical.errors import BadInput, Missed
 from empirical.laboratory.model import Layout, forward, initial_parameters
 from empirical.laboratory.model_file import load_model, save_model
 from empirical.laboratory.tasks import make_task

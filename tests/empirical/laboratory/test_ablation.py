@@ -13,7 +13,7 @@ from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.dial.changes import dial, steer
 from empirical.laboratory.ablation import WAYS, ablated, averaged, output_rows, removed, silenced
-from empirical.laboratory.dialled import embedded, logits_and_values
+from empirical.laboratory.dialled_pass import embedded, logits_and_values
 from empirical.laboratory.model import Layout, forward, initial_parameters, token_losses
 from empirical.laboratory.tasks import make_task
 from empirical.shapes import plain

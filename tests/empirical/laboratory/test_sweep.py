@@ -159,7 +159,10 @@ def test_a_kill_while_the_folder_is_made_leaves_one_that_resumes(tmp_path, monke
     def killed_at_cells(path, *arguments, **options):
         return killed() if path.name == "cells" else make(path, *arguments, **options)
 
-    for target, stop in (("empirical.laboratory.store.write_atomically", killed), ("pathlib.Path.mkdir", killed_at_cells)):
+    for target, stop in (
+        ("empirical.laboratory.store.write_atomically", killed),
+        ("pathlib.Path.mkdir", killed_at_cells),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(target, stop)
             with pytest.raises(KeyboardInterrupt):

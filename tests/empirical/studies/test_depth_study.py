@@ -11,8 +11,9 @@ from small import TOPICS, configured
 
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
+from empirical.dial.drift import depth_rows, depth_sum, drift, given, secants
 from empirical.errors import BadInput
-from empirical.laboratory.dialled import depth_rows, depth_sum, drift, given, logits_and_values, run, secants
+from empirical.laboratory.dialled_pass import logits_and_values, run
 from empirical.laboratory.model import Layout, initial_parameters
 from empirical.laboratory.tasks import make_task
 from empirical.studies.depth.smoothing import contraction, effective_rank, overlaps, similarity

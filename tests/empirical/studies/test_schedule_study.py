@@ -11,8 +11,9 @@ import torch
 from small import SMALL, TOPICS, configured
 
 from bounds.depth.calculators import fill
+from empirical.dial.drift import MOST_KAPPA
 from empirical.errors import BadInput
-from empirical.laboratory.dialled import MOST_KAPPA, logits_and_values
+from empirical.laboratory.dialled_pass import logits_and_values
 from empirical.laboratory.model import Layout, forward, initial_parameters
 from empirical.laboratory.tasks import make_task
 from empirical.studies.schedule import measure as study

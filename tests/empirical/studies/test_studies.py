@@ -137,7 +137,7 @@ def test_on_the_dial_of_one_model_predictions_are_the_observations(finished):
 
 
 def test_a_dial_that_misses_its_promise_ends_the_study(monkeypatch, tmp_path):
-    from empirical.dial.guard import Missed
+    from empirical.errors import Missed
 
     whole = dial_study.adaptive_dial
     monkeypatch.setattr(dial_study, "adaptive_dial", lambda target, *rest: whole(0.99 * target, *rest))
