@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,14 +21,6 @@ def package_version() -> str:
         return version("localist-bounds")
     except PackageNotFoundError:  # run from the source tree
         return "0+source"
-
-
-def hash_of(sources: Iterable[Path]) -> str:
-    """sha256 of the files, one after the other."""
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
 
 
 @cache

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from empirical.errors import BadInput
-from empirical.files import ROOT, TEMPORARY, commit, hash_of, versions, write_atomically
+from empirical.files import TEMPORARY, commit, versions, write_atomically
 from empirical.laboratory.config import Config
+from empirical.staleness import digest
 
-NUMERICS = (
-    *("errors", "shapes", "observe/rows", "laboratory/config", "laboratory/continuation", "laboratory/minibatch"),
-    *("laboratory/model", "laboratory/tasks", "laboratory/text", "laboratory/training"),
-    *("penalise/directions", "penalise/groups", "penalise/proximal_gradient", "penalise/solver"),
-)
-
-
-@cache
-def code_hash() -> str:
-    """sha256 of the sources that the numbers of a cell depend on."""
-    sources = [ROOT / "empirical" / f"{name}.py" for name in NUMERICS]
-    return hash_of([*sources, *(ROOT / "bounds" / "penalty").glob("*.py")])
+NUMERICS = "empirical.laboratory.training"  # the module whose code, with all that it imports, makes a cell's numbers
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ class Store:
     ) -> Store:
         """A new or empty folder; with `resume` also one of the same configuration, text, code and study."""
         folder = Path(folder)
-        store = cls(folder, config.digest(), code or code_hash())
+        store = cls(folder, config.digest(), code or digest(NUMERICS))
         identity = {"config_digest": store.digest, "code": store.code, "text": text, "study": study}
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"--out must be a folder, got the file {str(folder)!r}")

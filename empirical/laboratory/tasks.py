@@ -222,7 +222,7 @@ def gathered(
 
 def level_c(ingredients: dict[str, np.ndarray], temperature: float) -> Float[np.ndarray, "K K"]:
     """The mean of products of every pair (block_query, block_key); the last axis it averages over is the queries."""
-    from bounds import penalty_threshold_mean_of_products
+    from bounds.penalty.calculators import penalty_threshold_mean_of_products
 
     return np.asarray(
         penalty_threshold_mean_of_products(

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from empirical.errors import BadInput
-from empirical.files import ROOT, commit, hash_of, versions, write_atomically
+from empirical.files import commit, versions, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
+from empirical.staleness import digest
 
 if TYPE_CHECKING:
     from empirical.check.verdicts import Outcome
@@ -72,12 +73,6 @@ def preset(name: str, quick: bool) -> Config:
         return load(path)
 
 
-def code_hash() -> str:
-    """sha256 of every source that a study's numbers may depend on."""
-    sources = [*(ROOT / "empirical").rglob("*.py"), *(ROOT / "bounds").glob("*/closed_forms.py")]
-    return hash_of(source for source in sorted(sources) if "figures" not in source.parts)
-
-
 def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Outcome, ...]:
     """Measures what the folder does not hold yet, then verdicts, table and figures from what it holds."""
     from empirical.laboratory.tasks import device_of
@@ -86,7 +81,7 @@ def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tup
     module = module_of(name)
     device_of(config)
     text = text_digest(config) if config.task.name == "topics" else {}
-    store = Store.open(out, config, text, resume, study=name, code=code_hash())
+    store = Store.open(out, config, text, resume, study=name, code=digest(module.__name__))
 
     found: Findings = module.measure(config, store)
     for part in found.judged:

@@ -222,23 +222,6 @@ def test_a_killed_worker_is_an_error_and_no_hang(tmp_path, monkeypatch):
         sweeps._in_workers(config, store, [[Cell(1, sweeps.LOCALISE)]], 1, bar)
 
 
-IMPORTED = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import empirical.train
-print(*sorted(name.split(".")[1] for name in sys.modules if name.startswith("empirical.")))
-"""
-
-
-def test_a_cell_is_of_the_code_that_made_it():
-    """Every module that training imports is part of a cell's identity, so that no cell outlives its code."""
-    from empirical.files import ROOT
-    from empirical.laboratory.store import NUMERICS
-
-    found = subprocess.run([sys.executable, "-c", IMPORTED, str(ROOT)], capture_output=True, text=True, check=True)
-    assert set(found.stdout.split()) == set(NUMERICS)
-
-
 ALONE = """
 import sys
 class Refuse:
@@ -286,7 +269,7 @@ def test_folders_that_are_refused(finished, tmp_path):
 
 
 def test_another_version_of_the_code_is_refused(finished, monkeypatch):
-    monkeypatch.setattr("empirical.laboratory.store.code_hash", lambda: "0" * 64)
+    monkeypatch.setattr("empirical.laboratory.store.digest", lambda root: "0" * 64)
     with pytest.raises(BadInput, match="made from another version of the code"):
         sweep(configured(SMALL), finished[0], resume=True, progress=False)
 
