@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 from empirical.dial.changes import Change
-from empirical.laboratory.model import Layout
 from empirical.observe.rows import masses
 from empirical.rules.checks import Rule, Selector, outranked, verify
-from empirical.rules.site import Site
+from empirical.rules.site import Labelled, Site
 from empirical.shapes import Arrays, Bool, Float, Int, plain
 
 
@@ -50,7 +49,7 @@ class RuleBook:
         return torch.ones_like(tokens, dtype=torch.bool)
 
     def applies(
-        self, tokens: Int[Tensor, "B T"], layout: Layout
+        self, tokens: Int[Tensor, "B T"], layout: Labelled
     ) -> tuple[Bool[Tensor, "R B T"], Bool[Tensor, "R B N"]]:
         """Which queries trigger each rule, and which keys are its targets, seen or not. Anchors hold no word."""
         none = torch.zeros((0, *tokens.shape), dtype=torch.bool, device=tokens.device)
@@ -68,7 +67,7 @@ class RuleBook:
     def acting(self, layer: int) -> tuple[int, ...]:
         return tuple(i for i, rule in enumerate(self.rules) if rule.layers is None or layer in rule.layers)
 
-    def biases(self, tokens: Int[Tensor, "B T"], layout: Layout) -> Callable[[int], Float[Tensor, "B T N"] | None]:
+    def biases(self, tokens: Int[Tensor, "B T"], layout: Labelled) -> Callable[[int], Float[Tensor, "B T N"] | None]:
         """layer -> what the rules add to its logits, float64; None where no rule of the layer triggers."""
         made: dict[tuple[int, ...], Tensor | None] = {}
 
@@ -83,7 +82,7 @@ class RuleBook:
 
         return bias
 
-    def change(self, tokens: Int[Tensor, "B T"], layout: Layout) -> Change:
+    def change(self, tokens: Int[Tensor, "B T"], layout: Labelled) -> Change:
         """The rules as a change of logits, for `steer`: the same for every setting and head of a layer.
 
         A key that is not seen (-inf) stays so. A dial belongs before the rules, and its kappa into their `Site`; what
@@ -100,7 +99,7 @@ class RuleBook:
 
 @torch.no_grad()
 def rule_rows(
-    book: RuleBook, tokens: Int[Tensor, "B T"], layout: Layout, layer: int, logits: Float[Tensor, "S H B T N"]
+    book: RuleBook, tokens: Int[Tensor, "B T"], layout: Labelled, layer: int, logits: Float[Tensor, "S H B T N"]
 ) -> dict[int, Arrays]:
     """By rule, every row of a layer that triggers it: the fields of `rule_mass`, what was promised, whether it is
     silent, which is to say sees no target key and is promised nothing.
@@ -113,7 +112,7 @@ def rule_rows(
     added = book.biases(tokens, layout)(layer)
     if added is None:
         return found
-    temperature, seen = book.site.config.setting.temperature, logits > -torch.inf
+    temperature, seen = book.site.temperature, logits > -torch.inf
     scaled = (logits.double() + added) / temperature
     weight = (added / temperature).exp()
     span = logits.double().where(seen, -torch.inf).amax(-1) - logits.double().where(seen, torch.inf).amin(-1)
@@ -152,7 +151,7 @@ def rule_rows(
 
 @torch.no_grad()
 def priority_rows(
-    book: RuleBook, first: int, second: int, tokens: Tensor, layout: Layout, layer: int, logits: Tensor
+    book: RuleBook, first: int, second: int, tokens: Tensor, layout: Labelled, layer: int, logits: Tensor
 ) -> Arrays:
     """Rows that trigger both rules and see keys of both: the fields of `rule_priority`.
 
@@ -162,7 +161,7 @@ def priority_rows(
     added = book.biases(tokens, layout)(layer)
     if added is None:
         return {}
-    seen, temperature = logits > -torch.inf, book.site.config.setting.temperature
+    seen, temperature = logits > -torch.inf, book.site.temperature
     a, b = (seen & target[i][:, None, :] for i in (first, second))
     here = (trigger[first] & trigger[second]) & a.any(-1) & b.any(-1)
     mass_a, mass_b = masses((logits.double() + added) / temperature, a, b)

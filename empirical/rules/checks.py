@@ -15,15 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from bounds.rules import closed_forms
 from bounds.rules.calculators import priority_gap
 from empirical.errors import BadInput
-from empirical.laboratory.model import Layout
-from empirical.laboratory.text import block_pattern
 from empirical.rules.site import Site
-from empirical.shapes import Float, plain
+from empirical.shapes import Float
 
 MOST = 500.0  # strength over tau: beyond it exp underflows in float64 and other keys are lost
 ROUNDING = 8  # ulps of a strength, range and logarithm that a needed strength is raised by
@@ -91,24 +88,24 @@ def verify(rules: Sequence[Rule], site: Site) -> None:
 
 def _own(i: int, rule: Rule, site: Site) -> None:
     """What a rule must be by itself."""
-    model, known = site.config.model, set(site.vocabulary)
+    known = set(site.vocabulary)
     whose = f"of rule {rule.name!r} must be"
     for key, selector in (("trigger", rule.trigger), ("target", rule.target)):
-        if selector.block is not None and not 0 <= selector.block < model.blocks:
-            raise Refused(i, key, f"{key}.block {whose} a block in [0, {model.blocks - 1}], got {selector.block}")
+        if selector.block is not None and not 0 <= selector.block < site.blocks:
+            raise Refused(i, key, f"{key}.block {whose} a block in [0, {site.blocks - 1}], got {selector.block}")
         for word in selector.words:
             if word not in known:
                 raise Refused(i, key, f"{key}.words {whose} words of the model's vocabulary, got {word!r}")
     if rule.target == Selector():
         raise Refused(i, "target", f"target {whose} a block or words, got neither")
-    most = MOST * site.config.setting.temperature
+    most = MOST * site.temperature
     if not 0 <= rule.strength <= most:
         raise Refused(i, "strength", f"strength {whose} in [0, {most:g}] logits, got {rule.strength!r}")
     if not 0 < rule.mass < 1:
         raise Refused(i, "mass", f"mass {whose} in (0, 1), got {rule.mass!r}")
     for layer in rule.layers or ():
-        if not 0 <= layer < model.layers:
-            raise Refused(i, "layers", f"layers {whose} in [0, {model.layers - 1}], got {layer}")
+        if not 0 <= layer < site.layers:
+            raise Refused(i, "layers", f"layers {whose} in [0, {site.layers - 1}], got {layer}")
 
 
 def differ(one: Selector, other: Selector) -> bool:
@@ -136,21 +133,17 @@ class _Place:
 
 def _places(rules: Sequence[Rule], site: Site) -> Iterator[_Place]:
     """Every set of rules that a query can trigger: by layer, by the query's block, by its word."""
-    config = site.config
-    blocks, r = config.model.blocks, config.anchors
-    layout = Layout(block_pattern(config, config.task.queries), config, torch.float64)
-    own, total = plain(layout.query_block), config.task.queries
-    seen = plain(layout.visible[:, :total]).astype(float) @ np.eye(blocks)[own]
+    anchors = np.full(site.blocks, float(site.anchors))
     words = sorted({word for rule in rules for word in rule.trigger.words})
-    for layer in range(config.model.layers):
+    for layer in range(site.layers):
         acting = [i for i, rule in enumerate(rules) if rule.layers is None or layer in rule.layers]
-        for block in np.unique(own):
+        for block in np.unique(site.query_block):
             sets = set()
             for word in (None, *words):  # None: a word that triggers nothing by itself
                 met = (i for i in acting if _triggered(rules[i].trigger, int(block), word))
                 sets.add(tuple(met))
             for triggered in sorted(sets - {()}):
-                yield _Place(layer, int(block), triggered, seen[own == block], np.full(blocks, float(r)))
+                yield _Place(layer, int(block), triggered, site.seen[site.query_block == block], anchors)
 
 
 def _triggered(trigger: Selector, block: int, word: str | None) -> bool:
@@ -176,16 +169,16 @@ def _contradictions(rules: Sequence[Rule], place: _Place) -> None:
 
 
 @dataclass(frozen=True, order=True)
-class Need:
+class NeededStrength:
     """The strength that a promise needs, and where it needs it most."""
 
     strength: float
     words: str
 
 
-def _gaps(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Iterator[Need]:
+def _gaps(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Iterator[NeededStrength]:
     """By how much the rule must exceed each lower one that the same query triggers, for what it promises."""
-    rule, tau = rules[i], site.config.setting.temperature
+    rule, tau = rules[i], site.temperature
     if i not in place.triggered or any(outranked(rule, rules[j]) for j in place.triggered):
         return
     for other in (rules[j] for j in place.triggered if outranked(rules[j], rule)):
@@ -195,7 +188,7 @@ def _gaps(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Iterator[
             continue
         span = site.ranges[place.layer, place.block]
         gap = float(np.max(priority_gap(rule.mass / (1 - rule.mass), span, mine[rows], others[rows], tau)))
-        yield Need(
+        yield NeededStrength(
             other.strength + gap,
             f"rule {other.name!r} ({other.strength:g}), of lower priority, by at least {_up(gap)} for its mass "
             f"{rule.mass:g} (layer {place.layer}, queries of block {place.block})",
@@ -211,9 +204,9 @@ def _fewest_and_most(target: Selector, other: Selector, place: _Place) -> tuple[
     return mine, every - (1 if target.words else place.tokens[:, target.block])
 
 
-def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Need | None:
+def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> NeededStrength | None:
     """What rule i needs in a place; None where it is not triggered there, never sees a target, or is outranked."""
-    rule, tau = rules[i], site.config.setting.temperature
+    rule, tau = rules[i], site.temperature
     if i not in place.triggered or any(outranked(rule, rules[j]) for j in place.triggered):
         return None
     top, weight, count, rows = _crowd(rules, i, place, tau)
@@ -233,7 +226,7 @@ def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Need | No
         f"layer {place.layer}, queries of block {place.block}: logits span up to {span:.4g}, {count[rows][worst]:.0f} "
         f"target keys against the weight of {others:.4g}"
     )
-    return Need(least, words)
+    return NeededStrength(least, words)
 
 
 def _crowd(
@@ -270,7 +263,7 @@ def guaranteed_mass(rules: Sequence[Rule], i: int, site: Site) -> float:
 
     1 - the ceiling `off_rule`, as `off_rule` of the other keys with bias and range negated: exact where it is tiny.
     """
-    least, tau = 1.0, site.config.setting.temperature
+    least, tau = 1.0, site.temperature
     for place in _places(rules, site):
         if i not in place.triggered or any(outranked(rules[i], rules[j]) for j in place.triggered):
             continue

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bounds.rules import closed_forms
 from empirical.dial.changes import Change, steer
+from empirical.laboratory.config import Config
 from empirical.laboratory.model import Layout, Parameters, forward
 from empirical.laboratory.text import Corpus
 from empirical.observe.rows import masses
@@ -53,14 +54,14 @@ class Subject:
     parameters: Parameters
     tokens: Int[Tensor, "B T"]
     layout: Layout
+    config: Config
     site: Site
     corpus: Corpus
 
     def read(self, *changes: Change) -> Float[Tensor, "B T V"]:
         """Probabilities of the next word, of the first setting."""
-        config = self.site.config
-        weigh = steer(config.setting.temperature, *changes)
-        read = forward(self.parameters, self.tokens, self.layout, config, weigh=weigh)
+        weigh = steer(self.site.temperature, *changes)
+        read = forward(self.parameters, self.tokens, self.layout, self.config, weigh=weigh)
         return (read[0] @ self.parameters["unembedding"][0]).softmax(-1)
 
     def wanted(self, target: Selector) -> Bool[Tensor, "V"]:
@@ -90,7 +91,7 @@ class Subject:
         def watch(layer: int, logits: Tensor) -> Tensor:
             nonlocal least
             keys = (logits > -torch.inf) & targets[0][:, None, :]
-            (mass,) = masses(logits.double() / self.site.config.setting.temperature, keys)
+            (mass,) = masses(logits.double() / self.site.temperature, keys)
             here = triggers[0] & keys.any(-1)
             if here.any():
                 least = min(least, float(mass[here].min()))

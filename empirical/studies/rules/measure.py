@@ -18,6 +18,7 @@ import numpy as np
 
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
+from empirical.laboratory.rule_site import site_of
 from empirical.laboratory.store import Store
 from empirical.rules.book import RuleBook
 from empirical.rules.checks import Rule, Selector, guaranteed_mass, needed_strength
@@ -42,9 +43,9 @@ WORDS = 3  # of the rule on words
 def measure(config: Config, store: Store) -> Findings:
     """Every part, on the model of the configuration's first seed without a penalty."""
     model = trained(config, store)
-    site = Site.of(model.parameters, config, model.task.corpus.vocabulary)
+    site = site_of(model.parameters, config, model.task.corpus.vocabulary)
     tokens = model.heldout(0, SEQUENCES)[:, :-1]
-    subject = Subject(model.parameters, tokens, model.layout, site, model.task.corpus)
+    subject = Subject(model.parameters, tokens, model.layout, config, site, model.task.corpus)
     rules, plain = _rules(subject), subject.read()
     drawn, judged = {}, []
     for rule in rules:
@@ -81,7 +82,7 @@ def measure(config: Config, store: Store) -> Findings:
 
 def _rules(subject: Subject) -> tuple[Rule, Rule]:
     """A rule on a block, for the queries of another, and one on words, for all queries."""
-    far = subject.site.config.model.blocks // 2
+    far = subject.site.blocks // 2
     words = frequent_words(subject.corpus, far, WORDS)
     return (
         Rule("block", Selector(block=0), Selector(block=far), 0.0, 0.5),
@@ -104,7 +105,7 @@ def _strengths(subject: Subject, rule: Rule) -> dict[str, Arrays]:
 
 
 def _gaps(subject: Subject) -> dict[str, Arrays]:
-    blocks = subject.site.config.model.blocks
+    blocks = subject.site.blocks
     upper = Rule("upper", Selector(block=0), Selector(block=blocks // 2), 0.0, 0.5, priority=1)
     lower = Rule("lower", Selector(block=0), Selector(block=blocks - 1), 10.0, 0.5)
     if blocks == 2:
@@ -155,7 +156,7 @@ def _courses(subject: Subject) -> dict[str, Course]:
             return None
 
     def violates(book: Any) -> bool:
-        return subject.least_mass(book, Selector(block=0), Selector(block=site.config.model.blocks // 2)) < REQUIRED
+        return subject.least_mass(book, Selector(block=0), Selector(block=site.blocks // 2)) < REQUIRED
 
     for text in (*keep, idle):
         parse_rules(text, site)  # raises where a file that must be accepted is not

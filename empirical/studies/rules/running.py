@@ -43,7 +43,7 @@ def rule_text(
 
 def rule_files_for(site: Site) -> tuple[dict[str, str], dict[str, str], str]:
     """(files that remove the violation, files that are refused, one that is accepted and does not) by what they are."""
-    blocks = site.config.model.blocks
+    blocks = site.blocks
     far, other = blocks // 2, blocks - 1 if blocks > 2 else 0
     base = Rule("keep", Selector(block=0), Selector(block=far), 0.0, REQUIRED)
     need = needed_strength((base,), 0, site)
@@ -71,7 +71,7 @@ def rule_files_for(site: Site) -> tuple[dict[str, str], dict[str, str], str]:
 
 def running(model: Trained, site: Site) -> dict[str, Any]:
     """Attention of the newest token on the rule's block, token by token, while the rule file changes."""
-    far, config = site.config.model.blocks // 2, model.config
+    far, config = site.blocks // 2, model.config
     given = config.task.queries // 4 + 1
     steps = config.task.queries - given + 1
     some, most = (
