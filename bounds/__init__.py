@@ -25,6 +25,8 @@ from bounds.thresholds.design import Design, PenaltySetting, Setting, design
 if TYPE_CHECKING:
     from bounds.theorems import THEOREMS as THEOREMS
 
+__version__ = "0.2.0"
+
 __all__ = ["Design", "Enclosed", "PenaltySetting", "Setting", "Solutions", "Unreachable", "design"]
 __all__ += concentration.__all__
 __all__ += entropy.__all__

@@ -92,7 +92,7 @@ def train(texts: list[str], tokenizer: Any, steps: int, batch: int = 8) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from empirical.cli.commands import main as localist
+    from empirical.cli import main as localist
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")

@@ -20,7 +20,7 @@ ORDER = {
     "empirical": (
         *(("__init__",), ("cli",), ("studies",), ("pages",), ("audit", "certificates"), ("planning",), ("figures",)),
         *(("checkpoints",), ("verify",), ("laboratory",), ("executors",), ("gates",), ("rules", "dial")),
-        *(("check",), ("observe",), ("penalise",), ("files", "tables", "shapes", "errors")),
+        *(("check",), ("observe",), ("penalise",), ("staleness", "files", "tables", "threads", "shapes", "errors")),
     ),
 }
 """Lines of rooms from the top; a room uses lines below its own, and on its own line those to its right."""

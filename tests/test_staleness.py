@@ -107,15 +107,20 @@ def test_studies_and_topics_loaded_by_name_count():
     assert RULES not in sources(DIAL)
 
 
-IMPORTED = f"""
+IMPORTED = """
+import importlib
 import sys
-import {CELLS}
-print(*(name for name, module in sys.modules.items() if name.startswith("empirical.") and not hasattr(module, "__path__")))
+
+importlib.import_module(sys.argv[1])
+ours = {name: module for name, module in sys.modules.items() if name.startswith("empirical.")}
+print(*(name for name, module in ours.items() if not hasattr(module, "__path__")))
 """
 
 
 def test_everything_that_training_loads_is_found():
-    found = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, cwd=ROOT)
+    found = subprocess.run(
+        [sys.executable, "-c", IMPORTED, CELLS], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert CELLS in found.stdout.split()
     assert set(found.stdout.split()) <= set(sources(CELLS))
 

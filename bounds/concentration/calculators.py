@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import bounds.numbers.arguments as check
 from bounds.concentration import closed_forms
+from bounds.numbers.errors import BadInput
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["fidelity_floor", "leakage_ceiling", "log_leakage_ceiling"]
@@ -37,7 +38,7 @@ def evaluate(form: Any, *arguments: Reals) -> Any:
         arguments = np.broadcast_arrays(*arguments)
     except ValueError:
         shapes = ", ".join(str(np.shape(a)) for a in arguments)
-        raise ValueError(f"arguments must broadcast against each other, got shapes {shapes}") from None
+        raise BadInput(f"arguments must broadcast against each other, got shapes {shapes}") from None
     with np.errstate(all="ignore"):
         return check.result(form(*arguments))
 
@@ -52,7 +53,7 @@ def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: Array
     try:
         good = np.asarray(np.abs(x) <= scaled_range)
     except ValueError:
-        raise ValueError(f"margin and logit_range must broadcast, got {x.shape} and {scaled_range.shape}") from None
+        raise BadInput(f"margin and logit_range must broadcast, got {x.shape} and {scaled_range.shape}") from None
     if not good.all():
         bad = np.broadcast_to(scaled_range, good.shape)[~good].flat[0]
         margin = np.broadcast_to(x, good.shape)[~good].flat[0]

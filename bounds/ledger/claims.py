@@ -16,6 +16,7 @@ from bounds.kinds.theorems import KINDS
 from bounds.ledger import formal
 from bounds.ledger.counterexamples import COUNTEREXAMPLES, Counterexample
 from bounds.ledger.evidence import FOLDER, Evidence, load, status
+from bounds.numbers.errors import BadInput
 from bounds.numbers.repository import ROOT
 from bounds.printing.numpy_forms import generate
 from bounds.theorems import THEOREMS
@@ -216,12 +217,12 @@ def named_tests() -> set[str]:
 
 
 def _evidence() -> dict[str, Evidence]:
-    """The committed evidence. Raises ValueError where a theorem has none, or has it from another version."""
+    """The committed evidence. Raises BadInput where a theorem has none, or has it from another version."""
     found = {}
     for theorem in THEOREMS.values():
         evidence = load(theorem)
         if evidence is None:
-            raise ValueError(f"evidence/ must hold every theorem, got none on {theorem.key}: run localist verify")
+            raise BadInput(f"evidence/ must hold every theorem, got none on {theorem.key}: run localist verify")
         found[theorem.key] = evidence
     return found
 
@@ -329,7 +330,7 @@ def _counterexample(example: Counterexample) -> Iterator[str]:
 
 
 def render() -> str:
-    """The text of paper_checks.md. Raises ValueError where evidence is missing or of another version."""
+    """The text of paper_checks.md. Raises BadInput where evidence is missing or of another version."""
     evidence = _evidence()
     standing = _statuses(evidence)
     lines = [

@@ -1,6 +1,6 @@
 """What every public calculator checks at its boundary, and how it broadcasts.
 
-A bad value raises `ValueError: NAME must be WHAT IS ALLOWED, got VALUE`; NaN is never allowed.
+A bad value raises `BadInput: NAME must be WHAT IS ALLOWED, got VALUE`; NaN is never allowed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bounds.numbers.errors import BadInput
+
 Array = NDArray[Any]
 
 
-def reject(name: str, allowed: str, value: object, context: str = "") -> ValueError:
+def reject(name: str, allowed: str, value: object, context: str = "") -> BadInput:
     """The error for a bad argument, worded alike everywhere."""
-    return ValueError(f"{name} must be {allowed}, got {value}{context}")
+    return BadInput(f"{name} must be {allowed}, got {value}{context}")
 
 
 def _first_bad(array: Array, good: Array) -> object:
@@ -80,7 +82,7 @@ def keys(
         try:
             good = np.asarray(low <= high)
         except ValueError:
-            raise ValueError(
+            raise BadInput(
                 f"n_keys, n_block and n_anchors must broadcast, got shapes {n.shape}, {m.shape} and {r.shape}"
             ) from None
         if not good.all():

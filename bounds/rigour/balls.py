@@ -21,6 +21,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
 import bounds.numbers.arguments as check
+from bounds.numbers.errors import BadInput
 
 try:
     import flint
@@ -33,9 +34,9 @@ Evaluator = Callable[[Mapping[Any, Ball]], Ball]
 
 
 def balls() -> Any:
-    """The flint module at our precision. Raises ImportError with the remedy."""
+    """The flint module at our precision. Raises BadInput with the remedy."""
     if flint is None:
-        raise ImportError("rigorous evaluation needs python-flint: pip install 'localist-bounds[rigorous]'")
+        raise BadInput("rigorous evaluation needs python-flint: pip install 'localist-bounds[rigorous]'")
     flint.ctx.prec = BITS
     return flint
 

@@ -21,6 +21,7 @@ from bounds.theory.theorem import Rows, Theorem, Verdict
 from empirical.check.boxes import Box, boxes
 from empirical.check.tally import CHUNK, Tally
 from empirical.check.witness import Sample, Witness, witness
+from empirical.errors import BadInput
 from empirical.observe.schema import DIMS
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     chosen = tuple(OBSERVED if theorems is None else theorems)
     for theorem in chosen:
         if theorem.level not in DIMS:
-            raise ValueError(f"theorem must speak of observations (one each {', '.join(DIMS)}), got {theorem.key!r}")
+            raise BadInput(f"theorem must speak of observations (one each {', '.join(DIMS)}), got {theorem.key!r}")
     outcomes: dict[int, Outcome] = {}
     for level in DIMS:
         asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level == level}

@@ -1,5 +1,5 @@
-"""`localist`, the command line."""
+"""`localist`, the command line: a module for each group of commands."""
 
-from empirical.cli.commands import main
+from empirical.cli.command_line import main
 
 __all__ = ["main"]

@@ -1,5 +1,5 @@
 """`python -m empirical.cli`: `localist` without the installed script."""
 
-from empirical.cli.commands import main
+from empirical.cli.command_line import main
 
 raise SystemExit(main())

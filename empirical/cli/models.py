@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from empirical.cli.arguments import add_requirement, given
+from empirical.cli.exits import OK, REFUTED
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
     from empirical.checkpoints.weights import Head
+    from empirical.cli.arguments import Commands
 
-OK, REFUTED = 0, 1
 
-
-def add_parsers(commands: Any) -> None:
+def add_parsers(commands: Commands) -> None:
     """The parsers of both commands, and what each runs."""
     observe = commands.add_parser("observe", help="a checkpoint's attention on real text, against every theorem")
     _asks(observe)
@@ -29,7 +29,7 @@ def add_parsers(commands: Any) -> None:
     observe.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
     observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
-    observe.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+    add_requirement(observe)
     observe.set_defaults(run=_observe)
 
     generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
@@ -63,12 +63,12 @@ def _observe(arguments: argparse.Namespace) -> int:
     from empirical.checkpoints.observing import Asked, observe_model, summary
     from empirical.observe.files import FILE, save_dataset
 
-    asked = _asked(arguments, Asked)
+    asked = Asked(**given(arguments, Asked))
     dataset, heads = observe_model(asked)
     out.mkdir(parents=True, exist_ok=True)
     save_dataset(dataset, out / FILE)
     print(f"{summary(dataset)}\n")
-    from empirical.cli.commands import draw, verdicts
+    from empirical.cli.runs import draw, verdicts
 
     status = verdicts(dataset, requirements, (), out)
     draw(dataset, out / "figures")
@@ -92,17 +92,11 @@ def _weights(heads: Sequence[Head], out: Path) -> int:
     return REFUTED if outside(heads) else OK
 
 
-def _asked(arguments: argparse.Namespace, kind: Any) -> Any:
-    known = {field.name for field in fields(kind)}
-    given = {k: v for k, v in vars(arguments).items() if k in known and v is not None}
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-
-
 def _generate(arguments: argparse.Namespace) -> int:
     from empirical.checkpoints.observing import Asked, generate
 
     if len(arguments.dials) > 1:
         raise BadInput(f"--dial must be one number, got {arguments.dials}")
-    for text in generate(_asked(arguments, Asked), arguments.tokens, arguments.seed, arguments.sample):
+    for text in generate(Asked(**given(arguments, Asked)), arguments.tokens, arguments.seed, arguments.sample):
         print(text)
     return OK

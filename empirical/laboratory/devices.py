@@ -16,6 +16,7 @@ from empirical.laboratory.model import Layout, initial_parameters
 from empirical.laboratory.sweep import CELL_SETTINGS, GPU_SETTINGS
 from empirical.laboratory.tasks import Topics, device_of, dtype_of, make_task
 from empirical.laboratory.training import zero_forms
+from empirical.threads import one_thread
 
 SECONDS = 0.3  # of measuring, each
 WARM_UP = 3
@@ -42,9 +43,7 @@ def settings_a_second(config: Config, settings: int) -> float:
     """Gradients of one setting a second, that many side by side, on the configured device; one thread on a CPU."""
     gradient, device = _gradient(config, settings), device_of(config)
     wait: Callable[[], Any] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for _ in range(WARM_UP):
             gradient()
         wait()
@@ -54,8 +53,6 @@ def settings_a_second(config: Config, settings: int) -> float:
             wait()
             count += settings
         return count / (time.perf_counter() - begin)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _gradient(config: Config, settings: int) -> Callable[[], Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bounds.ledger import formal
+from bounds.numbers.errors import BadInput
 from bounds.theory.theorem import Theorem
 
 FOLDER = Path(__file__).resolve().parent
@@ -41,7 +42,7 @@ def file_of(key: str, folder: Path = FOLDER) -> Path:
 def load(theorem: Theorem, folder: Path = FOLDER) -> Evidence | None:
     """The evidence on this version of the theorem; None where there is none.
 
-    Raises ValueError where the file is of another version of the theorem, or no evidence at all.
+    Raises BadInput where the file is of another version of the theorem, or no evidence at all.
     """
     file = file_of(theorem.key, folder)
     if not file.exists():
@@ -50,9 +51,9 @@ def load(theorem: Theorem, folder: Path = FOLDER) -> Evidence | None:
         found = json.loads(file.read_text(encoding="utf-8"))
         version = found["digest"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file.name} must be evidence as `localist verify` writes it, got something else") from None
+        raise BadInput(f"{file.name} must be evidence as `localist verify` writes it, got something else") from None
     if version != digest(theorem):
-        raise ValueError(
+        raise BadInput(
             f"{file.name} must be of this version of the theorem ({digest(theorem)}), got {version}: "
             f"run localist verify {theorem.key}"
         )

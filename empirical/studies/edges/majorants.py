@@ -25,6 +25,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from empirical.errors import BadInput
 from empirical.laboratory.tasks import Retrieval
 from empirical.shapes import Float
 
@@ -107,7 +108,7 @@ def block_queries(data: Retrieval, block: int) -> Queries:
     keys = data.keys[mine].unflatten(-1, (data.blocks, -1))
     elsewhere = torch.nn.functional.one_hot(data.key_block, data.blocks)[..., None] == 0
     if bool((data.keys.unflatten(-1, (data.blocks, -1)) * elsewhere).any()):
-        raise ValueError("data must hold keys with features of their own block alone, got others")
+        raise BadInput("data must hold keys with features of their own block alone, got others")
     others = [c for c in range(data.blocks) if c != block]
     error = data.values[mine] - data.target[mine][:, None]
     mean = error[:, ~own].mean(1)
@@ -291,7 +292,7 @@ def certified_psi(
     Raises ValueError for eta = 1 - slope n below 0 somewhere on the interval.
     """
     if float(majorant.slope) * interval[1] > 1:
-        raise ValueError(f"majorant must have a slope of at most 1/{interval[1]:g}, got {float(majorant.slope):g}")
+        raise BadInput(f"majorant must have a slope of at most 1/{interval[1]:g}, got {float(majorant.slope):g}")
     best = torch.full_like(enough, -torch.inf)
 
     def descend(at: Tensor, first: float, last: float, depth: int) -> None:

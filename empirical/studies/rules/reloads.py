@@ -19,6 +19,7 @@ from functools import cache
 
 import numpy as np
 
+from empirical.errors import BadInput
 from empirical.shapes import Arrays
 
 Load = Callable[[str], Hashable | None]  # a file's text -> what is live once it is loaded; None: refused
@@ -61,7 +62,7 @@ def course(author: Author, start: Hashable, load: Load, violates: Violates) -> C
     """
     load, violates = cache(load), cache(violates)
     if not violates(start):
-        raise ValueError(f"start must violate what is required, got {start!r}")
+        raise BadInput(f"start must violate what is required, got {start!r}")
     length = len(author.pools)
     states = []
     for files in author.sequences():

@@ -12,7 +12,8 @@ import pytest
 
 import bounds
 from bounds.anchors.packing import Packing, pack, room, search, separation
-from empirical.cli import commands as cli
+from empirical.cli import main
+from empirical.cli.exits import BAD_INPUT, INTERRUPTED, OK
 from empirical.planning.anchors import Asked, report
 from empirical.planning.redundancy import landmarks, redundancy
 
@@ -138,7 +139,7 @@ def test_a_target_out_of_reach_says_why(icosahedron, capsys):
     found = lines_of(report(Asked(12, 3, target_fidelity=0.99), icosahedron))["anchors_for_fidelity"]
     assert found["value"] is None
     assert "even the whole block" in found["reason"]
-    assert cli.main([*ICOSAHEDRON, "--target-fidelity", "0.99"]) == cli.OK
+    assert main([*ICOSAHEDRON, "--target-fidelity", "0.99"]) == OK
     out = capsys.readouterr().out
     assert "unreachable" in out
     assert "even the whole block" in out
@@ -198,7 +199,7 @@ def test_information_against_a_channel(icosahedron):
 def test_what_is_saved_is_what_is_said(tmp_path, capsys):
     out = tmp_path / "new" / "packed"
     arguments = [*ICOSAHEDRON, "--target-fidelity", "0.9", "--restarts", "4", "--seed", "3"]
-    assert cli.main([*arguments, "--out", str(out), "--json"]) == cli.OK
+    assert main([*arguments, "--out", str(out), "--json"]) == OK
     printed = json.loads(capsys.readouterr().out)
     saved = json.loads((out / "anchors.json").read_text())
     assert saved == printed
@@ -209,11 +210,11 @@ def test_what_is_saved_is_what_is_said(tmp_path, capsys):
     assert (vectors.shape, vectors.dtype) == ((12, 3), np.float64)
     assert separation(vectors) == (lines_of(saved)["coherence"]["value"], lines_of(saved)["phi"]["value"])
     assert (out / "redundancy.png").stat().st_size > 10_000
-    assert cli.main(arguments) == cli.OK
+    assert main(arguments) == OK
     table = capsys.readouterr().out
     for words in ("0.447213596", "63.43494 degrees", "not known", "falls up to r = 13", "least r for fidelity 0.9"):
         assert words in table
-    assert cli.main([*ICOSAHEDRON, "--out", str(out)]) == cli.BAD_INPUT
+    assert main([*ICOSAHEDRON, "--out", str(out)]) == BAD_INPUT
     assert "--out must be a new or empty folder" in capsys.readouterr().err
 
 
@@ -227,7 +228,7 @@ def test_what_is_saved_is_what_is_said(tmp_path, capsys):
     ],
 )
 def test_optimal_is_said_only_of_what_is(sizes, value, best, capsys):
-    assert cli.main(["anchors", "--blocks", str(sizes[0]), "--dim", str(sizes[1])]) == cli.OK
+    assert main(["anchors", "--blocks", str(sizes[0]), "--dim", str(sizes[1])]) == OK
     out = capsys.readouterr().out
     assert value in next(line for line in out.splitlines() if line.startswith("largest cosine"))
     assert ("optimal" in out) == (best == "optimal")
@@ -255,7 +256,7 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "said"), BAD)
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, capsys):
-    assert cli.main(["anchors", *arguments.split(), "--out", str(tmp_path / "out")]) == cli.BAD_INPUT
+    assert main(["anchors", *arguments.split(), "--out", str(tmp_path / "out")]) == BAD_INPUT
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -265,7 +266,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, cap
 def test_a_file_is_no_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     for out in ("file", "file/below"):
-        assert cli.main([*ICOSAHEDRON, "--out", str(tmp_path / out)]) == cli.BAD_INPUT
+        assert main([*ICOSAHEDRON, "--out", str(tmp_path / out)]) == BAD_INPUT
         assert "--out must be a" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -281,8 +282,8 @@ def test_a_failure_halfway_leaves_nothing(made, failure, tmp_path, capsys, monke
     out = tmp_path / "out"
     if made:
         out.mkdir()
-    status = cli.main(["anchors", "--blocks", "3", "--dim", "3", "--out", str(out)])
-    assert status == (cli.BAD_INPUT if isinstance(failure, OSError) else cli.INTERRUPTED)
+    status = main(["anchors", "--blocks", "3", "--dim", "3", "--out", str(out)])
+    assert status == (BAD_INPUT if isinstance(failure, OSError) else INTERRUPTED)
     assert out.exists() == made
     assert not list(tmp_path.rglob("*.*"))
 

@@ -25,7 +25,7 @@ from bounds.theorems import THEOREMS, by_key
 from bounds.theory.lemmas import LEMMAS
 from bounds.theory.theorem import Hypothesis, ProofStep
 from empirical.check.verdicts import check_dataset
-from empirical.cli.commands import main
+from empirical.cli import main
 from empirical.verify.adversary import FAMILIES, family_of, heads
 from empirical.verify.adversary import rows as adversary_rows
 from empirical.verify.adversary.weights import entropy, softmax

@@ -14,6 +14,7 @@ from sympy import exp
 
 import bounds
 from bounds.ledger.enclosures import REFUTED, STATEMENTS, Y, x, y
+from bounds.numbers.errors import BadInput
 from bounds.numbers.search import Unreachable
 from bounds.rigour import balls as enclosure
 from bounds.rigour.balls import Decision, Statement, decide
@@ -21,7 +22,7 @@ from bounds.rigour.enclosed import Enclosed
 from bounds.rigour.ends import outward
 from bounds.theory.theorem import Verdict
 from bounds.thresholds.setting import PenaltySetting, Setting
-from empirical.cli.commands import main
+from empirical.cli import main
 
 mpmath.mp.dps = 400  # the excess over ln m may be as small as e^-1000
 
@@ -172,7 +173,7 @@ def test_balls_that_say_nothing_give_the_whole_line():
 
 def test_without_flint_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(enclosure, "flint", None)
-    with pytest.raises(ImportError, match=r"localist-bounds\[rigorous\]"):
+    with pytest.raises(BadInput, match=r"localist-bounds\[rigorous\]"):
         enclosure.balls()
     assert bounds.fidelity_floor(3.0, 64, 16) > 0  # the plain calculators do without it
 

@@ -21,7 +21,8 @@ from empirical.check.requirement import meets, parse
 from empirical.check.tally import Slacks
 from empirical.check.verdicts import check, check_dataset, rows_of
 from empirical.check.witness import Sample, sizes_of
-from empirical.cli import commands as cli
+from empirical.cli import main
+from empirical.cli.exits import BAD_INPUT
 from empirical.observe.files import open_observations
 from empirical.observe.schema import DIMS
 
@@ -236,7 +237,7 @@ def test_damage_within_a_file_is_one_line(tmp_path, dataset, capsys):
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     path.write_bytes(content)
-    assert cli.main(["check", str(path)]) == cli.BAD_INPUT
+    assert main(["check", str(path)]) == BAD_INPUT
     error = capsys.readouterr().err
     assert error.startswith(f"localist: DIR|FILE must be readable to its end, got {str(path)!r}")
     assert error.count("\n") == 1

@@ -10,7 +10,7 @@ import torch
 from networks import LAYERS, network
 
 from empirical.checkpoints.observing import load_checkpoint
-from empirical.cli.commands import main
+from empirical.cli import main
 from empirical.observe.files import open_observations
 
 pytest.importorskip("transformers")

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import bounds
-from empirical.cli import commands as cli
+from empirical.cli import main
+from empirical.cli.exits import BAD_INPUT, INTERRUPTED, OK, REFUTED, UNDECIDED
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SMALL = """
@@ -52,16 +53,16 @@ def small(tmp_path):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     (folder / "small.toml").write_text(SMALL)
-    assert cli.main(["run", str(folder / "small.toml"), "--out", str(folder / "out")]) == cli.OK
+    assert main(["run", str(folder / "small.toml"), "--out", str(folder / "out")]) == OK
     return folder / "out"
 
 
 def test_thresholds_from_flags(capsys):
-    assert cli.main(["thresholds", *FLAGS, "--json"]) == cli.OK
+    assert main(["thresholds", *FLAGS, "--json"]) == OK
     found = {line["key"]: line for line in json.loads(capsys.readouterr().out)["thresholds"]}
     assert found["margin_for_fidelity"]["value"] == bounds.margin_for_fidelity(0.95, 64, 16, 1)
     assert found["entropy_ceiling"]["bits"] == pytest.approx(found["entropy_ceiling"]["value"] / math.log(2))
-    assert cli.main(["thresholds", *FLAGS]) == cli.OK
+    assert main(["thresholds", *FLAGS]) == OK
     table = capsys.readouterr().out
     assert "nats" in table
     assert "bits" in table
@@ -70,7 +71,7 @@ def test_thresholds_from_flags(capsys):
 
 def test_flags_win_over_the_file(capsys):
     example = str(EXAMPLES / "topics.toml")
-    assert cli.main(["thresholds", example, "--fidelity", "0.99", "--json"]) == cli.OK
+    assert main(["thresholds", example, "--fidelity", "0.99", "--json"]) == OK
     found = json.loads(capsys.readouterr().out)
     assert found["setting"]["fidelity"] == 0.99
     assert found["setting"]["n_keys"] == 68
@@ -79,17 +80,17 @@ def test_flags_win_over_the_file(capsys):
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_example_has_thresholds(example, capsys):
-    assert cli.main(["thresholds", str(example)]) == cli.OK
+    assert main(["thresholds", str(example)]) == OK
     assert "least margin for the fidelity" in capsys.readouterr().out
 
 
 def test_penalty_levels_and_steps_from_the_configuration(capsys):
-    assert cli.main(["thresholds", str(EXAMPLES / "blocks.toml"), "--json", "--step", "0.5"]) == cli.OK
+    assert main(["thresholds", str(EXAMPLES / "blocks.toml"), "--json", "--step", "0.5"]) == OK
     found = {line["key"]: line for line in json.loads(capsys.readouterr().out)["thresholds"]}
     assert found["penalty_worst_case"]["value"] == 4.0
     assert found["steps_to_zero"]["value"] == 1
     assert (
-        cli.main(
+        main(
             [
                 "thresholds",
                 "--gradient-bound",
@@ -111,7 +112,7 @@ def test_penalty_levels_and_steps_from_the_configuration(capsys):
                 "--json",
             ]
         )
-        == cli.OK
+        == OK
     )
     found = {line["key"]: line for line in json.loads(capsys.readouterr().out)["thresholds"]}
     assert found["penalty_worst_case"]["value"] == 0.25
@@ -130,24 +131,24 @@ def test_a_run_leaves_everything(run, capsys):
 def test_check_needs_only_saved_data(run, capsys, monkeypatch):
     monkeypatch.setattr("empirical.laboratory.training.train", None)
     before = (run / "verdicts.json").read_text()
-    assert cli.main(["check", str(run)]) == cli.OK
+    assert main(["check", str(run)]) == OK
     out = capsys.readouterr().out
     assert "leakage_ceiling" in out
     assert "VACUOUS, because" in out
     assert (run / "verdicts.json").read_text() == before
-    assert cli.main(["plot", str(run / "observations.nc"), "--out", str(run.parent / "again")]) == cli.OK
+    assert main(["plot", str(run / "observations.nc"), "--out", str(run.parent / "again")]) == OK
     for name in ("transition.png", "points.csv"):
         assert (run.parent / "again" / name).read_bytes() == (run / "figures" / name).read_bytes()
 
 
 def test_requirements_and_requested_theorems_set_the_status(run, capsys):
-    assert cli.main(["check", str(run), "--require", "fidelity>=0"]) == cli.OK
-    assert cli.main(["check", str(run), "--require", "fidelity>=0.9999999"]) == cli.REFUTED
-    assert cli.main(["check", str(run), "--theorem", "fidelity_floor"]) == cli.OK
-    assert cli.main(["check", str(run), "--theorem", "anchor_floor"]) == cli.UNDECIDED
-    assert cli.main(["check", str(run), "--require", "anchor_logit>0"]) == cli.UNDECIDED
+    assert main(["check", str(run), "--require", "fidelity>=0"]) == OK
+    assert main(["check", str(run), "--require", "fidelity>=0.9999999"]) == REFUTED
+    assert main(["check", str(run), "--theorem", "fidelity_floor"]) == OK
+    assert main(["check", str(run), "--theorem", "anchor_floor"]) == UNDECIDED
+    assert main(["check", str(run), "--require", "anchor_logit>0"]) == UNDECIDED
     capsys.readouterr()
-    assert cli.main(["check", str(run), "--json"]) == cli.OK
+    assert main(["check", str(run), "--json"]) == OK
     assert {"outcomes", "requirements", "commit", "config_digest"} <= set(json.loads(capsys.readouterr().out))
 
 
@@ -158,7 +159,7 @@ def test_own_attention_and_a_violation(tmp_path, capsys):
         query_block=np.arange(6) % 3,
         key_block=np.arange(9) % 3,
     )
-    assert cli.main(["check", str(tmp_path / "own.npz")]) == cli.OK
+    assert main(["check", str(tmp_path / "own.npz")]) == OK
     np.savez(
         tmp_path / "bad.npz",
         leakage=[0.9],
@@ -170,10 +171,10 @@ def test_own_attention_and_a_violation(tmp_path, capsys):
         n_anchors=[1],
         valid=[True],
     )
-    assert cli.main(["check", str(tmp_path / "bad.npz")]) == cli.REFUTED
+    assert main(["check", str(tmp_path / "bad.npz")]) == REFUTED
     assert "VIOLATED leakage_ceiling" in capsys.readouterr().out
     np.savez(tmp_path / "little.npz", loss_train=[1.0])
-    assert cli.main(["check", str(tmp_path / "little.npz")]) == cli.UNDECIDED
+    assert main(["check", str(tmp_path / "little.npz")]) == UNDECIDED
     assert "No rows: the observations lack the fields of leakage_ceiling" in capsys.readouterr().out
 
 
@@ -204,7 +205,7 @@ def toml(**changes: str) -> str:
 )
 def test_bad_configurations(tmp_path, capsys, text, said):
     (tmp_path / "bad.toml").write_text(text)
-    assert cli.main(["run", str(tmp_path / "bad.toml"), "--out", str(tmp_path / "out")]) == cli.BAD_INPUT
+    assert main(["run", str(tmp_path / "bad.toml"), "--out", str(tmp_path / "out")]) == BAD_INPUT
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -231,7 +232,7 @@ def test_bad_text_folders(tmp_path, capsys, files):
         "--text-dir",
         str(tmp_path / "text"),
     ]
-    assert cli.main(arguments) == cli.BAD_INPUT
+    assert main(arguments) == BAD_INPUT
     error = capsys.readouterr().err
     assert "task.text_dir must" in error
     assert error.count("\n") == 1
@@ -254,16 +255,16 @@ def test_bad_text_folders(tmp_path, capsys, files):
     ],
 )
 def test_bad_arguments(arguments, said, capsys):
-    assert cli.main(arguments) == cli.BAD_INPUT
+    assert main(arguments) == BAD_INPUT
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
 
 
 def test_run_refuses_a_folder_in_use(run, small, capsys):
-    assert cli.main(["run", str(small), "--out", str(run)]) == cli.BAD_INPUT
+    assert main(["run", str(small), "--out", str(run)]) == BAD_INPUT
     assert "or --resume" in capsys.readouterr().err
-    assert cli.main(["run", str(small), "--out", str(run), "--resume"]) == cli.OK
+    assert main(["run", str(small), "--out", str(run), "--resume"]) == OK
 
 
 def test_an_interrupt_is_130(tmp_path):
@@ -285,7 +286,7 @@ def test_an_interrupt_is_130(tmp_path):
     time.sleep(1.5)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == INTERRUPTED
     assert "--resume goes on" in said
 
 

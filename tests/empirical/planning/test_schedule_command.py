@@ -15,7 +15,8 @@ from scipy.optimize import linprog
 
 from bounds.depth.calculators import fill, layer_costs, schedule
 from bounds.depth.schedules import FIRST, LAST, OPTIMUM, UNIFORM, Layers, compare, largest_scale
-from empirical.cli import commands as cli
+from empirical.cli import main
+from empirical.cli.exits import BAD_INPUT, OK
 
 STUDY = Path(__file__).resolve().parents[3] / "bounds" / "ledger" / "evidence" / "studies" / "schedule.json"
 EIGHT = ["schedule", "--diameters", *"1" * 8, "--lipschitz", *["0.25"] * 8]
@@ -38,7 +39,7 @@ def by_name(ways):
 
 
 def reported(capsys, arguments):
-    assert cli.main([*arguments, "--json"]) == cli.OK
+    assert main([*arguments, "--json"]) == OK
     result = json.loads(capsys.readouterr().out)
     return result, {way["name"]: way for way in result["schedules"]}
 
@@ -118,11 +119,11 @@ def test_where_it_fails_the_first_layers_may_be_best(capsys):
     assert not result["late_layers"]["optimum_is_last_first"]
     assert ways[FIRST]["share"] == pytest.approx(1)
     assert ways[LAST]["share"] < 0.5
-    assert cli.main(rising) == cli.OK
+    assert main(rising) == OK
     out = capsys.readouterr().out
     assert "fails from layer 1 to 2, 2 to 3" in out
     assert "is not optimal at this budget" in out
-    assert cli.main([*rising[:-1], "99"]) == cli.OK  # all there is: any order
+    assert main([*rising[:-1], "99"]) == OK  # all there is: any order
     assert "is all the same optimal at this budget" in capsys.readouterr().out
 
 
@@ -145,7 +146,7 @@ def test_a_saved_study_has_all_it_takes(capsys):
     np.testing.assert_allclose(ways[OPTIMUM]["allocation"], expected, rtol=RELATIVE)
     result, _ = reported(capsys, ["schedule", str(STUDY), "--budget", "20", "--available", *"111111"])
     assert result["layers"]["available"] == [1.0] * 6  # flags win
-    assert cli.main(["schedule", str(STUDY), "--budget", "20"]) == cli.OK
+    assert main(["schedule", str(STUDY), "--budget", "20"]) == OK
     out = capsys.readouterr().out
     assert "HOLDS in every layer" in out
     assert "0, 2.605" in out  # attention and MLP
@@ -179,7 +180,7 @@ def test_sublayers_between_count(capsys):
     ],
 )
 def test_bad_input_is_one_line(arguments, said, capsys):
-    assert cli.main(["schedule", *arguments.split()]) == cli.BAD_INPUT
+    assert main(["schedule", *arguments.split()]) == BAD_INPUT
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -199,7 +200,7 @@ def test_bad_input_is_one_line(arguments, said, capsys):
 )
 def test_files_that_are_no_study(content, said, tmp_path, capsys):
     (tmp_path / "study.json").write_bytes(content)
-    assert cli.main(["schedule", str(tmp_path / "study.json"), "--budget", "1"]) == cli.BAD_INPUT
+    assert main(["schedule", str(tmp_path / "study.json"), "--budget", "1"]) == BAD_INPUT
     error = capsys.readouterr().err
     assert "SCHEDULE.json must be a readable JSON file with layers.diameters" in error
     assert said in error
@@ -208,8 +209,8 @@ def test_files_that_are_no_study(content, said, tmp_path, capsys):
 
 def test_a_budget_is_required():
     with pytest.raises(SystemExit) as stopped:
-        cli.main(EIGHT)
-    assert stopped.value.code == cli.BAD_INPUT
+        main(EIGHT)
+    assert stopped.value.code == BAD_INPUT
 
 
 PROBE = """

@@ -10,7 +10,7 @@ import pytest
 from small import SMALL, TOPICS, configured
 
 from bounds.theorems import Verdict
-from empirical.cli.commands import main
+from empirical.cli import main
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, load
 from empirical.studies import frame as studies

@@ -1,0 +1,26 @@
+"""What command groups share: names of flags, values that were given, the requirement flag."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def given(arguments: argparse.Namespace, kind: type[DataclassInstance]) -> dict[str, Any]:
+    """The fields of `kind` that the user set, by name; lists as tuples."""
+    values = {f.name: getattr(arguments, f.name) for f in fields(kind) if hasattr(arguments, f.name)}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
+
+
+def add_requirement(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")

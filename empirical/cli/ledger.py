@@ -1,0 +1,49 @@
+"""`localist verify` and `claims`: evidence on every theorem, and the pages that are made of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empirical.cli.exits import OK, REFUTED
+
+if TYPE_CHECKING:
+    from empirical.cli.arguments import Commands
+
+
+def add_parsers(commands: Commands) -> None:
+    verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
+    verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
+    verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
+    verify.add_argument("--out", type=Path, metavar="DIR", help="default: evidence/ beside the packages")
+    verify.add_argument("--runs", action="append", default=[], type=Path, metavar="DIR", help="finished runs to cite")
+    verify.set_defaults(run=_verify)
+
+    claims = commands.add_parser("claims", help="paper_checks.md and its graph, from the theorems and their evidence")
+    claims.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
+    claims.set_defaults(run=_claims)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from bounds.ledger.evidence import FOLDER
+    from bounds.theorems import THEOREMS, by_key
+    from empirical.verify.gathering import summary, verify
+
+    theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS.values())
+    folder = FOLDER if arguments.out is None else arguments.out
+    failed = 0
+    for theorem, evidence, wrong in verify(theorems, folder, arguments.runs, arguments.quick, progress=True):
+        tqdm.write(summary(theorem, evidence, wrong))
+        failed += bool(wrong)
+    where = "nothing was written (--quick)" if arguments.quick else f"evidence in {folder}"
+    print(f"\n{len(theorems) - failed} of {len(theorems)} theorems stand as they should; {where}")
+    return REFUTED if failed else OK
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    from bounds.ledger.claims import main
+
+    return main(["--check"] if arguments.check else [])

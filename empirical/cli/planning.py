@@ -1,0 +1,73 @@
+"""`localist anchors` and `schedule`: what is planned before anything is trained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empirical.cli.arguments import flag, given
+from empirical.cli.exits import OK
+
+if TYPE_CHECKING:
+    from empirical.cli.arguments import Commands
+
+
+def add_parsers(commands: Commands) -> None:
+    _add_anchors(commands)
+    _add_schedule(commands)
+
+
+def _add_anchors(commands: Commands) -> None:
+    anchors = commands.add_parser("anchors", help="anchors packed on the sphere, and what they guarantee")
+    for name, kind, words in (
+        ("blocks", int, "K anchors, one a block; required"),
+        ("dim", int, "dimensions d; required"),
+        ("target_fidelity", float, "how many equal anchors in a block guarantee it"),
+        ("beta", float, "logit of two equal unit vectors over temperature; default 10"),
+        ("theta", float, "radians, query to its anchor plus keys to theirs, at most; default 0"),
+        ("n_keys", int, "visible keys; default K n_block"),
+        ("n_block", int, "keys of the relevant block; default 64"),
+        ("n_anchors", int, "how many of them repeat the anchor; default 1"),
+        ("seed", int, "default 0"),
+        ("restarts", int, "random starts of the search; default 6 to 24"),
+    ):
+        metavar, required = "N" if kind is int else "X", name in ("blocks", "dim")
+        anchors.add_argument(flag(name), type=kind, metavar=metavar, required=required, help=words)
+    anchors.add_argument("--out", metavar="DIR", type=Path, help="new or empty: anchors.npy, anchors.json, figure")
+    anchors.add_argument("--json", action="store_true")
+    anchors.set_defaults(run=_anchors)
+
+
+def _add_schedule(commands: Commands) -> None:
+    schedule = commands.add_parser("schedule", help="a drift budget shared out among layers, the optimum beside others")
+    schedule.add_argument(
+        "file", nargs="?", metavar="SCHEDULE.json", type=Path, help="by python -m empirical.studies.schedule.measure"
+    )
+    for name, words in (
+        ("diameters", "V_l, one a layer"),
+        ("lipschitz", "Lip_k, one a layer, or one a sublayer"),
+        ("available", "leakage u_l that can be dialled away; default 1 each"),
+    ):
+        schedule.add_argument(flag(name), type=float, nargs="+", metavar="X", help=words)
+    schedule.add_argument("--budget", type=float, required=True, metavar="X", help="drift allowed at the output")
+    schedule.add_argument("--json", action="store_true")
+    schedule.set_defaults(run=_schedule)
+
+
+def _anchors(arguments: argparse.Namespace) -> int:
+    from empirical.planning.anchors import Asked, run, text
+
+    result, files = run(Asked(**given(arguments, Asked)), arguments.out)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join([text(result), *map(str, files)]))
+    return OK
+
+
+def _schedule(arguments: argparse.Namespace) -> int:
+    from empirical.planning.schedule import gathered, report, text
+
+    layers = gathered(arguments.file, arguments.diameters, arguments.lipschitz, arguments.available)
+    result = report(layers, arguments.budget)
+    print(json.dumps(result, indent=2, allow_nan=False) if arguments.json else text(result))
+    return OK

@@ -1,0 +1,169 @@
+"""`localist run`, `check` and `plot`: a sweep from end to end, verdicts and figures of what was saved; or a study."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empirical.cli import studies
+from empirical.cli.arguments import add_requirement
+from empirical.cli.exits import OK, REFUTED, UNDECIDED
+from empirical.errors import BadInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bounds.theory.theorem import Theorem
+    from empirical.check.requirement import Requirement
+    from empirical.cli.arguments import Commands
+    from empirical.laboratory.config import Config
+
+
+def add_parsers(commands: Commands) -> None:
+    run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures; or a study")
+    run.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="with --study: in place of its preset")
+    run.add_argument("--study", metavar="NAME", help="dial, hysteresis, rules, depth, interference or ablation")
+    run.add_argument("--quick", action="store_true", help="the smaller preset of a study: a minute or so")
+    run.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
+    run.add_argument("--resume", action="store_true", help="go on with what DIR holds of this very configuration")
+    run.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, in place of task.text_dir")
+    run.add_argument("--workers", type=int, metavar="N", help="one-thread processes; changes no result")
+    run.add_argument("--device", choices=("cpu", "cuda", "mps", "auto"), help="auto: the faster one")
+    add_requirement(run)
+    run.set_defaults(run=_run)
+
+    check = commands.add_parser("check", help="verdicts on saved observations, or on anybody's attention")
+    check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
+    add_requirement(check)
+    check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(run=_check)
+
+    plot = commands.add_parser("plot", help="every figure, from saved observations alone")
+    plot.add_argument("path", metavar="DIR|FILE.nc", type=Path)
+    plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
+    plot.set_defaults(run=_plot)
+
+
+def _configured(arguments: argparse.Namespace) -> Config:
+    from empirical.laboratory.config import load
+
+    if arguments.config is not None:
+        if arguments.quick:
+            raise BadInput(f"--quick must go with the preset of a study, got {str(arguments.config)!r}")
+        config = load(arguments.config)
+    elif arguments.study is None:
+        raise BadInput("run must be given CONFIG.toml or --study NAME, got neither")
+    else:
+        from empirical.studies.frame import preset
+
+        config = preset(arguments.study, arguments.quick)
+    given = {"workers": arguments.workers, "device": arguments.device}
+    config = replace(config, sweep=replace(config.sweep, **{k: v for k, v in given.items() if v is not None}))
+    if arguments.text_dir is not None:
+        config = replace(config, task=replace(config.task, text_dir=arguments.text_dir))
+    return config
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bounds.thresholds.design import design
+    from empirical.check.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    config = _configured(arguments)
+    if arguments.study is not None:
+        return studies.run(arguments, config)
+    print(design(config.setting, config.penalty_setting).table(), flush=True)
+
+    from empirical.laboratory.assemble import assemble
+    from empirical.laboratory.sweep import sweep
+
+    sweep(config, arguments.out, resume=arguments.resume, progress=True)
+    dataset = assemble(arguments.out)
+    print(f"\n{_settled(dataset)}\n")
+    status = verdicts(dataset, requirements, (), arguments.out)
+    draw(dataset, arguments.out / "figures")
+    return status
+
+
+def _settled(dataset: xr.Dataset) -> str:
+    """How many settings of each start converged. One that did not is no error: theorems on thresholds pass it over."""
+    start, converged = dataset["start"].values, dataset["converged"].values.astype(bool)
+    shares = [f"{s} {converged[start == s].sum()} of {(start == s).sum()}" for s in dict.fromkeys(start)]
+    return f"{dataset['fidelity'].size:,} attention rows; settings converged: {', '.join(shares)}"
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from empirical.check.requirement import parse
+
+    requirements = [parse(text) for text in arguments.require]
+    if studies.is_study(arguments.path):
+        return studies.check(arguments)
+    from bounds.theorems import by_key
+    from empirical.observe.files import open_observations
+
+    theorems = tuple(by_key(key) for key in arguments.theorem)
+
+    folder = arguments.path if arguments.path.is_dir() and not theorems else None
+    with open_observations(arguments.path, lazy=True) as dataset:
+        return verdicts(dataset, requirements, theorems, folder, arguments.json)
+
+
+def verdicts(
+    dataset: xr.Dataset,
+    requirements: Sequence[Requirement],
+    theorems: Sequence[Theorem],
+    folder: Path | None,
+    as_json: bool = False,
+) -> int:
+    """Prints the verdicts, saves them as verdicts.json in `folder`, and returns the exit status."""
+    from bounds.theorems import Verdict
+    from empirical.check.report import verdict_table
+    from empirical.check.requirement import meets
+    from empirical.check.verdicts import check_dataset
+    from empirical.files import write_atomically
+
+    try:
+        outcomes = check_dataset(dataset, theorems or None)
+        met = [meets(requirement, dataset) for requirement in requirements]
+    except OSError as error:  # a file that is read as it is used shows its damage only now
+        source = dataset.encoding.get("source", "observations")
+        raise BadInput(f"DIR|FILE must be readable to its end, got {source!r} ({error})") from None
+    saved = {
+        "config_digest": dataset.attrs.get("config_digest"),
+        "commit": dataset.attrs.get("commit"),
+        "outcomes": [outcome.as_dict() for outcome in outcomes],
+        "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
+    }
+    text = json.dumps(saved, indent=2)
+    if folder is not None:
+        write_atomically(folder / "verdicts.json", (text + "\n").encode())
+    print(text if as_json else "\n".join([verdict_table(outcomes), *(str(m) for m in met)]))
+    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
+        return REFUTED
+    asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
+    if not asked(outcome.decided for outcome in outcomes) or any(not m.rows for m in met):
+        return UNDECIDED
+    return OK
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from empirical.observe.files import open_observations
+
+    path = arguments.path
+    out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
+    if studies.is_study(path):
+        return studies.draw(path, out)
+    draw(open_observations(path), out)
+    return OK
+
+
+def draw(dataset: xr.Dataset, out: Path) -> None:
+    from empirical.figures import plot
+
+    files = plot(dataset, out)
+    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")

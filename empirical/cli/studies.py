@@ -1,0 +1,61 @@
+"""`localist run --study`, and `check` and `plot` on the folder of a study."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empirical.cli.exits import OK, REFUTED, UNDECIDED
+from empirical.errors import BadInput
+
+if TYPE_CHECKING:
+    from empirical.check.verdicts import Outcome
+    from empirical.laboratory.config import Config
+
+
+def run(arguments: argparse.Namespace, config: Config) -> int:
+    from empirical.studies.frame import run_study
+    from empirical.threads import one_thread
+
+    if arguments.require:
+        raise BadInput(f"--require must go with a run without --study, got {arguments.require[0]!r}")
+    with one_thread():
+        outcomes = run_study(arguments.study, config, arguments.out, arguments.resume)
+    return verdicts(outcomes, arguments.out) or draw(arguments.out, arguments.out / "figures")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from empirical.studies import frame
+
+    if arguments.theorem or arguments.require:
+        raise BadInput("--theorem and --require must go with observations, got the folder of a study")
+    return verdicts(frame.verdicts(arguments.path), arguments.path, arguments.json)
+
+
+def verdicts(outcomes: Sequence[Outcome], folder: Path, as_json: bool = False) -> int:
+    """Prints and saves the verdicts; every theorem must have a decided row."""
+    from bounds.theorems import Verdict
+    from empirical.check.report import verdict_table
+    from empirical.files import write_atomically
+
+    text = json.dumps({"outcomes": [outcome.as_dict() for outcome in outcomes]}, indent=2)
+    write_atomically(folder / "verdicts.json", (text + "\n").encode())
+    print(text if as_json else verdict_table(outcomes))
+    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
+        return REFUTED
+    return OK if all(outcome.decided for outcome in outcomes) else UNDECIDED
+
+
+def draw(folder: Path, out: Path) -> int:
+    from empirical.studies.frame import draw_study
+
+    files = draw_study(folder, out)
+    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    return OK
+
+
+def is_study(path: Path) -> bool:
+    return (path / "study.json").is_file()
