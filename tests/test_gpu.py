@@ -121,7 +121,7 @@ def test_checkpoints_are_observed_and_dialled_as_on_the_cpu(name):
     pytest.importorskip("transformers")
     import copy
 
-    from networks import inputs, network
+    from small_checkpoints import inputs, network
 
     from empirical.checkpoints.contexts import dial, observing
     from empirical.observe.streaming import causal, entropy_and_leakage, stream_rows

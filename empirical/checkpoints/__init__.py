@@ -1,1 +1,32 @@
-"""Checkpoints of Hugging Face models: observed, dialled, guarded; what their weights alone say."""
+"""Checkpoints of Hugging Face models: observed, dialled, guarded; what their weights alone say.
+
+    with observing(model, labels) as rows, dial(model, 0.8, blocks=labels): model(**inputs)
+
+Importing this loads torch; transformers is loaded where a model is met.
+"""
+
+from __future__ import annotations
+
+from empirical.checkpoints.contexts import Labels as Labels
+from empirical.checkpoints.contexts import ObservedRows as ObservedRows
+from empirical.checkpoints.contexts import dial as dial
+from empirical.checkpoints.contexts import guarded as guarded
+from empirical.checkpoints.contexts import observing as observing
+from empirical.checkpoints.sampled import LabelledInputs as LabelledInputs
+from empirical.checkpoints.sampled import audited as audited
+from empirical.checkpoints.sampled import sampled_dial as sampled_dial
+from empirical.checkpoints.weights import Head as Head
+from empirical.checkpoints.weights import certify as certify
+
+__all__ = [
+    "Head",
+    "LabelledInputs",
+    "Labels",
+    "ObservedRows",
+    "audited",
+    "certify",
+    "dial",
+    "guarded",
+    "observing",
+    "sampled_dial",
+]

@@ -3,7 +3,7 @@
 A route is registered as an attention function, and under the same name the mask function of the implementation that it
 stands for: without it a model would lose causality and padding. A call goes on to that implementation, with its own
 mask where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is. Whatever
-happens inside `routed`, the model leaves it as it was.
+happens inside `routed`, the model and the registry leave it as they were.
 Not covered: paged and static caches, attention that does not ask the registry.
 """
 
@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.errors import BadInput
 from empirical.shapes import Bool, Float
 
 NAME = "localist"
-ARCHITECTURES = ("gpt2", "llama", "mistral", "qwen2", "bert", "roberta", "bart", "t5")
 BASES = ("sdpa", "eager")
 HARMLESS = {
     *("dropout", "scaling", "is_causal", "position_bias", "output_attentions", "use_cache", "position_ids", "cache"),
-    *("cache_position", "position_embeddings", "sliding_window", "past_key_values", "past_key_value", "return_dict"),
+    *("cache_position", "position_embeddings", "sliding_window", "past_key_values", "return_dict"),
     *("output_hidden_states", "layer_idx", "logits_to_keep", "num_items_in_batch", "deterministic"),
 }  # keyword arguments of an attention call that the logits here account for, or that leave them alone
 
@@ -37,7 +37,7 @@ class Call:
     """One attention of one forward pass."""
 
     name: str  # of the module, as in model.named_modules()
-    kind: str  # "self", "encoder" or "cross"
+    kind: str  # of KINDS
     layer: int  # among those of its kind
     query: Float[Tensor, "B H T E"]
     key: Float[Tensor, "B G N E"]
@@ -81,29 +81,24 @@ _ROUTES: list[Route] = []
 
 
 def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
-    """Every attention of the model. Raises BadInput for an architecture that is not known, or one that has none here:
-    BERT and T5 go by the registry from transformers 5 on, the others from 4.57.
-    """
-    kind_of_model = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
-    if kind_of_model not in ARCHITECTURES:
-        raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {kind_of_model!r}")
-    if getattr(model.config, "reorder_and_upcast_attn", False):
-        raise BadInput("model must attend through its registry, got reorder_and_upcast_attn=True")
+    """Every attention of the model. Raises BadInput for an architecture that is not known, or without one here."""
+    model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if model_type not in ARCHITECTURES:
+        raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {model_type!r}")
+    architecture = ARCHITECTURES[model_type]
+    for name in architecture.unregistered:
+        if getattr(model.config, name, False):
+            raise BadInput(f"model must attend through its registry, got {name}=True")
     places: dict[int, tuple[str, str, int]] = {}
     counts: dict[str, int] = {}
     for name, module in model.named_modules():
         if not _attends(module):
             continue
-        if any(part in name for part in ("encoder_attn", "crossattention", "EncDecAttention")):
-            kind = "cross"
-        else:
-            kind = "encoder" if model.config.is_encoder_decoder and "encoder." in name + "." else "self"
+        kind = architecture.kind_of(name, model.config.is_encoder_decoder)
         places[id(module)] = (name, kind, counts.setdefault(kind, 0))
         counts[kind] += 1
     if not places:
-        from transformers import __version__
-
-        raise BadInput(f"model must attend through its registry, got a {kind_of_model} of transformers {__version__}")
+        raise BadInput(f"model must attend through its registry, got a {model_type} that does not")
     return places
 
 
@@ -182,18 +177,20 @@ def routed(
     if base not in BASES:
         raise BadInput(f"model must attend by one of {', '.join(BASES)}, got {base!r}")
     route = Route(places_of(model), base, bias, watch)
-    for one in BASES:
-        AttentionInterface.register(f"{NAME}_{one}", _attend)
-        AttentionMaskInterface.register(f"{NAME}_{one}", _mask(one))
     _ROUTES.append(route)
     try:
         if outer is None:
+            AttentionInterface.register(f"{NAME}_{base}", _attend)
+            AttentionMaskInterface.register(f"{NAME}_{base}", _mask(base))
             model.set_attn_implementation(f"{NAME}_{base}")
         yield
     finally:
         _ROUTES.remove(route)
         if outer is None:
             model.set_attn_implementation(base)
+        if all(other.base != base for other in _ROUTES):
+            for registry in (AttentionInterface, AttentionMaskInterface):
+                registry._global_mapping.pop(f"{NAME}_{base}", None)
 
 
 def _shares(route: Route, model: Any) -> bool:

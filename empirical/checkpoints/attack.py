@@ -9,46 +9,14 @@ positions are rotary, are the best of those offered. Every value is attained by 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bounds.logit_range import Side
-from empirical.checkpoints.contexts import Observed
+from empirical.checkpoints.contexts import ObservedRows
+from empirical.checkpoints.rotary import Phases, Reals
 
-Reals = NDArray[np.float64]
-Phases = NDArray[np.complex128]
-"""What a key some places before its query is turned by in every plane, (places, h/2)."""
-
-OFFERED = 256  # places at most, so that long contexts cost no more
 STEPS = 200
-
-
-def inverse_frequencies(width: int, rope: Mapping[str, Any]) -> Reals:
-    """Radians a position in each plane of a head of `width` features; kinds default, linear, dynamic and llama3.
-
-    Dynamic is as default up to the length that the model was trained on.
-    """
-    plain = float(rope.get("rope_theta", 10_000.0)) ** -(np.arange(0, width, 2) / width)
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "linear":
-        return plain / float(rope["factor"])
-    if kind != "llama3":
-        return plain
-    factor, low, high = (float(rope[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
-    turns = float(rope["original_max_position_embeddings"]) * plain / (2 * math.pi)
-    share = np.clip((turns - low) / (high - low), 0, 1)
-    return (1 - share) * plain / factor + share * plain
-
-
-def phases(frequencies: Reals, n_keys: int) -> Phases:
-    """Turns of keys 1 to n_keys - 1 places before the query, of at most OFFERED places."""
-    last = max(n_keys - 1, 2)
-    places = np.unique(np.round(np.geomspace(1, last, OFFERED))) if last > OFFERED else np.arange(1, last + 1)
-    return np.exp(-1j * places[:, None] * frequencies)
 
 
 def _complex(features: Reals) -> NDArray[np.complex128]:
@@ -108,7 +76,7 @@ def _start(random: np.random.Generator, starts: int, side: Side) -> Reals:
     return _along(random.standard_normal((starts, side.matrix.shape[0])) @ side.matrix, side.radius)
 
 
-def observed_ranges(found: Observed) -> dict[tuple[str, int], Reals]:
+def observed_ranges(found: ObservedRows) -> dict[tuple[str, int], Reals]:
     """The widest observed row of every head, by kind and layer: (H,), NaN for a head of no row."""
     ranges: dict[tuple[str, int], Reals] = {}
     for name, place in found.calls.items():

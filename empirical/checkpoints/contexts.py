@@ -4,7 +4,7 @@
     with observing(model, labels) as rows: model(**inputs)       # rows["model.layers.0.self_attn"]["entropy_nats"]
 
 Dial 0 is the model bit for bit. What does more to a row than softmax(scaling q.k + mask + bias), sinks or soft-capping,
-is named: such rows are observed as not valid, and are not dialled. `routes` says how a call is met.
+is named: such rows are observed as not valid, and are not dialled. `attach` says how a call is met.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def dial(
 
 
 @dataclass
-class Observed:
+class ObservedRows:
     """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why those of a name are not valid."""
 
     rows: dict[str, dict[str, Tensor]] = field(default_factory=dict)
@@ -135,18 +135,25 @@ def observing(
     kinds: tuple[str, ...] = ("self",),
     n_anchors: int | None = 1,
     dial: float = 0.5,
-) -> Iterator[Observed]:
+    promised: float | None = None,
+) -> Iterator[ObservedRows]:
     """Row fields of every chosen attention of the forward passes inside; of a name seen again, the last.
 
-    Memory grows with the number of tokens, not with its square. Rows that are more than a softmax are not valid.
+    Memory grows with the number of tokens, not with its square. Rows that are more than a softmax are not valid. With
+    `promised` every layer is `guarded` as well, its rows streamed once for both.
     """
-    labels = _labels(blocks)
-    found = Observed()
+    labels, found = _labels(blocks), ObservedRows()
+    promise = None if promised is None else fidelity_promised(promised)
 
     def watch(call: Call, bias: Tensor | None) -> None:
-        if call.kind not in kinds or (layers is not None and call.layer not in layers):
+        chosen = layers is None or call.layer in layers
+        if call.kind not in kinds or not (chosen or promise is not None):
             return
-        rows, _ = _streamed(call, bias, labels, n_anchors, dial)
+        rows, own = _streamed(call, bias, labels, n_anchors, dial)
+        if promise is not None and (misses := _misses(call, rows, own, promise)):
+            raise Missed(promise, misses)
+        if not chosen:
+            return
         if call.unknown:
             rows["valid"] = torch.zeros_like(rows["valid"])
             found.unknown[call.name] = call.unknown
@@ -177,16 +184,19 @@ def guarded(
     def watch(call: Call, bias: Tensor | None) -> None:
         if call.kind not in kinds:
             return
-        rows, own = _streamed(call, bias, labels, 1, 0.5)
-        kept = keeps(rows["leakage"], promised) & (not call.unknown)
-        missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
-        found = [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
+        found = _misses(call, *_streamed(call, bias, labels, 1, 0.5), promised)
         misses.extend(found)
         if found and not record:
             raise Missed(promised, found)
 
     with routed(model, watch=watch):
         yield misses
+
+
+def _misses(call: Call, rows: dict[str, Tensor], own: Int[Tensor, "B T"], promised: float) -> list[Miss]:
+    kept = keeps(rows["leakage"], promised) & (not call.unknown)
+    missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
+    return [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
 
 
 def _streamed(

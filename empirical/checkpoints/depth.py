@@ -15,32 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from empirical.checkpoints.architecture import Task
+from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.dial.drift import size
 from empirical.errors import BadInput
 from empirical.shapes import Arrays, plain
 
-STACKS = {
-    "gpt2": "transformer.h",
-    "llama": "model.layers",
-    "mistral": "model.layers",
-    "qwen2": "model.layers",
-    "bert": "bert.encoder.layer",
-    "roberta": "roberta.encoder.layer",
-}
-
 
 def stack_of(model: Any) -> list[torch.nn.Module]:
     """The blocks of a model, first to last. Raises BadInput for an architecture without a single stack."""
-    path = STACKS.get(model.config.model_type)
+    known = {name: one.blocks for name, one in ARCHITECTURES.items() if one.blocks is not None}
+    path = known.get(model.config.model_type)
     if path is None:
-        raise BadInput(f"model must be one of {', '.join(STACKS)} for its depth sum, got {model.config.model_type!r}")
-    head, _, rest = path.partition(".")
-    for name in (path, rest) if not hasattr(model, head) else (path,):  # with its head, or bare
-        try:
-            return list(model.get_submodule(name))
-        except (AttributeError, TypeError):
-            continue
-    raise BadInput(f"model must have its blocks at {path}, got {type(model).__name__}")
+        raise BadInput(f"model must be one of {', '.join(known)} for its depth sum, got {model.config.model_type!r}")
+    try:
+        return list(model.base_model.get_submodule(path))
+    except (AttributeError, TypeError):
+        raise BadInput(f"model must have its blocks at {path}, got {type(model).__name__}") from None
 
 
 @torch.no_grad()
@@ -89,9 +80,10 @@ def _pass(
         read = given[0] if given else rest.pop("hidden_states")
         seen.append((read, _first(output), given[1:], rest))
 
+    caches = ARCHITECTURES[model.config.model_type].task is Task.NEXT_TOKEN
     hooks = [block.register_forward_hook(watch, with_kwargs=True) for block in blocks]
     try:
-        model(**inputs, **({} if model.config.model_type in ("bert", "roberta") else {"use_cache": False}))
+        model(**inputs, **({"use_cache": False} if caches else {}))
     finally:
         for hook in hooks:
             hook.remove()

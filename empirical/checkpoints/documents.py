@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def read_documents(
     if not documents:
         raise BadInput(f"--text must hold at least one document, got none in {str(path)!r}")
     if way == "clusters":
-        assert embed is not None
+        if embed is None:
+            raise BadInput(f"embed must give a vector a sentence for clusters:{count}, got None")
         documents = _clustered(documents, int(count), embed)
     for document in documents:
         if not document.spans:
@@ -103,13 +104,15 @@ def _document(given: Any, way: str, where: str) -> Document:
 
 
 def _span(given: Any, where: str) -> Span:
-    try:
-        start, end, block = given["start"], given["end"], given["block"]
-        assert all(isinstance(at, int) and not isinstance(at, bool) for at in (start, end))
-        assert isinstance(block, str | int)
-    except (TypeError, KeyError, AssertionError):
-        raise BadInput(f"{where} must have spans of whole start and end and a block, got {given!r}") from None
+    fields: dict[str, Any] = given if isinstance(given, dict) else {}
+    start, end, block = fields.get("start"), fields.get("end"), fields.get("block")
+    if not (_whole(start) and _whole(end) and isinstance(block, str | int)):
+        raise BadInput(f"{where} must have spans of whole start and end and a block, got {given!r}")
     return Span(start, end, str(block))
+
+
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _checked(spans: Sequence[Span], length: int, where: str) -> tuple[Span, ...]:

@@ -25,20 +25,20 @@ from torch import Tensor
 from bounds.numbers.search import Unreachable
 from bounds.samples import Audit, Sampled, audit, row_kappa, sampled_kappa
 from empirical.checkpoints.attach import places_of
-from empirical.checkpoints.contexts import Labels, Observed, dial, observing
+from empirical.checkpoints.contexts import Labels, ObservedRows, dial, observing
 from empirical.dial.guard import keeps
 from empirical.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Document:
+class LabelledInputs:
     """Inputs of one forward pass, and the blocks of their tokens; the unit of the statistics."""
 
     inputs: dict[str, Tensor]
     blocks: Labels | Tensor
 
 
-def worst_kappa(rows: Observed, target: float) -> float:
+def worst_kappa(rows: ObservedRows, target: float) -> float:
     """The largest kappa that a row needs to meet the target, over every attention observed; 0 where all meet it.
 
     Rows that do not see both their block and something outside have nothing to dial. Raises BadInput for rows that are
@@ -59,8 +59,8 @@ def worst_kappa(rows: Observed, target: float) -> float:
 
 
 def _watched(
-    model: Any, documents: Iterable[Document], layers: Sequence[int] | None, kinds: tuple[str, ...]
-) -> Iterator[Observed]:
+    model: Any, documents: Iterable[LabelledInputs], layers: Sequence[int] | None, kinds: tuple[str, ...]
+) -> Iterator[ObservedRows]:
     chosen = None if layers is None else tuple(layers)
     for document in documents:
         with torch.no_grad(), observing(model, document.blocks, layers=chosen, kinds=kinds) as rows:
@@ -70,7 +70,7 @@ def _watched(
 
 def needed_kappas(
     model: Any,
-    documents: Iterable[Document],
+    documents: Iterable[LabelledInputs],
     target: float,
     *,
     layers: Sequence[int] | None = None,
@@ -83,7 +83,7 @@ def needed_kappas(
 
 def needed_of_grid(
     model: Any,
-    documents: Iterable[Document],
+    documents: Iterable[LabelledInputs],
     target: float,
     grid: Sequence[float],
     *,
@@ -100,7 +100,7 @@ def needed_of_grid(
     number = _check(model, target, layers, kinds)
     descending = sorted({_rounded_up(value, model) for value in values.tolist()}, reverse=True)
 
-    def need(document: Document) -> float:
+    def need(document: LabelledInputs) -> float:
         met = np.inf
         for kappa in descending:
             if _missed(model, document, _cells(kappa, number, layers), target, layers, kinds):
@@ -113,7 +113,7 @@ def needed_of_grid(
 
 def sampled_dial(
     model: Any,
-    documents: Iterable[Document],
+    documents: Iterable[LabelledInputs],
     target: float,
     *,
     share: float,
@@ -146,7 +146,7 @@ def sampled_dial(
 
 def audited(
     model: Any,
-    documents: Iterable[Document],
+    documents: Iterable[LabelledInputs],
     kappa: float,
     target: float,
     *,
@@ -176,7 +176,7 @@ def _cells(kappa: float, number: int, layers: Sequence[int] | None) -> np.ndarra
 
 def _missed(
     model: Any,
-    document: Document,
+    document: LabelledInputs,
     cells: np.ndarray,
     target: float,
     layers: Sequence[int] | None,

@@ -5,7 +5,7 @@
 D = `bounds.logit_range` of the head's normalisation and projections: no text makes a row's logits span more. Then
 kappa = D + ln((n-m) F / (m (1-F))) dials every row of n keys, m of them in the block, to fidelity F, whatever the text;
 where even e^-kappa is zero in float32 the number is of no use but as a hard mask, and is called so. Attacked ranges are
-of layer inputs, which no text need produce. Heads are read one at a time. Covered: see `empirical.weight_sites`.
+of layer inputs, which no text need produce. Heads are read one at a time. Covered: see `architectures`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import numpy as np
 
 from bounds.dial.calculators import worst_case_kappa
 from bounds.logit_range import HARD_MASK, Side, plain_range, rotary_range, side
-from empirical.checkpoints.attack import Phases, attack, inverse_frequencies, observed_ranges, phases
-from empirical.checkpoints.contexts import Observed
+from empirical.checkpoints.architecture import Architecture, Attention, Source
+from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.attack import attack, observed_ranges
+from empirical.checkpoints.contexts import ObservedRows
+from empirical.checkpoints.rotary import Phases, phases_of
 from empirical.checkpoints.weight_files import WeightFiles
-from empirical.checkpoints.weight_sites import CENTRED, ROTARY, Attention, Source, attentions, rope_of
 from empirical.errors import BadInput
 
 
@@ -65,29 +67,39 @@ class Sides:
         )
 
 
+def architecture_of(files: WeightFiles) -> Architecture:
+    """Raises BadInput for what is not covered, by name."""
+    found = ARCHITECTURES.get(str(files.config.get("model_type")))
+    if found is None:
+        known, given = ", ".join(ARCHITECTURES), files.config.get("model_type")
+        raise BadInput(f"model must be of a covered architecture ({known}), got {given!r}")
+    for name in ("auto_map", "quantization_config", "add_cross_attention", "pruned_heads"):
+        if files.config.get(name):
+            raise BadInput(f"config.json must not ask for {name}, which is not covered, got {files.config[name]!r}")
+    return found
+
+
 class _Reader:
     """Sides of heads, a head's rows at a time; norms and key heads that several share are read once a layer."""
 
-    def __init__(self, files: WeightFiles):
-        self.files = files
-        self.model_type = files.config["model_type"]
-        self.centred = self.model_type in CENTRED
+    def __init__(self, files: WeightFiles, architecture: Architecture):
+        self.files, self.architecture = files, architecture
 
     def side(self, attention: Attention, source: Source, head: int) -> Side:
         start = source.first + head * attention.width
-        axis = 1 if self.model_type == "gpt2" else 0
+        axis, centred = int(self.architecture.fused), self.architecture.centred
         weight = self.files.rows(source.weight, start, start + attention.width, axis)
         weight = weight.T if axis else weight
         bias = self.files.rows(source.bias, start, start + attention.width) if source.bias else None
-        shift = self.files.rows(f"{source.norm}.bias") if self.centred else None
+        shift = self.files.rows(f"{source.norm}.bias") if centred else None
         try:
-            return side(weight, self.files.rows(f"{source.norm}.weight"), bias, shift, self.centred)
+            return side(weight, self.files.rows(f"{source.norm}.weight"), bias, shift, centred)
         except ValueError as error:
             raise BadInput(f"{source.weight} must fit config.json and {source.norm}: {error}") from None
 
     def check_shape(self, attention: Attention) -> None:
         """Raises BadInput for a projection of another number of rows than heads and features ask for."""
-        fused = self.model_type == "gpt2"  # queries, keys and values side by side
+        fused = self.architecture.fused
         for source, heads in ((attention.query, attention.heads), (attention.key, attention.groups)):
             wanted = heads * attention.width * (3 if fused else 1)
             shape = self.files.shape(source.weight)
@@ -107,13 +119,14 @@ class _Reader:
             key = self.side(attention, attention.key, group)
             for head in range(group * each, (group + 1) * each):
                 query = self.side(attention, attention.query, head)
-                yield Sides(attention, head, query, key, self.model_type in ROTARY, float(spread[head]))
+                yield Sides(attention, head, query, key, self.architecture.rotary, float(spread[head]))
 
 
 def sides_of(folder: Path | str, layers: Sequence[int] | None = None) -> Iterator[Sides]:
     """Queries and keys of every head of the chosen layers. Raises BadInput for a folder that is not understood."""
     files = WeightFiles(folder)
-    sites, reader = attentions(files), _Reader(files)
+    architecture = architecture_of(files)
+    sites, reader = tuple(architecture.attentions(files)), _Reader(files, architecture)
     there = {attention.layer for attention in sites}
     if layers is not None and not set(layers) <= there:
         raise BadInput(f"layers must be among 0 to {max(there)}, got {sorted(set(layers) - there)}")
@@ -138,7 +151,7 @@ def certify(
     that is not understood, ValueError for a fidelity outside (0, 1) or impossible counts.
     """
     worst_case_kappa(fidelity, 0.0, n_keys, n_block)  # refused before anything is read
-    rotation = phases_of(folder, n_keys) if attacks else None
+    rotation = turns_of(folder, n_keys) if attacks else None
     for number, sides in enumerate(sides_of(folder, layers)):
         span, site = sides.logit_range(), sides.attention
         kappa = float(worst_case_kappa(fidelity, span, n_keys, n_block))
@@ -149,20 +162,13 @@ def certify(
         yield Head(site.kind, site.layer, sides.head, span, kappa, reached)
 
 
-def phases_of(folder: Path | str, n_keys: int) -> Phases | None:
+def turns_of(folder: Path | str, n_keys: int) -> Phases | None:
     """What rotary positions of up to `n_keys` keys do in every plane; none where positions are not rotary."""
-    config = WeightFiles(folder).config
-    if config.get("model_type") not in ROTARY:
-        return None
-    rope = {"rope_theta": config.get("rope_theta", 10_000.0), **rope_of(config)}
-    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    try:
-        return phases(inverse_frequencies(int(width), rope), n_keys)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"config.json must give all that its rotary positions need, got {error!r}") from None
+    files = WeightFiles(folder)
+    return phases_of(files.config, n_keys) if architecture_of(files).rotary else None
 
 
-def beside(heads: Sequence[Head], observed: Observed) -> list[Head]:
+def beside(heads: Sequence[Head], observed: ObservedRows) -> list[Head]:
     """The heads with the widest row that was observed of each, NaN where none was."""
     ranges = observed_ranges(observed)
     missing = np.full(max((h.head for h in heads), default=0) + 1, np.nan)

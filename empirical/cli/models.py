@@ -60,11 +60,12 @@ def _observe(arguments: argparse.Namespace) -> int:
     out = arguments.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"--out must be a new or empty folder, got {str(out)!r}")
-    from empirical.checkpoints.observing import Asked, observe_model, summary
+    from empirical.checkpoints.loading import Request
+    from empirical.checkpoints.observe import observe_model, summary
     from empirical.observe.files import FILE, save_dataset
 
-    asked = Asked(**given(arguments, Asked))
-    dataset, heads = observe_model(asked)
+    request = Request(**given(arguments, Request))
+    dataset, heads = observe_model(request)
     out.mkdir(parents=True, exist_ok=True)
     save_dataset(dataset, out / FILE)
     print(f"{summary(dataset)}\n")
@@ -93,10 +94,12 @@ def _weights(heads: Sequence[Head], out: Path) -> int:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from empirical.checkpoints.observing import Asked, generate
+    from empirical.checkpoints.generate import generate
+    from empirical.checkpoints.loading import Request
 
     if len(arguments.dials) > 1:
         raise BadInput(f"--dial must be one number, got {arguments.dials}")
-    for text in generate(Asked(**given(arguments, Asked)), arguments.tokens, arguments.seed, arguments.sample):
+    request = Request(**given(arguments, Request))
+    for text in generate(request, arguments.tokens, arguments.seed, arguments.sample):
         print(text)
     return OK

@@ -87,7 +87,7 @@ def along_the_dial(seen: Observed) -> Figure:
         raise Absent("fewer than two dials were asked for")
     fidelity, leakage = seen.row("fidelity"), seen.row("leakage")
     valid = seen.valid[0]
-    order = np.argsort(dials)
+    order = np.argsort(dials).tolist()
     x = places(np.array(dials)[order])
     loss = seen.values("loss_heldout")[order]
     figure = style.sheet(

@@ -1,55 +1,83 @@
-"""Small random checkpoints of every covered architecture, in which gains, shifts and biases are large."""
+"""Small random Hugging Face models: one row a family, tested in every way, and variants for what weights say."""
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 
-WIDE = {"hidden_size": 32, "intermediate_size": 16, "vocab_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
-LLAMA = {**WIDE, "num_key_value_heads": 2, "max_position_embeddings": 64}
-SIX = {"d_model": 24, "vocab_size": 40}
+from empirical.checkpoints.architecture import Task
+from empirical.checkpoints.architectures import ARCHITECTURES
+
+VOCABULARY, WIDTH, HEADS, LAYERS, LONGEST = 48, 32, 4, 2, 96
+SHAPE = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 64}
+SHAPE["max_position_embeddings"] = LONGEST
+LLAMA = {**SHAPE, "num_key_value_heads": 2}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}  # fmt: skip
+BART = {"d_model": WIDTH, "max_position_embeddings": LONGEST, "forced_eos_token_id": None, "decoder_start_token_id": 1}
+BART |= {f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in (("layers", LAYERS), ("ffn_dim", 64))}
+T5 = {"num_layers": LAYERS, "d_ff": 64, "decoder_start_token_id": 0}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH, "n_positions": LONGEST},
+    "llama": {**LLAMA, "rope_parameters": LLAMA3},
+    "bert": SHAPE,
+    "bart": {**BART, "encoder_attention_heads": HEADS, "decoder_attention_heads": HEADS},
+    "t5": {**T5, "d_model": WIDTH, "num_heads": HEADS, "d_kv": 8},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "gpt2 scaled by layer": {**FAMILIES["gpt2"], "scale_attn_by_inverse_layer_idx": True},
+    "llama with biases": {**LLAMA, "attention_bias": True, "head_dim": 12},
+    "mistral": {**LLAMA, "sliding_window": 5},
+    "qwen2": LLAMA,
+    "roberta": {**SHAPE, "max_position_embeddings": LONGEST + 2},
+    "bart of unequal stacks": {**BART, "d_model": 24, "encoder_attention_heads": 3, "decoder_attention_heads": 2},
+    "t5 of odd heads": {**T5, "d_model": 24, "num_heads": 3, "d_kv": 6},
+}
+ROWS = {**FAMILIES, **VARIANTS}
 
 
-def configurations():
-    from transformers import (
-        BartConfig,
-        BertConfig,
-        GPT2Config,
-        LlamaConfig,
-        MistralConfig,
-        Qwen2Config,
-        RobertaConfig,
-        T5Config,
-    )
+def architecture_of(name: str):
+    return ARCHITECTURES[name.split()[0]]
 
-    ends = {"bos_token_id": 1, "eos_token_id": 2}
-    llama3 = {
-        "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 32,
-    }  # fmt: skip
-    return {
-        "gpt2": GPT2Config(
-            n_layer=2, n_head=4, n_embd=32, vocab_size=40, n_positions=64, scale_attn_by_inverse_layer_idx=True, **ends
-        ),
-        "llama": LlamaConfig(**LLAMA, rope_parameters=llama3),
-        "llama with biases": LlamaConfig(**LLAMA, attention_bias=True, head_dim=12),
-        "mistral": MistralConfig(**LLAMA, sliding_window=5),
-        "qwen2": Qwen2Config(**LLAMA),
-        "bert": BertConfig(**WIDE),
-        "roberta": RobertaConfig(**WIDE, max_position_embeddings=66, pad_token_id=0),
-        "bart": BartConfig(
-            **SIX, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3, decoder_attention_heads=2,
-            encoder_ffn_dim=16, decoder_ffn_dim=16,
-        ),
-        "t5": T5Config(**SIX, num_layers=2, num_heads=3, d_kv=6, d_ff=16),
-    }  # fmt: skip
+
+def of_task(*tasks: Task) -> tuple[str, ...]:
+    return tuple(name for name in FAMILIES if architecture_of(name).task in tasks)
+
+
+def configuration(name: str, **more: Any) -> Any:
+    from transformers import AutoConfig
+
+    tokens = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    return AutoConfig.for_model(architecture_of(name).model_type, **tokens, **ROWS[name], **more)
+
+
+@functools.cache
+def network(name: str, implementation: str = "sdpa") -> Any:
+    """With its head, in float64, sharp enough to matter; the same weights whatever the implementation."""
+    import transformers as hf
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    torch.manual_seed(7)
+    loader = getattr(hf, architecture_of(name).task.value)
+    model = loader.from_config(configuration(name), attn_implementation=implementation)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if parameter.ndim == 2 and "embed" not in parameter_name and "wte" not in parameter_name:
+                parameter.mul_(4)
+    return model.double().eval()
 
 
 def model_of(name: str, seed: int = 0, dtype: torch.dtype = torch.float64):
-    """A model whose norms have gains around 1 and of both signs, and whose shifts and biases are of order 1."""
+    """Without its head; norms have gains around 1 and of both signs, shifts and biases are of order 1."""
     from transformers import AutoModel
 
     torch.manual_seed(seed)
-    model = AutoModel.from_config(configurations()[name]).eval()
+    model = AutoModel.from_config(configuration(name)).eval()
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
@@ -68,10 +96,10 @@ def saved(model, folder):
     return folder
 
 
-def tokens_of(model, count: int = 6, length: int = 24):
-    random = torch.Generator().manual_seed(1)
-    ids = torch.randint(3, 40, (count, length), generator=random)
-    inputs = {"input_ids": ids}
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = ids.flip(0)
-    return inputs
+def inputs(name: str, batch: int = 2, tokens: int = 16, seed: int = 0) -> dict[str, Any]:
+    """Random tokens, and for an encoder and decoder some more of each."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, VOCABULARY, (batch, tokens), generator=generator)
+    if architecture_of(name).task is not Task.SEQUENCE_TO_SEQUENCE:
+        return {"input_ids": ids}
+    return {"input_ids": ids, "decoder_input_ids": torch.randint(3, VOCABULARY, (batch, 9), generator=generator)}

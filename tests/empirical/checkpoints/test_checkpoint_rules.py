@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from networks import LAYERS, inputs, network
+from small_checkpoints import LAYERS, inputs, network
 
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
 from empirical.checkpoints.rules import Text, load_checkpoint_rules, ruled

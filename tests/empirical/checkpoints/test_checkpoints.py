@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from networks import HEADS, LAYERS, inputs, network
+from small_checkpoints import FAMILIES, HEADS, LAYERS, architecture_of, inputs, network, of_task
 
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
+from empirical.checkpoints.architecture import Task
 from empirical.checkpoints.attach import Call, places_of, routed
 from empirical.checkpoints.contexts import Labels, dial, in_block, observing
 from empirical.errors import BadInput
@@ -18,24 +19,17 @@ from empirical.observe.rows import observe_attention
 from empirical.observe.streaming import causal, entropy_and_leakage, everything, stream_rows
 
 pytest.importorskip("transformers")
-DECODERS, ENCODERS, BOTH = ("gpt2", "llama"), ("bert",), ("bart", "t5")
-EVERY = (*DECODERS, *ENCODERS, *BOTH)
+DECODERS, BOTH = of_task(Task.NEXT_TOKEN), of_task(Task.SEQUENCE_TO_SEQUENCE)
+EVERY = tuple(FAMILIES)
 DIMS = ("layer", "sequence", "head", "query")
-KINDS = {"bart": ("self", "encoder", "cross"), "t5": ("self", "encoder", "cross")}
+KINDS = {name: architecture_of(name).kinds for name in EVERY}
 
 
 @pytest.fixture(autouse=True)
-def _llama_in_float64(monkeypatch):
-    """Its eager softmax is taken in float32 whatever the model is; the matrices compared with here are float64."""
-    from transformers.models.llama import modeling_llama
-
-    def eager(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
-        key, value = (modeling_llama.repeat_kv(x, module.num_key_value_groups) for x in (key, value))
-        logits = query @ key.mT * scaling
-        weights = (logits if attention_mask is None else logits + attention_mask).softmax(-1)
-        return (weights @ value).transpose(1, 2).contiguous(), weights
-
-    monkeypatch.setattr(modeling_llama, "eager_attention_forward", eager)
+def _float64_throughout(monkeypatch):
+    """Eager softmax may be taken in float32 whatever the model is; the matrices compared with here are float64."""
+    softmax = torch.nn.functional.softmax
+    monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim, **_: softmax(x, dim))
 
 
 def blocks(tokens, batch=2):
@@ -71,9 +65,9 @@ def test_streamed_rows_are_those_of_the_matrices(name, padded):
         given["attention_mask"][1, 12:] = 0
     whole = run(network(name, "eager"), given, output_attentions=True)
     known = labels(name, given)
-    with observing(network(name), known, kinds=KINDS.get(name, ("self",))) as rows:
+    with observing(network(name), known, kinds=KINDS[name]) as rows:
         run(network(name), given)
-    assert len(rows.rows) == LAYERS * len(KINDS.get(name, ("self",)))
+    assert len(rows.rows) == LAYERS * len(KINDS[name])
     for place, (kind, layer) in rows.calls.items():
         weights = matrices(whole, kind)[layer].numpy()
         of_keys = known.keys if kind != "self" and known.keys is not None else known.tokens
@@ -96,7 +90,7 @@ def test_dial_0_is_bit_identical_and_the_model_is_left_as_it_was(name, implement
     given["attention_mask"] = torch.ones_like(given["input_ids"])
     given["attention_mask"][1, 12:] = 0
     plain = run(model, given).logits
-    with dial(model, 0.0, blocks=labels(name, given), kinds=KINDS.get(name, ("self",))):
+    with dial(model, 0.0, blocks=labels(name, given), kinds=KINDS[name]):
         assert torch.equal(run(model, given).logits, plain)
     with pytest.raises(ZeroDivisionError), dial(model, 0.9, blocks=labels(name, given)):
         1 / int(torch.equal(run(model, given).logits, plain))
@@ -128,7 +122,7 @@ def test_padding_is_not_seen(name, implementation):
     given["attention_mask"][:, 12:] = 0
     other = {**given, "input_ids": given["input_ids"].clone()}
     other["input_ids"][:, 12:] = 5
-    known, kinds = labels(name, given), KINDS.get(name, ("self",))
+    known, kinds = labels(name, given), KINDS[name]
     for value in (0.0, 0.7):
         with dial(model, value, blocks=known, kinds=kinds), observing(model, known, kinds=kinds) as rows:
             first = run(model, given).logits
@@ -161,7 +155,7 @@ def test_the_odds_law_holds_in_the_weights_that_the_model_uses(name, value):
     """Eager attention returns its weights; with one layer dialled, its inputs are those of the plain model."""
     model, given = network(name, "eager"), inputs(name)
     known = labels(name, given)
-    for kind in KINDS.get(name, ("self",)):
+    for kind in KINDS[name]:
         for layer in range(LAYERS):
             cells = np.zeros((LAYERS, HEADS))
             cells[layer] = value
@@ -186,7 +180,7 @@ def test_a_dialled_output_is_that_of_a_dense_reference(name, implementation, kap
     model, given = network(name, implementation), inputs(name)
     given["attention_mask"] = torch.ones_like(given["input_ids"])
     given["attention_mask"][1, 12:] = 0
-    known, kinds, compared = labels(name, given), KINDS.get(name, ("self",)), []
+    known, kinds, compared = labels(name, given), KINDS[name], []
     import empirical.checkpoints.attach as module
 
     whole = module._function
@@ -263,7 +257,7 @@ def test_generation_is_the_same_with_and_without_a_cache(name, value):
     settings |= {"eos_token_id": None, "attention_mask": torch.ones_like(given["input_ids"])}
     found = []
     for cached in (True, False):
-        with dial(model, value, blocks=known, kinds=KINDS.get(name, ("self",))):
+        with dial(model, value, blocks=known, kinds=KINDS[name]):
             found.append(model.generate(**given, use_cache=cached, **settings))
     plain = model.generate(**given, **settings)
     assert torch.equal(found[0].sequences, found[1].sequences)
@@ -349,7 +343,7 @@ def test_bad_input_is_named():
         places_of(torch.nn.Linear(2, 2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("empirical.checkpoints.attach._attends", lambda module: False)
-        with pytest.raises(BadInput, match="must attend through its registry, got a gpt2 of transformers"):
+        with pytest.raises(BadInput, match="must attend through its registry, got a gpt2 that does not"):
             places_of(model)
     assert model.config._attn_implementation == "sdpa"
 

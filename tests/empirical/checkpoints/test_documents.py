@@ -82,6 +82,8 @@ def test_clusters_are_of_the_vectors_given(tmp_path):
     (document,) = read_documents(written(tmp_path, {"text": text}), "clusters:2", embed)
     first, second, third, fourth = (span.block for span in document.spans)
     assert first == third != second == fourth
+    with pytest.raises(BadInput, match="embed must give a vector a sentence for clusters:2, got None"):
+        read_documents(written(tmp_path, {"text": text}), "clusters:2")
     with pytest.raises(BadInput, match=r"2 <= K <= sentences = 4, got 9"):
         read_documents(written(tmp_path, {"text": text}), "clusters:9", embed)
 

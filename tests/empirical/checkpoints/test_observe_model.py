@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from networks import LAYERS, network
+from small_checkpoints import LAYERS, network
 
-from empirical.checkpoints.observing import load_checkpoint
+from empirical.checkpoints.loading import load_checkpoint
 from empirical.cli import main
 from empirical.observe.files import open_observations
 

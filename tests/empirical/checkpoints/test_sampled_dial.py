@@ -13,7 +13,7 @@ import empirical.checkpoints.sampled as module
 from bounds.numbers.search import Unreachable
 from bounds.samples import least_count
 from empirical.checkpoints.contexts import dial
-from empirical.checkpoints.sampled import Document, audited, needed_kappas, needed_of_grid, sampled_dial
+from empirical.checkpoints.sampled import LabelledInputs, audited, needed_kappas, needed_of_grid, sampled_dial
 from empirical.errors import BadInput
 
 pytest.importorskip("transformers")
@@ -24,7 +24,7 @@ def documents(count: int, seed: int, length: int = 12):
     random = torch.Generator().manual_seed(seed)
     for _ in range(count):
         ids = torch.randint(3, 40, (1, length), generator=random)
-        yield Document({"input_ids": ids}, torch.arange(length)[None] // 4)
+        yield LabelledInputs({"input_ids": ids}, torch.arange(length)[None] // 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -7,6 +7,8 @@ asked for, which is said.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirical.checkpoints.attach import ARCHITECTURES
+from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.documents import Document, align, read_documents
 from empirical.errors import BadInput
 
-SEQUENCE_TO_SEQUENCE, MASKED = ("bart", "t5"), ("bert", "roberta")
-KINDS = ("self", "encoder", "cross")
-
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What to observe of which model on which text."""
 
     model: str
@@ -63,31 +62,38 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> t
         print(f"{name!r} is no folder: asking the hub for it, over the network", file=sys.stderr)
     if device != "cpu" and not (device == "cuda" and torch.cuda.is_available()):
         raise BadInput(f"--device must be a device of this machine, got {device!r}")
-    transformers.utils.logging.disable_progress_bar()
     safe: dict[str, Any] = {"local_files_only": folder, "trust_remote_code": False}
-    try:
+    with _readable(name):
         config = transformers.AutoConfig.from_pretrained(name, **safe)
-        if config.model_type not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
-            raise BadInput(f"MODEL must be of a known architecture ({known}), got {config.model_type!r}")
-        kind = transformers.AutoModelForCausalLM
-        if config.model_type in SEQUENCE_TO_SEQUENCE:
-            kind = transformers.AutoModelForSeq2SeqLM
-        elif config.model_type in MASKED:
-            kind = transformers.AutoModelForMaskedLM
-        model = kind.from_pretrained(
+    architecture = ARCHITECTURES.get(config.model_type)
+    if architecture is None:
+        known = ", ".join(ARCHITECTURES)
+        raise BadInput(f"MODEL must be of a known architecture ({known}), got {config.model_type!r}")
+    with _readable(name):
+        model = getattr(transformers, architecture.task.value).from_pretrained(
             name, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, **safe
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, BadInput):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
     if not tokenizer.is_fast:
         raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
-    loaded: Any = model
-    return loaded.to(device).eval(), tokenizer
+    return model.to(device).eval(), tokenizer
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Inside, transformers reads without progress bars, and what it cannot read is refused."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _look_at(folder: Path) -> None:
@@ -115,7 +121,7 @@ class Tokens:
     document: Document
 
 
-def tokenised(asked: Asked, model: Any, tokenizer: Any) -> tuple[list[Tokens], list[str]]:
+def tokenised(request: Request, model: Any, tokenizer: Any) -> tuple[list[Tokens], list[str]]:
     """Every document with its labels, and the names of the blocks. Raises BadInput for one longer than the context."""
 
     def embed(sentences: list[str]) -> np.ndarray:
@@ -125,10 +131,10 @@ def tokenised(asked: Asked, model: Any, tokenizer: Any) -> tuple[list[Tokens], l
             rows = [table(torch.tensor(one, device=model.device)).double().mean(0).cpu().numpy() for one in ids]
         return np.stack(rows)
 
-    documents = read_documents(asked.text, asked.blocks, embed)
+    documents = read_documents(request.text, request.blocks, embed)
     names = list(dict.fromkeys(block for document in documents for block in document.blocks))
-    if asked.relevant is not None and asked.relevant not in names:
-        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {asked.relevant!r}")
+    if request.relevant is not None and request.relevant not in names:
+        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {request.relevant!r}")
     most, found = longest(model), []
     for document in documents:
         encoded = tokenizer(document.text, return_offsets_mapping=True, return_tensors="pt", verbose=False)

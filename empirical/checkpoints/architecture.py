@@ -1,0 +1,101 @@
+"""What a family of models says of itself: its task, which modules attend to what, where its weights stand.
+
+One file a family in `architectures`; no other place knows one by name. A pre-norm layer reads the output of its
+own norm; after a post-norm layer the next reads that layer's last norm, and the first reads the norm of the embeddings.
+Cross attention reads its keys from the encoder's last norm. Each attention is as transformers computes it, in
+evaluation; whatever else a configuration asks for is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from empirical.checkpoints.weight_files import WeightFiles
+from empirical.errors import BadInput
+
+KINDS = ("self", "encoder", "cross")
+
+
+class Task(Enum):
+    """What a model is trained for; the value is the class of transformers that loads it with its head."""
+
+    NEXT_TOKEN = "AutoModelForCausalLM"
+    MASKED_TOKEN = "AutoModelForMaskedLM"
+    SEQUENCE_TO_SEQUENCE = "AutoModelForSeq2SeqLM"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where queries or keys of one attention stand: norm of the layer's input, projection, first row of the latter."""
+
+    norm: str
+    weight: str
+    bias: str | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention of the model as its weights hold it; kinds and layers are those of its calls."""
+
+    kind: str  # of KINDS
+    layer: int
+    query: Source
+    key: Source
+    heads: int
+    groups: int  # of key heads
+    width: int  # features of a head
+    scaling: float
+    positions: str | None = None  # a table (buckets, heads) that is added to the logits
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that differs from one type of model to the next."""
+
+    model_type: str  # as config.json names it
+    task: Task
+    attentions: Callable[[WeightFiles], Iterator[Attention]]  # where queries and keys stand; refuses by name
+    centred: bool  # LayerNorm; otherwise RMSNorm
+    rotary: bool = False  # positions turn queries and keys
+    fused: bool = False  # queries, keys and values are columns of one matrix, in this order
+    cross: str = "crossattention"  # in the name of a module that attends to an encoder
+    blocks: str | None = None  # of the base model, where they are one stack
+    unregistered: tuple[str, ...] = ()  # of the configuration: attention that does not ask the registry
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return KINDS if self.task is Task.SEQUENCE_TO_SEQUENCE else KINDS[:1]
+
+    def kind_of(self, module: str, encoder_and_decoder: bool) -> str:
+        """The kind of attention of a module by its name."""
+        if self.cross in module:
+            return "cross"
+        return "encoder" if encoder_and_decoder and "encoder." in module + "." else "self"
+
+
+def number(config: dict[str, Any], *names: str) -> int:
+    """The first of the names that a configuration gives. Raises BadInput for what is no count."""
+    found = next((config[name] for name in names if config.get(name) is not None), None)
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= 10**6:
+        raise BadInput(f"config.json must give {names[0]}, a whole number in [1, 10^6], got {found!r}")
+    return found
+
+
+def features(width: int, heads: int) -> int:
+    """Of one head. Raises BadInput where heads do not share the width evenly."""
+    if width % heads:
+        raise BadInput(f"width must be a multiple of the number of heads, got {width} and {heads}")
+    return width // heads
+
+
+def prefix(files: WeightFiles, ending: str) -> str:
+    """What comes before the names of the base model: nothing, "transformer." and the like."""
+    found = [name.removesuffix(ending) for name in files.shard_of if name.endswith(ending)]
+    plain = [p for p in found if p == "" or (p.endswith(".") and p.count(".") == 1)]
+    if len(plain) != 1:
+        raise BadInput(f"weights must hold one {ending}, got {len(plain)}")
+    return plain[0]

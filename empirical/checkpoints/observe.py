@@ -1,0 +1,185 @@
+"""`localist observe`: a checkpoint's attention on real text, and under the dial.
+
+    model folder or hub id, JSON lines with blocks -> observations.nc (settings: dial 0, and the dial asked for)
+
+One document a forward pass, every row of the chosen layers streamed in float64; queries in no block are counted, and
+left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empirical.checkpoints.architecture import KINDS, Task
+from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.contexts import Labels, dial, observing
+from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, tokenised
+from empirical.checkpoints.promises import applied, certified, requested_rules
+from empirical.checkpoints.weights import Head
+from empirical.errors import BadInput
+from empirical.observe.rows import ROW_FIELDS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@torch.no_grad()
+def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
+    """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one.
+
+    And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for.
+    """
+    for value in request.dials:
+        if not 0 <= value <= 1:
+            raise BadInput(f"--dial must be in [0, 1], got {value!r}")
+    if request.attention not in KINDS:
+        raise BadInput(f"--attention must be one of {', '.join(KINDS)}, got {request.attention!r}")
+    model, tokenizer = load_checkpoint(request.model, request.device, request.dtype)
+    if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
+        raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {request.attention!r}")
+    texts, names = tokenised(request, model, tokenizer)
+    named = None if request.relevant is None else names.index(request.relevant)
+    heads = certified(request, texts) if request.certify or request.rules else []
+    rules = requested_rules(request, model, tokenizer, texts, names, heads)
+    settings = [0.0, *(value for value in request.dials if value > 0)]
+    turned = _recomputed(settings)
+    rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
+    losses = np.zeros(len(settings))
+    unknown: dict[str, tuple[str, ...]] = {}
+    for number, text in enumerate(texts):
+        labels = Labels(text.labels, text.labels if model.config.is_encoder_decoder else None, named=named)
+        for at, value in enumerate(settings):
+            with (
+                dial(model, value, blocks=labels, kinds=(request.attention,)),
+                applied(model, rules, number, labels),
+                observing(
+                    model,
+                    labels,
+                    layers=request.layers,
+                    kinds=(request.attention,),
+                    n_anchors=request.n_anchors,
+                    dial=turned[at],
+                    promised=request.guard if value == max(settings) else None,
+                ) as found,
+            ):
+                losses[at] += _loss(model, text.ids) / len(texts)
+            unknown |= found.unknown
+            rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
+    if not rows[0][0]:
+        raise BadInput(f"--layers must name layers of the model, got {list(request.layers or ())}")
+    heads = [h for h in heads if request.certify and (request.layers is None or h.layer in request.layers)]
+    if heads and rules is None:  # a rule's strength is in the rows, and not in the weights
+        widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
+        place = {layer: at for at, layer in enumerate(sorted(request.layers or range(len(widest))))}
+        heads = [replace(head, observed=float(widest[place[head.layer], head.head])) for head in heads]
+    return _dataset(request, texts, names, rows, settings, losses, unknown), heads
+
+
+def _recomputed(settings: list[float]) -> list[float]:
+    """The dial at which each setting's rows are recomputed from their logits: the first one asked for, or one half."""
+    return [settings[1] if at == 0 and len(settings) > 1 else 0.5 for at in range(len(settings))]
+
+
+def _loss(model: Any, ids: Tensor) -> float:
+    """Nats a token, of the next token where the model predicts it; NaN for one that does not."""
+    task = ARCHITECTURES[model.config.model_type].task
+    if task is Task.MASKED_TOKEN or (task is Task.NEXT_TOKEN and ids.shape[1] < 2):
+        model(input_ids=ids)
+        return math.nan
+    return float(model(input_ids=ids, labels=ids).loss)
+
+
+def _stacked(rows: dict[str, dict[str, Tensor]], layers: list[int]) -> dict[str, np.ndarray]:
+    """Fields (layer, head, query) of one document."""
+    order = np.argsort(layers)
+    fields = list(rows.values())
+    return {f: np.stack([fields[i][f][0].numpy() for i in order]) for f in ROW_FIELDS} if fields else {}
+
+
+def _dataset(
+    request: Request,
+    texts: list[Tokens],
+    names: list[str],
+    rows: list[list[dict[str, np.ndarray]]],
+    settings: list[float],
+    losses: np.ndarray,
+    unknown: dict[str, tuple[str, ...]],
+) -> xr.Dataset:
+    import xarray as xr
+
+    from empirical.files import commit, versions
+    from empirical.observe.files import ROW, described
+
+    block = torch.cat([text.labels[0] for text in texts]).cpu().numpy()
+    kept = block >= 0 if request.relevant is None else np.ones(len(block), dtype=bool)
+    own = block if request.relevant is None else np.full(len(block), names.index(request.relevant))
+    fields = {
+        name: (ROW, np.stack([np.concatenate([part[name] for part in parts], -1)[..., kept] for parts in rows]))
+        for name in ROW_FIELDS
+    }
+    count = len(settings)
+    data = {
+        **fields,
+        "query_block": (("query",), own[kept]),
+        "temperature": (("setting",), np.ones(count)),
+        "dial": (("setting",), np.array(_recomputed(settings))),
+        "loss_heldout": (("setting",), losses),
+    }
+    coords = {
+        "document": ("query", np.repeat(np.arange(len(texts)), [t.ids.shape[1] for t in texts])[kept]),
+        "penalty": ("setting", np.full(count, np.nan)),
+        "seed": ("setting", np.zeros(count, dtype=np.int64)),
+        "start": ("setting", np.array([f"dial {d:g}" for d in settings])),
+    }
+    dataset = described(xr.Dataset(data, coords=coords))
+    dataset.attrs = {
+        "title": "Observed attention of a checkpoint on real text",
+        "model": request.model,
+        "attention": request.attention,
+        "dials": json.dumps(settings),
+        "blocks": json.dumps(names),
+        "relevant": request.relevant or "the query's own",
+        "queries_in_no_block": int((~kept).sum()),
+        "unknown": json.dumps({name: list(what) for name, what in unknown.items()}),
+        "versions": json.dumps(versions(), sort_keys=True),
+        "commit": commit(),
+    }
+    if request.keep_text:
+        dataset.attrs["text"] = json.dumps([text.document.text for text in texts])
+    return dataset
+
+
+def summary(dataset: xr.Dataset) -> str:
+    """What was observed, in words and a table: a line a setting and layer, medians over heads and queries."""
+    attributes = dataset.attrs
+    lines = [
+        f"{attributes['model']}: {dataset.sizes['query']:,} queries in {len(json.loads(attributes['blocks']))} blocks, "
+        f"relevant block: {attributes['relevant']}; {attributes['queries_in_no_block']:,} queries in no block left out",
+        "",
+        f"{'dial':>6}{'layer':>7}{'loss':>9}{'fidelity':>10}{'entropy':>9}{'effective':>11}{'margin':>9}{'range':>9}",
+    ]
+    valid = dataset["valid"].values.astype(bool)
+    for at, value in enumerate(json.loads(attributes["dials"])):
+        for layer in range(dataset.sizes["layer"]):
+            rows = {
+                name: np.median(dataset[name].values[at, layer][valid[at, layer]])
+                if valid[at, layer].any()
+                else math.nan
+                for name in ("fidelity", "entropy_nats", "margin", "logit_range")
+            }
+            lines.append(
+                f"{value:6g}{layer:7}{float(dataset['loss_heldout'][at]):9.4f}{rows['fidelity']:10.4f}"
+                f"{rows['entropy_nats']:9.3f}{math.exp(rows['entropy_nats']):11.2f}{rows['margin']:9.2f}"
+                f"{rows['logit_range']:9.2f}"
+            )
+    lines += [
+        f"UNKNOWN, not a plain softmax: {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()
+    ]
+    return "\n".join(lines)
