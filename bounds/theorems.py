@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from bounds.numbers.errors import BadInput
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem, Verdict
+from bounds.theory.reading import FalseReading
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem, Verdict
 
 TOPICS = (
     *("concentration", "entropy", "floors", "dial", "penalty", "anchors", "rules", "depth"),
@@ -19,18 +21,31 @@ TOPICS = (
 )
 """The topic rooms, in the order of the ledger."""
 
-_FOUND = [theorem for topic in TOPICS for theorem in importlib.import_module(f"bounds.{topic}.theorems").THEOREMS]
+_ROOMS = {topic: importlib.import_module(f"bounds.{topic}.theorems") for topic in TOPICS}
 
-THEOREMS: Mapping[str, Theorem] = MappingProxyType({theorem.key: theorem for theorem in _FOUND})
+THEOREMS: Mapping[str, Theorem] = MappingProxyType(
+    {theorem.key: replace(theorem, topic=topic) for topic, room in _ROOMS.items() for theorem in room.THEOREMS}
+)
 
-OBSERVED: tuple[Theorem, ...] = tuple(t for t in THEOREMS.values() if t.level in ("row", "pair", "setting"))
+OBSERVED: tuple[Theorem, ...] = tuple(t for t in THEOREMS.values() if t.level.observed)
 """Those that speak of observed attention and training; the others speak of heads, rules, layers, ..."""
 
+FALSE_READINGS: tuple[FalseReading, ...] = tuple(
+    sorted(
+        (reading for room in _ROOMS.values() for reading in getattr(room, "FALSE_READINGS", ())),
+        key=lambda reading: int(reading.claim.removeprefix("C")),
+    )
+)
+"""The readings of the claims that are false, in the order of the claims."""
+
 __all__ = [
+    "FALSE_READINGS",
     "OBSERVED",
     "THEOREMS",
     "TOPICS",
+    "FalseReading",
     "Hypothesis",
+    "Level",
     "ProofStep",
     "Relation",
     "Rows",

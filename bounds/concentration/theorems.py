@@ -11,10 +11,11 @@ The first r of the m block keys are the anchors: each beats every key outside th
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, Min, Symbol, diff, exp, log, together
+from sympy import Max, Min, Rational, Symbol, diff, exp, log, together
 from sympy.codegen.numpy_nodes import logaddexp
 
 import bounds.concentration.calculators as calculators
+from bounds.theory.boxes import RHO, X, Y, rho
 from bounds.theory.rows import (
     ABSTRACT,
     FINITE_RANGE,
@@ -26,7 +27,8 @@ from bounds.theory.rows import (
     softmax_rounding,
 )
 from bounds.theory.stable_forms import same
-from bounds.theory.symbols import D, F_goal, eps_goal, m, n, r, x
+from bounds.theory.statement import Statement
+from bounds.theory.symbols import D, F_goal, eps_goal, m, n, r, x, x_plus, y
 from bounds.theory.theorem import ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
@@ -84,7 +86,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Attention mass outside the block is at most (n-m)e^-x / ((n-m)e^-x + r), for every real x.",
         quantity="leakage",
         relation=Relation.AT_MOST,
-        expression=LEAKAGE,
+        formula=LEAKAGE,
         hypotheses=(VALID,),
         bound=lambda rows: calculators.leakage_ceiling(**margin_arguments(rows)),
         rounding=softmax_rounding,
@@ -95,6 +97,18 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=f"{ABSTRACT}, claims C3 and C5; derived here",
         witness=far_free_keys,
+        enclosures=(
+            Statement("it falls in x: minus its slope is y/(1+y)^2 > 0", 0, y / (1 + y) ** 2, {y: Y}, (y,)),
+            Statement("and is at most rho e^-x, the pure exponential", y / (1 + y), y, {y: Y}, (y,)),
+            Statement(
+                "the exponential cannot be lowered by 1 %",
+                rho * exp(-x_plus) / (1 + rho * exp(-x_plus)),
+                Rational(99, 100) * rho * exp(-x_plus),
+                {x_plus: X, rho: RHO},
+                (rho,),
+                false=True,
+            ),
+        ),
     ),
     Theorem(
         key="leakage_ceiling_range",
@@ -104,7 +118,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="With the range D known too, leakage is at most (n-m) / ((n-m) + r e^x + (m-r) e^-(D - max(x, 0))).",
         quantity="leakage",
         relation=Relation.AT_MOST,
-        expression=LEAKAGE_RANGE,
+        formula=LEAKAGE_RANGE,
         hypotheses=(VALID, FINITE_RANGE),
         bound=_range_bound,
         rounding=softmax_rounding,
@@ -134,7 +148,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Attention mass on the block is at least r / (r + (n-m)e^-x), for every real x.",
         quantity="fidelity",
         relation=Relation.AT_LEAST,
-        expression=FIDELITY,
+        formula=FIDELITY,
         hypotheses=(VALID,),
         bound=lambda rows: calculators.fidelity_floor(**margin_arguments(rows)),
         rounding=softmax_rounding,
@@ -145,5 +159,6 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=f"{ABSTRACT}, claim C5; derived here",
         witness=far_free_keys,
+        enclosures=(Statement("the floor is at least 1 - y", 1 - y, 1 / (1 + y), {y: Y}, (y,)),),
     ),
 )

@@ -16,9 +16,10 @@ from sympy import Max, S, Symbol, factor
 from bounds.depth import closed_forms
 from bounds.depth.calculators import amplification, knapsack_optimum
 from bounds.dial.theorems import DIALLED
+from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, ULP
 from bounds.theory.symbols import V, budget, dial, eps, kappa, layer_cost, layer_leakage, lip, mean_gap, multiplier
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = f"{ABSTRACT}, claim C6; derived here"
 SCHEDULE = "arXiv:2511.18375, abstract, claim C13; derived here"
@@ -55,7 +56,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "values inside and outside: at most eps V, V the diameter of the values.",
         quantity="output_error",
         relation=Relation.AT_MOST,
-        expression=OUTPUT_ERROR,
+        formula=OUTPUT_ERROR,
         hypotheses=(
             Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),
             Hypothesis(
@@ -73,7 +74,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("o_S and o_out are means of values, at most V apart", lemma="triangle"),
         ),
         source=SOURCE,
-        level="output",
+        level=Level.OUTPUT,
         tolerance=lambda rows: 256 * ULP * rows["value_size"],
         attained=True,
     ),
@@ -84,7 +85,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="||o(dial) - o(0)|| = (eps_0 - eps(dial)) ||mean inside - mean outside||.",
         quantity="output_moved",
         relation=Relation.EQUAL,
-        expression=DIAL_SEGMENT,
+        formula=DIAL_SEGMENT,
         hypotheses=(Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),),
         bound=lambda rows: closed_forms.dial_segment(rows["leakage"], rows["dial"], rows["mean_gap"]),
         rounding=lambda rows: np.asarray(ULP * 1024),
@@ -99,7 +100,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="output",
+        level=Level.OUTPUT,
         tolerance=lambda rows: 1024 * ULP * rows["value_size"],
         needs=("odds_law",),
         attained=True,
@@ -113,7 +114,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "sum_l e_l prod_{k>l} (1 + Lip_k).",
         quantity="drift",
         relation=Relation.AT_MOST,
-        expression=GROWTH,
+        formula=GROWTH,
         hypotheses=(
             Hypothesis(
                 "Lip_l bounds how the original layer tells the two trajectories apart",
@@ -134,7 +135,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("Unrolled, it is the sum", lemma="induction"),
         ),
         source=SOURCE,
-        level="layers",
+        level=Level.LAYERS,
         tolerance=lambda rows: 4096 * ULP * rows["state_size"],
         needs=("output_error",),
         attained=True,
@@ -147,7 +148,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "min over mu of mu B + sum u_k (1 - mu A_k)^+: attained by ascending A_l, at most one layer in part.",
         quantity="locality",
         relation=Relation.AT_MOST,
-        expression=LAGRANGIAN,
+        formula=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
                 "the drift is within the budget",
@@ -173,7 +174,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SCHEDULE,
-        level="layers",
+        level=Level.LAYERS,
         attained=True,
     ),
     Theorem(
@@ -184,7 +185,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "layers first is optimal. With an MLP between, 1 + Lip is the product over the sublayers.",
         quantity="locality_last_first",
         relation=Relation.AT_LEAST,
-        expression=LAGRANGIAN,
+        formula=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
                 "V_{l+1} <= (1 + Lip_{l+1}) V_l in every layer",
@@ -203,7 +204,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("Ascending cost is then descending depth", lemma="definition"),
         ),
         source=SCHEDULE,
-        level="layers",
+        level=Level.LAYERS,
         needs=("schedule_optimum",),
         attained=True,
     ),
@@ -215,7 +216,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "cannot change one bit of that block's outputs.",
         quantity="output_change",
         relation=Relation.EQUAL,
-        expression=S.Zero,
+        formula=S.Zero,
         hypotheses=(DIALLED_OUT, OWN_BLOCK),
         bound=lambda rows: np.zeros(np.shape(rows["output_change"])),
         rounding=lambda rows: np.asarray(0.0),
@@ -226,7 +227,19 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("so layer by layer its state is a function of its block's inputs alone", lemma="induction"),
         ),
         source=SOURCE,
-        level="layers",
+        level=Level.LAYERS,
         attained=True,
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C13",
+        "powers of depth",
+        "Schedules (l/L)^beta tend to the least cost as they get steeper.",
+        "L = 8 layers of equal value diameter, Lip = 1/4, a budget for the last five: within it (l/L)^beta reaches "
+        "0.88, 0.51 and 0.38 of the optimum at beta = 1, 3 and 5, and tends to 0.20, the last layer alone.",
+        "The optimum is a knapsack, theorem `schedule_optimum`; the clipped family min(1, s (l/l0)^beta) tends to "
+        "it where the last layers are the cheapest, theorem `late_layers`: 0.88, 0.98, 0.99, and 1.00 at beta = 40.",
     ),
 )

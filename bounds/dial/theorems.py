@@ -20,6 +20,7 @@ from bounds.concentration import closed_forms as concentration_forms
 from bounds.concentration.theorems import FIDELITY, LEAKAGE
 from bounds.concentration.theorems import FORMS as CONCENTRATION_FORMS
 from bounds.dial import closed_forms
+from bounds.theory.reading import FalseReading
 from bounds.theory.rows import (
     ABSTRACT,
     FINITE_RANGE,
@@ -32,7 +33,7 @@ from bounds.theory.rows import (
     two_levels,
 )
 from bounds.theory.symbols import D, F, F_goal, H_in, H_out, anchor_logit, dial, eps, eps_goal, kappa, m, n, r, tau, x
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
 DIALLED = eps * exp(-kappa) / (1 - eps + eps * exp(-kappa))
@@ -132,7 +133,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "that layer's input.",
         quantity="leakage_dialled",
         relation=Relation.EQUAL,
-        expression=DIALLED,
+        formula=DIALLED,
         hypotheses=(VALID, INSIDE),
         bound=_odds_bound,
         rounding=_odds_rounding,
@@ -177,7 +178,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "kappa >= D + ln((n-m) F/(m (1-F))) guarantees the fidelity F.",
         quantity="leakage_dialled",
         relation=Relation.AT_MOST,
-        expression=LEAKAGE.subs({x: kappa - D, r: m}),
+        formula=LEAKAGE.subs({x: kappa - D, r: m}),
         hypotheses=(VALID, FINITE_RANGE),
         bound=_worst_bound,
         rounding=_odds_rounding,
@@ -200,7 +201,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "the way.",
         quantity="entropy_dialled",
         relation=Relation.AT_MOST,
-        expression=PEAK_ENTROPY,
+        formula=PEAK_ENTROPY,
         hypotheses=(
             Hypothesis(
                 "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
@@ -229,7 +230,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=f"{ABSTRACT}, claim C1, and arXiv:2511.03559, abstract, claim C14; derived here",
-        level="logits",
+        level=Level.LOGITS,
         attained=True,
     ),
     Theorem(
@@ -241,7 +242,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "throughout iff the leakage at dial 0 is at most that.",
         quantity="leakage_at_peak",
         relation=Relation.EQUAL,
-        expression=PEAK_LEAKAGE,
+        formula=PEAK_LEAKAGE,
         hypotheses=(
             Hypothesis(
                 "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
@@ -257,7 +258,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and is 0 there", residual=PEAK_LEAKAGE / (1 - PEAK_LEAKAGE) - exp(H_out - H_in)),
         ),
         source=f"{ABSTRACT}, claim C1, and arXiv:2511.03559, abstract, claim C14; derived here",
-        level="logits",
+        level=Level.LOGITS,
         needs=("odds_law",),
         attained=True,
     ),
@@ -270,7 +271,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "for their own queries, fidelity is at least r / (r + (n-m)e^(-a/tau)). Without anchors nothing follows.",
         quantity="fidelity",
         relation=Relation.AT_LEAST,
-        expression=ANCHOR_FLOOR,
+        formula=ANCHOR_FLOOR,
         hypotheses=(VALID, LOCALIST, ANCHORED, NO_CROSS),
         bound=_anchor_bound,
         rounding=softmax_rounding,
@@ -300,5 +301,26 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and for the keys outside", residual=FIDELITY.subs(n, m + _needed("outsiders_allowed")) - F_goal),
         ),
         source=f"{ABSTRACT}, claims C3 and C5; derived here",
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C3",
+        "without anchors",
+        "A large enough penalty alone concentrates attention on the relevant block.",
+        "With every cross block zero the logits outside are 0, not minus infinity: with own logits 0 too, fidelity is "
+        "m/n, and tends to 0 as n grows.",
+        "Anchors of logit a for their own block's queries give a margin, and fidelity at least "
+        "r/(r + (n-m)e^(-a/tau)): theorem `anchor_floor`.",
+    ),
+    FalseReading(
+        "C14",
+        "more dial, less entropy",
+        "Turning the dial up lowers the entropy of every row.",
+        "A row with one key inside, of mass 0.01, and one outside, of mass 0.99: entropy rises from 0.056 to ln 2 "
+        "nats on the way and falls to 0 only after.",
+        "It falls throughout iff the leakage at dial 0 is at most e^H_out/(e^H_in + e^H_out): theorem "
+        "`entropy_turning_point`.",
     ),
 )

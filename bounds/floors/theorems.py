@@ -15,6 +15,7 @@ from sympy import Eq, Min, Piecewise, S, Symbol, diff, exp, log, together
 from sympy.codegen.cfunctions import expm1, log1p
 
 import bounds.floors.calculators as calculators
+from bounds.theory.boxes import LITTLE, z
 from bounds.theory.rows import (
     ABSTRACT,
     FINITE_RANGE,
@@ -24,6 +25,7 @@ from bounds.theory.rows import (
     range_argument,
     softmax_rounding,
 )
+from bounds.theory.statement import Statement
 from bounds.theory.symbols import D, k, k_mid, k_top, level, m, n
 from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
@@ -114,7 +116,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Whatever the margin, attention mass on the block is at most m / (m + (n-m)e^-D).",
         quantity="fidelity",
         relation=Relation.AT_MOST,
-        expression=FIDELITY_CEILING,
+        formula=FIDELITY_CEILING,
         hypotheses=(VALID, FINITE_RANGE),
         bound=_fidelity_bound,
         rounding=softmax_rounding,
@@ -139,7 +141,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "only the floor and the ceiling of n (c - 1)/(e^D - 1), c = D/(1 - e^-D), need looking at.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        expression=TWO_LEVEL,
+        formula=TWO_LEVEL,
         hypotheses=(VALID, FINITE_RANGE),
         bound=lambda rows: calculators.entropy_floor(**_arguments(rows)),
         rounding=softmax_rounding,
@@ -167,7 +169,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "x, outsiders at 0, free keys at D or 0; or all anchors at D, outsiders at D - x or 0, free keys at D or 0.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        expression=THREE_LEVEL,
+        formula=THREE_LEVEL,
         hypotheses=(
             VALID,
             FINITE_RANGE,
@@ -206,6 +208,8 @@ THEOREMS: tuple[Theorem, ...] = (
         source=f"{ABSTRACT}, claim C4; derived here",
         needs=("entropy_floor",),
         attained=True,
+        why_not_formal="The extreme rays of the cone of margin and range are argued in words only; the exact "
+        "floor of the range alone, `entropy_floor`, is formal.",
     ),
     Theorem(
         key="specht_floor",
@@ -215,7 +219,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Entropy is at least ln n - (c - 1 - ln c), c = D/(1 - e^-D): never above the exact floor.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        expression=SPECHT,
+        formula=SPECHT,
         hypotheses=(VALID, FINITE_RANGE),
         bound=lambda rows: calculators.specht_floor(**_arguments(rows)),
         rounding=softmax_rounding,
@@ -225,5 +229,14 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=f"{ABSTRACT}, claim C4; derived here, by Specht's ratio",
         tolerance=lambda rows: softmax_rounding(rows) * np.log(rows["n_keys"]),  # the floor is a difference from ln n
+        enclosures=(
+            Statement(
+                "ln w + 1/w - 1 >= 0 at w = z/c, to 1e-9: Specht is never above the exact floor",
+                0,
+                log(z) + 1 / z - 1 + LITTLE,
+                {z: (1e-3, 1e3)},
+                (z,),
+            ),
+        ),
     ),
 )

@@ -12,14 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import exp, factor
+from sympy import exp, factor, oo
+from sympy import limit as limit_of
 
 from bounds.concentration.theorems import LEAKAGE
 from bounds.floors.theorems import FIDELITY_CEILING
 from bounds.kinds import closed_forms
+from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ULP
-from bounds.theory.symbols import D, kernel_ratio, m, n, r, weight_ratio, x
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Theorem
+from bounds.theory.symbols import D, kernel_ratio, m, n, r, weight_ratio, x, x_plus
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
 SOURCE = "arXiv:2510.05106, abstract, claim C11; derived here"
 
@@ -80,7 +82,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "outside weight: softmax, causal, window, cross and kernelised attention with positive features alike.",
         quantity="leakage",
         relation=Relation.AT_MOST,
-        expression=WEIGHTS,
+        formula=WEIGHTS,
         hypotheses=(POSITIVE,),
         bound=lambda rows: closed_forms.weights_leakage(
             rows["weight_ratio"], rows["n_keys"], rows["n_block"], rows["n_anchors"]
@@ -94,7 +96,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="weights",
+        level=Level.WEIGHTS,
         needs=("leakage_ceiling",),
         attained=True,
     ),
@@ -106,7 +108,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "whatever the margin of the scores: it tends to 0 as n grows.",
         quantity="fidelity",
         relation=Relation.AT_MOST,
-        expression=KERNEL,
+        formula=KERNEL,
         hypotheses=(
             POSITIVE,
             Hypothesis(
@@ -123,8 +125,26 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("for logits ln w", lemma="definition"),
         ),
         source=SOURCE,
-        level="weights",
+        level=Level.WEIGHTS,
         needs=("fidelity_ceiling",),
         attained=True,
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C11",
+        "exponential rate for every kernel",
+        "Kernelised attention obeys an exponential bound in the margin of its scores.",
+        "With the kernel (1 + s)^p one anchor at score d against N keys at 0 leaks N/(N + (1+d)^p): times e^(a d), "
+        "for any a > 0, that grows without bound.",
+        "The margin that counts is ln(anchor weight / outside weight): theorem `weights_leakage`; a kernel whose "
+        "values span a bounded factor has a ceiling, theorem `kernel_ceiling`.",
+        (
+            ProofStep(
+                "e^(d/10) / (1 + (1+d)^3) has no bound",
+                relation=(limit_of(exp(x_plus / 10) / (1 + (1 + x_plus) ** 3), x_plus, oo) > 10**9),
+            ),
+        ),
     ),
 )

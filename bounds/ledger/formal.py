@@ -1,9 +1,9 @@
 """What Coq has checked: which theorems of the ledger have a formal statement, under which names, on which axioms.
 
-proofs/pinned.json   name -> printed statement, and every definition that a statement may use: nobody weakens one unseen
-proofs/formal.json   what the gate found when it last passed: axioms, and a digest of every source
-A formal theorem belongs to the ledger key that is the longest prefix of its name; `refuted_...` to a counterexample.
-Reading these files needs no Coq; `make proofs` writes them.
+pinned.json   name -> printed statement, and every definition that a statement may use: nobody weakens one unseen
+formal.json   what the gate found when it last passed: axioms, and a digest of every source
+A formal theorem belongs to the ledger key that is the longest prefix of its name; `refuted_...` to a false reading.
+Both stand in proofs/, and travel with the package; reading them needs no Coq, `make proofs` writes them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bounds.numbers.repository import ROOT
+from bounds.numbers.repository import ROOT, is_checkout
 from bounds.theorems import THEOREMS
 
-FOLDER = ROOT / "proofs"
-PINNED, RESULT = FOLDER / "pinned.json", FOLDER / "formal.json"
+
+def status_file(name: str) -> Path:
+    """Of a checkout the file of proofs/; of an installed package the copy that was built into it."""
+    return (ROOT / "proofs" if is_checkout() else Path(__file__).resolve().parent / "formal_status") / name
+
+
+PINNED, RESULT = status_file("pinned.json"), status_file("formal.json")
+FOLDER = PINNED.parent
 
 AXIOMS = frozenset(
     {
@@ -30,16 +36,6 @@ AXIOMS = frozenset(
     }
 )
 """What the standard library's real numbers rest on; a proof may use no other axiom."""
-
-WHY_NOT: dict[str, str] = {
-    "entropy_floor_margin": "The extreme rays of the cone of margin and range are argued in words only; the exact "
-    "floor of the range alone, `entropy_floor`, is formal.",
-    "coherence_polygon": "It needs vectors of the plane sorted by angle, which these proofs do not have.",
-    "anchors_levenshtein": "It needs the third Gegenbauer polynomial of a Gram matrix to be positive semidefinite; the "
-    "second degree, `coherence_levenshtein`, is formal.",
-    "sigma_reparam_floor": "It is a published theorem, which the ledger takes from its paper too.",
-}
-"""Theorems of the ledger without a formal statement, and why."""
 
 KEYS = tuple(sorted(THEOREMS, key=len, reverse=True))
 
@@ -57,7 +53,7 @@ class Formal:
 
 
 def slug(words: str) -> str:
-    """A counterexample's name as part of a Coq identifier."""
+    """A false reading's name as part of a Coq identifier."""
     return re.sub(r"[^a-z0-9]+", "_", words.lower().replace("'", "")).strip("_")
 
 
@@ -103,14 +99,9 @@ def by_key() -> dict[str, Formal]:
 
 
 def refutation(name: str) -> str | None:
-    """The formal refutation of the counterexample of that name, as Module.name."""
+    """The formal refutation of the false reading of that name, as Module.name."""
     wanted = f"refuted_{slug(name)}"
     return next((full for full in checked() if full.split(".")[1] == wanted), None)
-
-
-def why_not(key: str) -> str:
-    """Why the theorem of that key has no formal statement. Raises KeyError where nobody has said."""
-    return WHY_NOT[key]
 
 
 def of(key: str) -> Formal | None:

@@ -17,9 +17,11 @@ from sympy.codegen.cfunctions import log1p
 
 from bounds.concentration.theorems import FIDELITY, LEAKAGE
 from bounds.published import closed_forms
+from bounds.theory.boxes import Y
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.symbols import D, Delta, K, M, beta, distance, m, margin, n, r, scale, spread, x
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.statement import Statement
+from bounds.theory.symbols import D, Delta, K, M, beta, distance, m, margin, n, r, scale, spread, x, y
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 DERIVED = f"{ABSTRACT}, claims C4 and C5; derived here"
 
@@ -90,7 +92,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "norm of the centred logits over tau, T >= 2 keys; attained by a positive centred one-hot.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        expression=SIGMA,
+        formula=SIGMA,
         hypotheses=(_NORM,),
         bound=lambda rows: closed_forms.sigma_reparam_floor(rows["logit_norm"], rows["n_keys"]),
         rounding=_rounding,
@@ -113,8 +115,9 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source="Zhai et al. 2023 (arXiv:2303.06296), Thm 3.1; its place beside C4 of the abstract derived here",
-        level="logits",
+        level=Level.LOGITS,
         attained=True,
+        why_not_formal="It is a published theorem, which the ledger takes from its paper too.",
     ),
     Theorem(
         key="dispersion_ceiling",
@@ -123,7 +126,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Every attention weight is at most 1/(1 + (n-1) e^-D): bounded range disperses as n grows.",
         quantity="most_attention",
         relation=Relation.AT_MOST,
-        expression=MOST,
+        formula=MOST,
         hypotheses=(_RANGE,),
         bound=lambda rows: closed_forms.most_attention(rows["logit_range"], rows["n_keys"]),
         rounding=_rounding,
@@ -135,7 +138,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=f"{DERIVED}; the order is Velickovic et al. 2024 (arXiv:2410.01104)",
-        level="logits",
+        level=Level.LOGITS,
         needs=("fidelity_ceiling",),
         attained=True,
     ),
@@ -146,7 +149,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="Every attention weight is at least 1/(1 + (n-1) e^D).",
         quantity="least_attention",
         relation=Relation.AT_LEAST,
-        expression=LEAST,
+        formula=LEAST,
         hypotheses=(_RANGE,),
         bound=lambda rows: closed_forms.least_attention(rows["logit_range"], rows["n_keys"]),
         rounding=_rounding,
@@ -155,7 +158,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("It falls with the range", relation=(factor(-diff(LEAST.subs(n, 1 + _z), D)) > 0)),
         ),
         source=f"{DERIVED}; the order is Velickovic et al. 2024 (arXiv:2410.01104)",
-        level="logits",
+        level=Level.LOGITS,
         attained=True,
     ),
     Theorem(
@@ -167,7 +170,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "every n iff s delta >= 1.",
         quantity="fidelity",
         relation=Relation.AT_LEAST,
-        expression=SCALABLE,
+        formula=SCALABLE,
         hypotheses=(
             Hypothesis(
                 "every anchor beats every outsider by delta", lambda rows: rows["observed_margin"] >= rows["margin"]
@@ -185,7 +188,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("(n-m) n^(-s delta) stays bounded iff s delta >= 1", lemma="definition"),
         ),
         source="the scaling is Nakanishi 2025 (arXiv:2501.19399); the bound is claim C5 of the abstract, derived here",
-        level="logits",
+        level=Level.LOGITS,
         needs=("fidelity_floor",),
         attained=True,
     ),
@@ -197,7 +200,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "2 M (N-1) e^(-beta (Delta - 2 M d)).",
         quantity="retrieval_error",
         relation=Relation.AT_MOST,
-        expression=HOPFIELD,
+        formula=HOPFIELD,
         hypotheses=(_SEPARATED, _BALL, _NEAR),
         bound=lambda rows: closed_forms.hopfield_error(*_hopfield(rows)),
         rounding=_rounding,
@@ -206,7 +209,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and it follows from ours: u/(1+u) <= u", relation=(factor(_z - _z / (1 + _z)) > 0)),
         ),
         source="Ramsauer et al. 2021 (arXiv:2008.02217), Thm 5; its place beside C6 of the abstract derived here",
-        level="patterns",
+        level=Level.PATTERNS,
         tolerance=lambda rows: 256 * ULP * rows["radius"],
         needs=("retrieval_error",),
         attained=True,
@@ -219,15 +222,16 @@ THEOREMS: tuple[Theorem, ...] = (
         "bound.",
         quantity="retrieval_error",
         relation=Relation.AT_MOST,
-        expression=RETRIEVAL,
+        formula=RETRIEVAL,
         hypotheses=(_SEPARATED, _BALL, _NEAR),
         bound=lambda rows: closed_forms.retrieval_error(*_hopfield(rows)),
         rounding=_rounding,
         proof=_RETRIEVAL,
         source=f"{ABSTRACT}, claim C6; derived here",
-        level="patterns",
+        level=Level.PATTERNS,
         tolerance=lambda rows: 256 * ULP * rows["radius"],
         needs=("leakage_ceiling",),
         attained=True,
+        enclosures=(Statement("u/(1+u) <= u: never above the published bound", y / (1 + y), y, {y: Y}, (y,)),),
     ),
 )

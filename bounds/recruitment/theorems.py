@@ -12,9 +12,10 @@ import numpy as np
 from sympy import Rational, Symbol, factor, log
 
 from bounds.recruitment import closed_forms
+from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ULP
 from bounds.theory.symbols import NLL, cost, extra, observations
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
 SOURCE = "arXiv:2510.17358, abstract, claim C9; derived here"
 
@@ -45,7 +46,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "made, p the least number of parameters that one adds. The same for blocks and for whole models.",
         quantity="recruitments",
         relation=Relation.AT_MOST,
-        expression=COUNT,
+        formula=COUNT,
         hypotheses=(_RULE, _NON_NEGATIVE, _REFIT),
         bound=lambda rows: closed_forms.recruitment_count(
             rows["first_nll"], rows["extra"], rows["observations"], rows["cost"]
@@ -58,7 +59,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("0 <= NLL_T < NLL_0 - T price", residual=factor((NLL - _t * PRICE).subs(_t, COUNT))),
         ),
         source=SOURCE,
-        level="recruitment",
+        level=Level.RECRUITMENT,
         attained=True,
     ),
     Theorem(
@@ -69,7 +70,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "Pairs may.",
         quantity="best_single_drop",
         relation=Relation.AT_MOST,
-        expression=PRICE,
+        formula=PRICE,
         hypotheses=(
             Hypothesis("the rule looked at every candidate and recruited none", lambda rows: rows["ended"] != 0),
         ),
@@ -77,8 +78,19 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=lambda rows: np.asarray(ULP * 64),
         proof=(ProofStep("It is the negation of the rule", lemma="definition"),),
         source=SOURCE,
-        level="recruitment",
+        level=Level.RECRUITMENT,
         tolerance=lambda rows: 64 * ULP * rows["first_nll"],
         attained=True,
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C9",
+        "nothing more helps",
+        "When recruitment ends no further recruitment lowers the penalised likelihood.",
+        "Two parts that only explain the data together: neither alone lowers the NLL, so neither is recruited, and "
+        "both would be worth far more than their price.",
+        "No *single* recruitment helps at the end: theorem `recruitment_end`.",
     ),
 )

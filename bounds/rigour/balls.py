@@ -20,8 +20,8 @@ import sympy
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
-import bounds.numbers.arguments as check
 from bounds.numbers.errors import BadInput
+from bounds.theory.statement import Statement
 
 try:
     import flint
@@ -154,23 +154,6 @@ class Decision(Enum):
     PROVED = "holds everywhere on the box"
     REFUTED = "fails at the point given"
     UNDECIDED = "boxes are left that this precision or number of boxes cannot decide"
-
-
-@dataclass(frozen=True)
-class Statement:
-    """smaller <= larger for all symbols in the box; `scale` names the symbols that are bisected geometrically."""
-
-    theorem: str
-    words: str
-    smaller: Any
-    larger: Any
-    box: Mapping[Any, tuple[float, float]]
-    scale: tuple[Any, ...] = ()
-
-    def __post_init__(self) -> None:
-        for symbol, (low, high) in self.box.items():
-            if not low <= high:
-                raise check.reject(f"box of {symbol}", "a pair lower <= upper", f"({low}, {high})")
 
 
 @dataclass(frozen=True)

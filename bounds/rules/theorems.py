@@ -16,9 +16,12 @@ from sympy import Symbol, diff, exp, log
 
 from bounds.concentration.theorems import LEAKAGE
 from bounds.rules import closed_forms
+from bounds.theory.boxes import LITTLE
+from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.symbols import D, bias, gap, m, mass_goal, n, n_rule, p_t, r, r_A, r_B, tau, x
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.statement import Statement
+from bounds.theory.symbols import D, bias, gap, m, mass_goal, n, n_rule, p_t, r, r_A, r_B, tau, x, x_plus
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = f"{ABSTRACT}, claim C8; derived here"
 RELOAD = "arXiv:2510.05106, abstract, claim C12; derived here"
@@ -61,7 +64,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "them, in every row of range D; so b >= tau (D + ln((n-r)(1-eps)/(r eps))) guarantees 1 - eps.",
         quantity="off_rule",
         relation=Relation.AT_MOST,
-        expression=OFF_RULE,
+        formula=OFF_RULE,
         hypotheses=(RANGE,),
         bound=lambda rows: closed_forms.off_rule(
             rows["bias"], _scaled(rows), rows["temperature"], rows["n_keys"], rows["n_rule"]
@@ -75,7 +78,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="rule",
+        level=Level.RULE,
         needs=("leakage_ceiling",),
         attained=True,
     ),
@@ -87,7 +90,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "gap >= tau (D + ln(c r_B/r_A)) guarantees M_A >= c M_B.",
         quantity="mass_ratio",
         relation=Relation.AT_LEAST,
-        expression=RATIO,
+        formula=RATIO,
         hypotheses=(
             RANGE,
             Hypothesis("the rules share no key", lambda rows: rows["shared_keys"] == 0),
@@ -102,7 +105,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("The gap for c gives c", residual=RATIO.subs(gap, GAP) - mass_goal),
         ),
         source=SOURCE,
-        level="rule",
+        level=Level.RULE,
         attained=True,
     ),
     Theorem(
@@ -113,7 +116,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "brought back, then P(still violating) <= product of (1 - p_t).",
         quantity="violating",
         relation=Relation.AT_MOST,
-        expression=SURVIVES,
+        formula=SURVIVES,
         hypotheses=(
             Hypothesis(
                 "each removal has its probability given that the violation persists",
@@ -131,7 +134,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and so on down to the first", lemma="induction"),
         ),
         source=RELOAD,
-        level="reloads",
+        level=Level.RELOADS,
         attained=True,
     ),
     Theorem(
@@ -143,7 +146,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "tends to 0 iff the sum diverges.",
         quantity="survival_product",
         relation=Relation.AT_MOST,
-        expression=exp(-p_t),
+        formula=exp(-p_t),
         hypotheses=(
             Hypothesis(
                 "every p_t is a probability",
@@ -167,7 +170,20 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=RELOAD,
-        level="reloads",
+        level=Level.RELOADS,
         attained=True,
+        enclosures=(Statement("1 - p <= e^-p, to 1e-9", 1 - x_plus, exp(-x_plus) + LITTLE, {x_plus: (0.0, 1.0)}),),
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C12",
+        "without the condition",
+        "If every reload removes a violation with probability at least p, compliance tends to 1.",
+        "Reloads that all work or all fail, with probability 1/2 each: every one removes with probability 1/2, and the "
+        "violation persists with probability 1/2 for ever.",
+        "With removal at least p_t *given that the violation persists* it is at most the product of 1 - p_t: theorems "
+        "`reload_compliance`, `reload_limit`.",
     ),
 )

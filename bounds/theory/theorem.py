@@ -1,4 +1,4 @@
-"""A theorem is one object: its expression, hypotheses that data can fail, a proof sympy checks, a witness, a source.
+"""A theorem is one object: its formula, hypotheses that data can fail, a proof sympy checks, a witness, a source.
 
     hypotheses(row)  =>  quantity(row)  <relation>  bound(row)
 
@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from bounds.theory.statement import Statement
 
 Rows = Mapping[str, np.ndarray]
 """Named arrays that broadcast against each other: `margin`, `n_keys`, `entropy_nats`, ..."""
@@ -29,6 +31,32 @@ class Verdict(Enum):
     @property
     def code(self) -> int:
         return list(Verdict).index(self)
+
+
+class Level(Enum):
+    """What a theorem is checked on, one check each; the value is the word that pages print."""
+
+    ROW = "row"
+    PAIR = "pair"
+    SETTING = "setting"
+    HEAD = "head"
+    FACTORS = "factors"
+    LANDSCAPE = "landscape"
+    OPTIMISER = "optimiser"
+    ANCHORS = "anchors"
+    RULE = "rule"
+    RELOADS = "reloads"
+    OUTPUT = "output"
+    LAYERS = "layers"
+    RECRUITMENT = "recruitment"
+    WEIGHTS = "weights"
+    LOGITS = "logits"
+    PATTERNS = "patterns"
+
+    @property
+    def observed(self) -> bool:
+        """Whether a saved observation of training has such things; the others are built by whoever checks."""
+        return self in (Level.ROW, Level.PAIR, Level.SETTING)
 
 
 class Relation(Enum):
@@ -87,7 +115,8 @@ class Judgement(NamedTuple):
 class Theorem:
     """A statement about rows of one `level`, with everything that supports it.
 
-    `expression` is the bound in the symbols of `symbols.py`; `bound` evaluates it through the public calculators.
+    `formula` is the whole bound in the symbols of `symbols.py`; `bound` evaluates it through the public calculators.
+    Where the bound is a sum, a product or a least of many, its `step` is the part that proofs are about.
     `rounding` bounds the relative error of (observed, bound) together, its reason in the docstring of whoever supplies
     it. `witness(n, m, r, x)` returns logits (temperature 1; the first m keys are the block, the first r its anchors)
     that attain a tight bound, or approach it to the `witness_ratio` given.
@@ -99,18 +128,27 @@ class Theorem:
     statement: str
     quantity: str
     relation: Relation
-    expression: Any
+    formula: Any
     hypotheses: tuple[Hypothesis, ...]
     bound: Callable[[Rows], np.ndarray]
     rounding: Callable[[Rows], np.ndarray]
     proof: tuple[ProofStep, ...]
     source: str
-    level: str = "row"  # "row", "pair" or "setting": of observations; or the object that it speaks of, "head", "rule"
+    level: Level = Level.ROW
+    step: Any = None
     witness: Callable[[int, int, int, float], np.ndarray] | None = None
     witness_ratio: float = 1.0  # 1: attained to rounding; below: approached in a limit
     tolerance: Callable[[Rows], np.ndarray] | None = None  # absolute room, e.g. a stationarity residual
     needs: tuple[str, ...] = ()
     attained: bool = False  # by inputs that the adversary finds or is given, where there is no witness row
+    enclosures: tuple[Statement, ...] = ()
+    why_not_formal: str = ""  # of a theorem that no formal statement has
+    topic: str = ""  # the room that it was collected from
+
+    @property
+    def expression(self) -> Any:
+        """What proofs are about, and Coq's Bound.key: the step where the formula has one, else the formula."""
+        return self.formula if self.step is None else self.step
 
     @property
     def tight(self) -> bool:

@@ -13,14 +13,14 @@ import numpy as np
 from empirical.check.boxes import boxes
 from empirical.check.verdicts import BLOCK
 from empirical.errors import BadInput
-from empirical.observe.schema import DIMS
+from empirical.observe.schema import ROW
 
 if TYPE_CHECKING:
     import xarray as xr
 
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _FORM = re.compile(r"\s*([a-z_]+)\s*(>=|<=|>|<)\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
-ROW_DIMS = set(DIMS["row"])
+ROW_DIMS = set(ROW)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def meets(requirement: Requirement, dataset: xr.Dataset) -> Met:
     fields = [dataset[requirement.field]]
     if "query" in fields[0].dims and "valid" in dataset:
         fields.append(dataset["valid"])
-    sizes = {name: dataset.sizes[name] for name in DIMS["row"] if any(name in field.dims for field in fields)}
+    sizes = {name: dataset.sizes[name] for name in ROW if any(name in field.dims for field in fields)}
     furthest, worst = (min, math.inf) if requirement.comparison.startswith(">") else (max, -math.inf)
     rows = missed = 0
     for box in boxes(sizes, BLOCK, fields[0].encoding.get("preferred_chunks")):

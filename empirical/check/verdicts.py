@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bounds.theory.theorem import Rows, Theorem, Verdict
+from bounds.theory.theorem import Level, Rows, Theorem, Verdict
 from empirical.check.boxes import Box, boxes
 from empirical.check.tally import CHUNK, Tally
 from empirical.check.witness import Sample, Witness, witness
 from empirical.errors import BadInput
-from empirical.observe.schema import DIMS
+from empirical.observe.schema import DIMS, PAIR, ROW
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,7 +114,7 @@ def rows_of(dataset: xr.Dataset, theorem: Theorem) -> dict[str, np.ndarray] | No
     return rows
 
 
-def _rows(dataset: xr.Dataset, level: str, box: Box) -> dict[str, np.ndarray]:
+def _rows(dataset: xr.Dataset, level: Level, box: Box) -> dict[str, np.ndarray]:
     """The level's rows in a box of it; nothing else is read, but for what derived fields sum over."""
     dims = DIMS[level]
     rows = {str(n): _values(v, dims, box) for n, v in dataset.variables.items() if set(v.dims) <= set(dims)}
@@ -127,16 +127,16 @@ def _values(variable: xr.Variable, dims: tuple[str, ...], box: Box) -> np.ndarra
     return part.values.reshape([part.sizes.get(d, 1) for d in dims])
 
 
-def _derived(dataset: xr.Dataset, level: str, box: Box) -> dict[str, np.ndarray]:
+def _derived(dataset: xr.Dataset, level: Level, box: Box) -> dict[str, np.ndarray]:
     """Counts and means over blocks that theorems speak of, where their ingredients are there."""
     if "group_norm" not in dataset:
         return {}
-    if level == "setting":
+    if level is Level.SETTING:
         return {"active_cross_blocks": _active(dataset, box).sum(axis=(1, 2, 3))}
     if "query_block" not in dataset:
         return {}
-    if level == "row":
-        own = _values(dataset["query_block"].variable, DIMS["row"], box)
+    if level is Level.ROW:
+        own = _values(dataset["query_block"].variable, ROW, box)
         return {"active_cross_blocks": np.take_along_axis(_active(dataset, box), own, axis=-1)}
     index = np.arange(dataset.sizes["block_query"])
     derived = {
@@ -150,8 +150,8 @@ def _derived(dataset: xr.Dataset, level: str, box: Box) -> dict[str, np.ndarray]
 
 def _active(dataset: xr.Dataset, box: Box) -> np.ndarray:
     """Cross blocks that are not zero, of every (setting, layer, head, block_query)."""
-    common = {name: part for name, part in box.items() if name in DIMS["row"]}
-    norms = _values(dataset["group_norm"].variable, DIMS["pair"], common)
+    common = {name: part for name, part in box.items() if name in ROW}
+    norms = _values(dataset["group_norm"].variable, PAIR, common)
     return ((norms != 0) & ~np.eye(norms.shape[-1], dtype=bool)).sum(-1)
 
 
@@ -164,8 +164,8 @@ def _mean_leakage(dataset: xr.Dataset, box: Box) -> np.ndarray:
     blocks = np.arange(dataset.sizes["block_query"])[box.get("block_query", slice(None))]
     total, count = np.zeros(()), np.zeros((), dtype=np.int64)
     for piece in boxes({"query": dataset.sizes["query"]}, CHUNK):
-        within = {**{name: part for name, part in box.items() if name in DIMS["row"]}, **piece}
-        values, own = (np.ascontiguousarray(_values(v, DIMS["row"], within)) for v in (leakage, query_block))
+        within = {**{name: part for name, part in box.items() if name in ROW}, **piece}
+        values, own = (np.ascontiguousarray(_values(v, ROW, within)) for v in (leakage, query_block))
         total = total + np.stack([np.where(own == b, values, 0.0).sum(-1) for b in blocks], -1)
         count = count + np.stack([(own == b).sum(-1) for b in blocks], -1)
     with np.errstate(invalid="ignore"):
@@ -184,23 +184,24 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     chosen = tuple(OBSERVED if theorems is None else theorems)
     for theorem in chosen:
         if theorem.level not in DIMS:
-            raise BadInput(f"theorem must speak of observations (one each {', '.join(DIMS)}), got {theorem.key!r}")
+            levels = ", ".join(level.value for level in DIMS)
+            raise BadInput(f"theorem must speak of observations (one each {levels}), got {theorem.key!r}")
     outcomes: dict[int, Outcome] = {}
     for level in DIMS:
-        asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level == level}
+        asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level is level}
         if asked:
             outcomes |= _check_level(dataset, level, asked)
     return tuple(outcomes[at] for at in range(len(chosen)))
 
 
-def _check_level(dataset: xr.Dataset, level: str, asked: dict[int, Theorem]) -> dict[int, Outcome]:
+def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -> dict[int, Outcome]:
     sizes = {name: dataset.sizes.get(name, 1) for name in DIMS[level]}
     few = _rows(dataset, level, {name: slice(2) for name in sizes})
     tallies = {}
     for at, theorem in asked.items():
         with suppress(KeyError):  # the dataset lacks a field
             tallies[at] = Tally(theorem, _spans(theorem, few, len(sizes)))
-    sample = Sample(tuple(sizes.values())) if level == "row" else None
+    sample = Sample(tuple(sizes.values())) if level is Level.ROW else None
 
     for box in boxes(sizes, *_reading(dataset, level)) if tallies else ():
         rows, start = _rows(dataset, level, box), tuple(part.start for part in box.values())
@@ -220,13 +221,13 @@ def _check_level(dataset: xr.Dataset, level: str, asked: dict[int, Theorem]) -> 
     return outcomes
 
 
-def _reading(dataset: xr.Dataset, level: str) -> tuple[int, dict[str, int]]:
+def _reading(dataset: xr.Dataset, level: Level) -> tuple[int, dict[str, int]]:
     """How many cells of the level to read at a time, and along which chunks of the file."""
     dims = DIMS[level]
     weight = 1.0  # values that are read for one cell
-    if level != "row" and "group_norm" in dataset:
+    if level is not Level.ROW and "group_norm" in dataset:
         head = math.prod(dataset.sizes.get(name, 1) for name in ("block_query", "block_key"))
-        if level == "setting":
+        if level is Level.SETTING:
             weight = dataset["group_norm"].size / max(1, dataset.sizes.get("setting", 1))
         else:
             weight = max(1.0, min(CHUNK, dataset.sizes.get("query", 1)) / max(1, head))

@@ -44,6 +44,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _claims(arguments: argparse.Namespace) -> int:
-    from bounds.ledger.claims import main
+    from bounds.ledger.pages import main
 
     return main(["--check"] if arguments.check else [])

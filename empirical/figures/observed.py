@@ -16,9 +16,7 @@ import xarray as xr
 
 from empirical.errors import BadInput
 from empirical.laboratory.config import STARTS
-from empirical.observe.schema import DIMS
-
-ROW, PAIR = DIMS["row"], DIMS["pair"]
+from empirical.observe.schema import PAIR, ROW
 
 
 class Absent(Exception):

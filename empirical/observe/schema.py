@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-DIMS = {
-    "row": ("setting", "layer", "head", "query"),
-    "pair": ("setting", "layer", "head", "block_query", "block_key"),
-    "setting": ("setting",),
+from bounds.theory.theorem import Level
+
+DIMS: dict[Level, tuple[str, ...]] = {
+    Level.ROW: ("setting", "layer", "head", "query"),
+    Level.PAIR: ("setting", "layer", "head", "block_query", "block_key"),
+    Level.SETTING: ("setting",),
 }
-ROW, PAIR = DIMS["row"], DIMS["pair"]
+ROW, PAIR = DIMS[Level.ROW], DIMS[Level.PAIR]
 SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "entropy_nats": (ROW, "nats", "entropy of the attention row"),
     "fidelity": (ROW, "1", "attention mass on the relevant block"),

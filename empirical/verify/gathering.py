@@ -133,25 +133,21 @@ def _symbolic(theorem: Theorem) -> dict[str, Any]:
 
 
 def _enclosures(theorem: Theorem) -> list[dict[str, Any]]:
-    from bounds.ledger.enclosures import REFUTED, STATEMENTS
     from bounds.rigour.balls import Decision, decide
 
     found = []
-    for statements, expected in ((STATEMENTS, Decision.PROVED), (REFUTED, Decision.REFUTED)):
-        for statement in statements:
-            if statement.theorem == theorem.key:
-                outcome = decide(statement)
-                box = {str(s): list(ends) for s, ends in statement.box.items()}
-                found.append(
-                    {
-                        "words": statement.words,
-                        "box": box,
-                        "decision": outcome.decision.name,
-                        "expected": expected.name,
-                        "boxes": outcome.boxes,
-                        "place": outcome.place,
-                    }
-                )
+    for statement in theorem.enclosures:
+        outcome = decide(statement)
+        found.append(
+            {
+                "words": statement.words,
+                "box": {str(s): list(ends) for s, ends in statement.box.items()},
+                "decision": outcome.decision.name,
+                "expected": (Decision.REFUTED if statement.false else Decision.PROVED).name,
+                "boxes": outcome.boxes,
+                "place": outcome.place,
+            }
+        )
     return found
 
 

@@ -15,7 +15,8 @@ from bounds.concentration import theorems as concentration_theorems
 from bounds.dial import closed_forms as dial
 from bounds.dial import theorems as dial_theorems
 from bounds.entropy import closed_forms as entropy
-from bounds.entropy import theorems as entropy_theorems
+from bounds.entropy.theorems import leakage as entropy_leakage
+from bounds.entropy.theorems import margin as entropy_margin
 from bounds.floors import closed_forms as floors
 from bounds.floors import theorems as floor_theorems
 from bounds.penalty import closed_forms as penalty
@@ -77,8 +78,8 @@ MARGIN_FORMS = {
     "leakage_ceiling": (concentration_theorems.LEAKAGE, False),
     "log_leakage_ceiling": (sympy.log(concentration_theorems.LEAKAGE), True),
     "fidelity_floor": (concentration_theorems.FIDELITY, False),
-    "entropy_ceiling": (entropy_theorems.ENTROPY, False),
-    "entropy_envelope": (entropy_theorems.ENVELOPE, False),
+    "entropy_ceiling": (entropy_margin.ENTROPY, False),
+    "entropy_envelope": (entropy_margin.ENVELOPE, False),
 }
 
 
@@ -114,7 +115,7 @@ def test_forms_of_a_margin_and_range(name, more):
 def test_split_and_frontier(counts):
     """With F = 1 - eps as an argument of its own; the free mass F - q is a difference whose largest term is 1."""
     n, m, r = (float(c) for c in counts)
-    th = entropy_theorems
+    th = entropy_leakage
     for eps in LEAKAGES:
         with np.errstate(all="ignore"):
             assert_close(

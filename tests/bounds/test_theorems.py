@@ -16,13 +16,11 @@ from numpy_rows import numpy_row
 
 from bounds.theorems import THEOREMS, by_key
 from bounds.theory import symbols
-from bounds.theory.theorem import ProofStep, Relation, Verdict
+from bounds.theory.theorem import Level, ProofStep, Relation, Verdict
 
 SIZES = ((2, 1, 1, 0.7), (9, 8, 3, 2.0), (9, 3, 3, -1.5), (64, 16, 4, 5.0), (500, 10, 1, 12.0), (33, 32, 32, 30.0))
 TIGHT = [theorem for theorem in THEOREMS.values() if theorem.tight]
-ROW = [
-    t for t in THEOREMS.values() if t.level == "row" and t.key not in ("odds_law", "anchor_floor", "worst_case_dial")
-]
+ROW = [t for t in THEOREMS.values() if t.level is Level.ROW and t.topic != "dial"]
 CLOSED = [t for t in ROW if t.key != "entropy_floor_margin"]  # a least over rows: test_ledger has it by brute force
 
 

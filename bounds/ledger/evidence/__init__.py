@@ -19,6 +19,7 @@ from typing import Any
 
 from bounds.ledger import formal
 from bounds.numbers.errors import BadInput
+from bounds.theorems import THEOREMS
 from bounds.theory.theorem import Theorem
 
 FOLDER = Path(__file__).resolve().parent
@@ -28,8 +29,9 @@ Evidence = dict[str, Any]
 
 
 def digest(theorem: Theorem) -> str:
-    """Names the version of a theorem: statement, expression, hypotheses and proof."""
+    """Names the version of a theorem: statement, step, formula where it is more than that, hypotheses and proof."""
     parts = [theorem.key, theorem.statement, str(theorem.expression), theorem.relation.value]
+    parts += [] if theorem.step is None else [str(theorem.formula)]
     parts += [f"{h.statement}|{h.spare}" for h in theorem.hypotheses]
     parts += [f"{s.words}|{s.residual}|{s.relation}|{s.lemma}" for s in theorem.proof]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -58,6 +60,22 @@ def load(theorem: Theorem, folder: Path = FOLDER) -> Evidence | None:
             f"run localist verify {theorem.key}"
         )
     return {**found, "formal": formal.of(theorem.key)}
+
+
+def committed() -> dict[str, Evidence]:
+    """The committed evidence. Raises BadInput where a theorem has none, or has it from another version."""
+    found = {}
+    for key, theorem in THEOREMS.items():
+        evidence = load(theorem)
+        if evidence is None:
+            raise BadInput(f"evidence/ must hold every theorem, got none on {key}: run localist verify")
+        found[key] = evidence
+    return found
+
+
+def statuses(evidence: dict[str, Evidence]) -> dict[str, str]:
+    """The status of every theorem, by key."""
+    return {key: status(theorem, evidence[key]) for key, theorem in THEOREMS.items()}
 
 
 def status(theorem: Theorem, evidence: Evidence | None) -> str:

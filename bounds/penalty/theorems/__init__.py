@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from bounds.penalty.theorems import global_threshold, levels, majorants, stationarity
+from bounds.penalty.theorems import global_threshold, levels, majorants, optimisers, stationarity
 
-PARTS = (levels, stationarity, global_threshold, majorants)
-
-FORMS = levels.FORMS | global_threshold.FORMS | majorants.FORMS
-THEOREMS = tuple(theorem for part in PARTS for theorem in part.THEOREMS)
+FORMS = levels.FORMS | global_threshold.FORMS | optimisers.FORMS | majorants.FORMS
+THEOREMS = (
+    *levels.THEOREMS,
+    *stationarity.THEOREMS,
+    *global_threshold.THEOREMS,
+    *optimisers.THEOREMS,
+    *majorants.THEOREMS,
+)
+FALSE_READINGS = stationarity.FALSE_READINGS

@@ -1,10 +1,9 @@
-"""Penalty thresholds beyond A, B and D: level C, the global threshold E, factorised heads, Adam, heavy ball.
+"""Penalty thresholds beyond A, B and D: level C, the global threshold E, factorised heads.
 
 ||grad_bc|| <= mean_i G_i V_i D_ic ||x_i|| / (4 tau) <= ...;  ||grad_bc|| <= X_op sqrt(mean (G_i V_i D_ic)^2) / (4 tau)
 lambda_glob = sup (L_loc - L(W)) / sum ||W_bc||:   lambda_crit <= lambda_glob <= sup of the gradient where L <= L_loc
 lambda_glob <= [g + sqrt(g^2 + 2 M Delta)]/2
 factorised heads: lambda <= [gamma kappa + sqrt(gamma^2 kappa^2 + 2 gamma F_0)]/2
-Adam: |update| <= U_t = (1-b1)/(1-b1^t) sqrt((1-b2^t)(1-q^t)/((1-b2)(1-q))), q = b1^2/b2
 """
 
 # sympy does not type its operators.
@@ -12,32 +11,21 @@ Adam: |update| <= U_t = (1-b1)/(1-b1^t) sqrt((1-b2^t)(1-q^t)/((1-b2)(1-q))), q =
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from sympy import S, Symbol, ceiling, factor, sqrt
+from sympy import sqrt
 
 from bounds.penalty import closed_forms
-from bounds.penalty.calculators import predicted_steps
 from bounds.theory.symbols import (
     Delta,
     M,
-    b1,
-    b2,
     cap,
     covariance_bound,
-    eta,
     gradient,
-    group_size,
-    momentum,
-    norm,
-    penalty,
     product_mean,
     query_operator,
-    steps,
     tau,
 )
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = "arXiv:2510.09338v2, abstract, claim C3, and arXiv:2510.17358, abstract, claim C10; derived here"
 
@@ -45,50 +33,27 @@ PRODUCTS = product_mean / (4 * tau)
 CAUCHY_SCHWARZ = query_operator * covariance_bound / (4 * tau)
 CURVATURE_GAIN = (gradient + sqrt(gradient**2 + 2 * M * Delta)) / 2
 FACTORISED = (gradient * cap + sqrt(gradient**2 * cap**2 + 2 * gradient * Delta)) / 2  # Delta: the objective F_0
-_q = b1**2 / b2
-
-
-def _adam(power_1: Any, power_2: Any, power_q: Any) -> Any:
-    """The largest update where b1^t, b2^t and q^t are the given powers."""
-    return (1 - b1) / (1 - power_1) * sqrt((1 - power_2) / (1 - b2) * (1 - power_q) / (1 - _q))
-
-
-ADAM_STEP = _adam(b1**steps, b2**steps, _q**steps)
-ADAM = (1 - b1) / sqrt((1 - b2) * (1 - _q))
-HEAVY_BALL = norm / (eta * (penalty - gradient / (1 - momentum)))
 
 FORMS = {
     "mean_of_products": ((product_mean, tau), PRODUCTS),
     "cauchy_schwarz": ((query_operator, covariance_bound, tau), CAUCHY_SCHWARZ),
     "curvature_gain": ((gradient, M, Delta), CURVATURE_GAIN),
     "factorised": ((gradient, cap, Delta), FACTORISED),
-    "adam_step": ((b1, b2, steps), ADAM_STEP),
-    "adam_update": ((b1, b2), ADAM),
-    "adam_threshold": ((b1, b2, group_size), ADAM * sqrt(group_size)),
 }
 
 
-def _rounding(rows: Rows) -> np.ndarray:
+def gradient_mean_rounding(rows: Rows) -> np.ndarray:
     """1e-10: sums of some ten to a thousand float64 terms of one size, with a thousand ulp to spare for each."""
     return np.asarray(1e-10)
 
 
-_g, _k, _s, _t = (Symbol(name, positive=True) for name in ("g_1", "k_1", "S_1", "t_1"))
-_root = CURVATURE_GAIN
 _best = (-gradient + sqrt(gradient**2 + 2 * M * Delta)) / M
-_CROSS = Hypothesis("query and key are of different blocks", lambda rows: rows["block_query"] != rows["block_key"])
 _CROSS_SPARE = Hypothesis(
     "query and key are of different blocks",
     lambda rows: rows["block_query"] != rows["block_key"],
     spare="the bound holds for own blocks too; the penalty is on cross blocks",
 )
 _KNOWN = Hypothesis("G_i, V_i, D_ic and ||x_i|| bound each query's own", lambda rows: rows["understated"] == 0)
-_B2 = Hypothesis(
-    "b1^2 < b2",
-    lambda rows: rows["b1"] ** 2 < rows["b2"],
-    spare="the bound for step t holds without; its limit does not",
-)
-_ZERO_MOMENTS = Hypothesis("the moments start at zero", lambda rows: rows["first_moment"] == 0)
 
 THEOREMS: tuple[Theorem, ...] = (
     Theorem(
@@ -100,10 +65,10 @@ THEOREMS: tuple[Theorem, ...] = (
         "threshold; measured at one W a local estimate.",
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
-        expression=PRODUCTS,
+        formula=PRODUCTS,
         hypotheses=(_CROSS_SPARE, _KNOWN),
         bound=lambda rows: closed_forms.mean_of_products(rows["product_mean"], rows["temperature"]),
-        rounding=_rounding,
+        rounding=gradient_mean_rounding,
         proof=(
             ProofStep("grad_bc = (1/tau) E_i x_i Cov(u_i, x^(c))^T", lemma="softmax derivative"),
             ProofStep(
@@ -115,7 +80,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and the sum is the expression", residual=PRODUCTS * 4 * tau - product_mean),
         ),
         source=SOURCE,
-        level="head",
+        level=Level.HEAD,
         needs=("worst_case_gradient",),
         attained=True,
     ),
@@ -126,12 +91,12 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="||grad_bc|| <= (||X_b||_op/sqrt N) sqrt(mean_i (G_i V_i D_ic)^2) / (4 tau).",
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
-        expression=CAUCHY_SCHWARZ,
+        formula=CAUCHY_SCHWARZ,
         hypotheses=(_CROSS_SPARE, _KNOWN),
         bound=lambda rows: closed_forms.cauchy_schwarz(
             rows["query_operator"], rows["covariance_bound"], rows["temperature"]
         ),
-        rounding=_rounding,
+        rounding=gradient_mean_rounding,
         proof=(
             ProofStep("grad_bc = X_b^T C / (N tau), row i of C the covariance of query i", lemma="softmax derivative"),
             ProofStep("||X^T C||_F <= ||X||_op ||C||_F", lemma="cauchy-schwarz"),
@@ -142,7 +107,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="head",
+        level=Level.HEAD,
         needs=("worst_case_gradient",),
         attained=True,
     ),
@@ -154,7 +119,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "||grad_bc|| where L <= L_loc. Above it the localised point is a global minimiser.",
         quantity="global_witness",
         relation=Relation.AT_MOST,
-        expression=gradient,
+        formula=gradient,
         hypotheses=(
             Hypothesis(
                 "L_loc is the infimum of the loss with every cross block zero",
@@ -166,7 +131,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.asarray(rows["gradient_bound"], np.float64),
-        rounding=_rounding,
+        rounding=gradient_mean_rounding,
         proof=(
             ProofStep(
                 "For L(I, C) < L_loc let f(t) = L(I, tC): f(0) >= L_loc > f(1), so some last t_0 has f = L_loc",
@@ -182,7 +147,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="landscape",
+        level=Level.LANDSCAPE,
         attained=True,
     ),
     Theorem(
@@ -194,7 +159,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "the largest negative curvature across, Delta = L_loc - inf L.",
         quantity="global_witness",
         relation=Relation.AT_MOST,
-        expression=CURVATURE_GAIN,
+        formula=CURVATURE_GAIN,
         hypotheses=(
             Hypothesis("no slope at zero exceeds g", lambda rows: rows["slope"] <= rows["slope_bound"]),
             Hypothesis("no negative curvature exceeds M", lambda rows: rows["curvature"] <= rows["curvature_bound"]),
@@ -205,7 +170,7 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=lambda rows: closed_forms.curvature_gain(
             rows["slope_bound"], rows["curvature_bound"], rows["gain_bound"]
         ),
-        rounding=_rounding,
+        rounding=gradient_mean_rounding,
         proof=(
             ProofStep("Along a ray the gain at norm t is at most g t + M t^2/2, and at most Delta", lemma="mean value"),
             ProofStep(
@@ -215,7 +180,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("where both are the bound", residual=(gradient + M * _best / 2 - CURVATURE_GAIN).expand()),
         ),
         source=SOURCE,
-        level="landscape",
+        level=Level.LANDSCAPE,
         needs=("global_below_gradient",),
         attained=True,
     ),
@@ -229,7 +194,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "other factor has lambda <= [gamma kappa + sqrt(gamma^2 kappa^2 + 2 gamma F_0)]/2. Sharp at kappa = 0.",
         quantity="penalty",
         relation=Relation.AT_MOST,
-        expression=FACTORISED,
+        formula=FACTORISED,
         hypotheses=(
             Hypothesis("the point is stationary in every active factor", lambda rows: rows["stationarity"] <= 1e-9),
             Hypothesis("the loss is not negative", lambda rows: rows["loss"] >= 0),
@@ -240,7 +205,7 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis("some factor of another block is not zero", lambda rows: rows["active_factors"] > 0),
         ),
         bound=lambda rows: closed_forms.factorised(rows["gradient_bound"], rows["cap"], rows["objective"]),
-        rounding=_rounding,
+        rounding=gradient_mean_rounding,
         proof=(
             ProofStep(
                 "Stationary in an active query factor: lambda <= gamma (kappa + S_K), S_K the norms of other key "
@@ -257,104 +222,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="factors",
-        attained=True,
-    ),
-    Theorem(
-        key="adam_update",
-        claims=("C10",),
-        title="No coordinate of Adam's update exceeds U_t",
-        statement="With zero initial moments, |m_t / sqrt(v_t)| (bias-corrected) is at most U_t = (1-b1)/(1-b1^t) "
-        "sqrt((1-b2^t)(1-q^t)/((1-b2)(1-q))), q = b1^2/b2; for b1^2 < b2 it tends to U = (1-b1)/sqrt((1-b2)(1-q)), "
-        "7.270 at "
-        "the defaults. Attained by gradients that grow like (b2/b1)^s.",
-        quantity="update",
-        relation=Relation.AT_MOST,
-        expression=ADAM_STEP,
-        hypotheses=(_ZERO_MOMENTS, _B2),
-        bound=lambda rows: closed_forms.adam_step(rows["b1"], rows["b2"], rows["steps"]),
-        rounding=_rounding,
-        proof=(
-            ProofStep("m_t = (1-b1) sum b1^j g_(t-j) and v_t = (1-b2) sum b2^j g_(t-j)^2", lemma="induction"),
-            ProofStep("(sum b1^j g)^2 <= (sum (b1^2/b2)^j)(sum b2^j g^2)", lemma="cauchy-schwarz"),
-            ProofStep("the geometric sum", residual=factor((1 - _q) * (1 + _q + _q**2) - (1 - _q**3))),
-            ProofStep("The powers vanish as t grows: U_t tends to U", residual=_adam(0, 0, 0) ** 2 - ADAM**2),
-        ),
-        source=SOURCE,
-        level="optimiser",
-        attained=True,
-    ),
-    Theorem(
-        key="adam_threshold",
-        claims=("C3", "C10"),
-        title="Adam's own threshold",
-        statement="With a decoupled proximal step after Adam's update, lambda >= U sqrt(group size) keeps a zero "
-        "group at "
-        "zero whatever the gradients: levels A to E do not describe it.",
-        quantity="penalty_that_left",
-        relation=Relation.AT_MOST,
-        expression=ADAM * sqrt(group_size),
-        hypotheses=(
-            _ZERO_MOMENTS,
-            Hypothesis("b1^2 < b2", lambda rows: rows["b1"] ** 2 < rows["b2"], spare="without it U is not defined"),
-        ),
-        bound=lambda rows: closed_forms.adam_threshold(rows["b1"], rows["b2"], rows["group_size"]),
-        rounding=_rounding,
-        proof=(
-            ProofStep(
-                "U_t <= U: with B = b2^t, Q = q^t it says (1-B)(1-Q) <= (1 - sqrt(BQ))^2, and the difference is a "
-                "square",
-                residual=((1 - _g * _k) ** 2 - (1 - _g**2) * (1 - _k**2) - (_g - _k) ** 2).expand(),
-            ),
-            ProofStep(
-                "Every coordinate of the update is at most U, so its norm is at most U sqrt(size)", lemma="termwise"
-            ),
-            ProofStep("prox keeps 0 if ||update|| <= lambda", lemma="proximal step"),
-            ProofStep(
-                "U at the defaults is 7.270 to four digits",
-                residual=S(int((ADAM.subs({b1: S(9) / 10, b2: S(999) / 1000}) * 1000).evalf(20).round())) - 7270,
-            ),
-        ),
-        source=SOURCE,
-        level="optimiser",
-        needs=("adam_update",),
-        attained=True,
-    ),
-    Theorem(
-        key="heavy_ball_steps",
-        claims=("C3", "C10"),
-        title="Finite identification with heavy ball",
-        statement="With a momentum buffer v <- mu v + grad and ||grad_bc|| <= g, a group is zero for good after "
-        "ceil(||W(0)|| / (eta (lambda - g/(1-mu)))) proximal steps, if lambda > g/(1-mu).",
-        quantity="steps_to_zero",
-        relation=Relation.AT_MOST,
-        expression=ceiling(HEAVY_BALL),
-        hypotheses=(
-            Hypothesis(
-                "lambda > g/(1-mu)",
-                lambda rows: rows["penalty"] > rows["gradient_bound"] / (1 - rows["momentum"]),
-                spare="no number of steps is predicted then",
-            ),
-            Hypothesis("the gradient stayed below g", lambda rows: rows["gradient_peak"] <= rows["gradient_bound"]),
-            Hypothesis("the buffer starts at zero", lambda rows: rows["first_moment"] == 0),
-        ),
-        bound=lambda rows: predicted_steps(
-            rows["group_norm"], rows["penalty"], rows["gradient_bound"] / (1 - rows["momentum"]), rows["step"]
-        ),
-        rounding=lambda rows: np.asarray(0.0),
-        proof=(
-            ProofStep("||v|| <= g (1 + mu + mu^2 + ...) <= g/(1-mu)", lemma="induction"),
-            ProofStep("so each step shortens the group by eta (lambda - g/(1-mu)) at least", lemma="proximal step"),
-            ProofStep(
-                "k steps reach 0",
-                residual=(norm - steps * eta * (penalty - gradient / (1 - momentum)))
-                .subs(steps, HEAVY_BALL)
-                .simplify(),
-            ),
-        ),
-        source=SOURCE,
-        level="optimiser",
-        needs=("steps_to_zero",),
+        level=Level.FACTORS,
         attained=True,
     ),
 )

@@ -15,8 +15,10 @@ import numpy as np
 from sympy import Min, Piecewise, Rational, Symbol, diff, sqrt
 
 import bounds.penalty.calculators as calculators
+from bounds.theory.boxes import LITTLE
+from bounds.theory.statement import Statement
 from bounds.theory.symbols import D_key, G, V, X_key, X_query, eps, eta, gradient, norm, penalty, share, tau
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = "arXiv:2510.09338v2, abstract, claim C3, and arXiv:2510.17358, abstract, claim C10; derived here"
 
@@ -145,13 +147,16 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="||grad_bc|| <= (G V X_b p_b / tau) min(D_c/4, X_c/2) at every W.",
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
-        expression=WORST_CASE,
+        formula=WORST_CASE,
         hypotheses=(EITHER, PRESENT),
         bound=worst_case,
         rounding=gradient_rounding,
         proof=(*_GRADIENT, *_GRUESS, ProofStep("phi(1) = 1/2", residual=_high.subs(eps, 1) - Rational(1, 2))),
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
+        enclosures=(
+            Statement("p (1-p) <= 1/4, to 1e-9", eta * (1 - eta), Rational(1, 4) * (1 + LITTLE), {eta: (0.0, 1.0)}),
+        ),
     ),
     Theorem(
         key="leakage_aware_gradient",
@@ -162,7 +167,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "queries and psi the concave majorant of phi.",
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
-        expression=LEAKAGE_AWARE_MEAN,
+        formula=LEAKAGE_AWARE_MEAN,
         hypotheses=(
             EITHER,
             PRESENT,
@@ -180,6 +185,10 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=gradient_rounding,
         proof=(*_GRADIENT, *_GRUESS, *_THREE_POINTS, *_MAJORANT),
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
+        enclosures=(
+            Statement("the chord is at least e (1-e) up to 1/3, to 1e-9", _low, _chord + LITTLE, {eps: (0.25, 0.34)}),
+            Statement("and at least (1+e)^2/8 from there to 1, to 1e-9", _high, _chord + LITTLE, {eps: (0.33, 1.0)}),
+        ),
     ),
 )

@@ -17,7 +17,7 @@ from sympy import Matrix, Symbol, kronecker_product, symbols
 from bounds.penalty import closed_forms
 from bounds.penalty.theorems.global_threshold import SOURCE
 from bounds.theory.symbols import cross_norm, kept, localised, offset, quadratic
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 QUADRATIC_DUAL = ((1 - kept) * localised + offset + quadratic * cross_norm**2) / cross_norm
 
@@ -66,7 +66,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "lambda_glob.",
         quantity="global_witness",
         relation=Relation.AT_MOST,
-        expression=QUADRATIC_DUAL,
+        formula=QUADRATIC_DUAL,
         hypotheses=(
             Hypothesis("every Psi_i completes its majorant", lambda rows: rows["majorant_excess"] <= 0),
             Hypothesis(
@@ -128,7 +128,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="landscape",
+        level=Level.LANDSCAPE,
         needs=("global_below_gradient",),
         attained=True,
     ),

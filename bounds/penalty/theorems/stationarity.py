@@ -4,7 +4,7 @@
     zero group: ||grad_bc|| <= lambda + ||R||;   active group: ||grad_bc|| = lambda, to within ||R||
 
 All concern cross blocks (block_query != block_key). `residual` is the norm of R over every group, so it bounds R_bc; it
-and the gradient belong to the same point. The bounds on the gradient are in `penalty_levels`.
+and the gradient belong to the same point. The bounds on the gradient are in `levels`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sympy import S, Symbol, ceiling
+from sympy import S, Symbol, ceiling, exp, oo
+from sympy import limit as limit_of
 
 import bounds.penalty.calculators as calculators
 from bounds.penalty.theorems.levels import (
@@ -26,8 +27,9 @@ from bounds.penalty.theorems.levels import (
     gradient_rounding,
     worst_case,
 )
+from bounds.theory.reading import FalseReading
 from bounds.theory.symbols import eta, gradient, norm, penalty, residual, steps
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 # --- what the data must satisfy --------------------------------------------------------------------------------------
 CONVERGED = Hypothesis("the residual is within its tolerance", lambda rows: flag(rows, "converged"))
@@ -87,6 +89,8 @@ _FIXED_POINT = (
         residual=(norm - (_z - eta * penalty * _sign)) / eta - (gradient + penalty * _sign),
     ),
 )
+_scale = Symbol("c", positive=True)
+_scaled_leakage = 1 / (1 + exp(_scale))  # one key inside, one outside, margin c
 _after_one = norm + eta * gradient - eta * penalty
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -97,7 +101,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="At a converged point a zero cross block has ||grad_bc|| <= lambda + residual.",
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
-        expression=penalty + residual,
+        formula=penalty + residual,
         hypotheses=(
             EITHER,
             SETTLED,
@@ -111,7 +115,7 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=gradient_rounding,
         proof=_FIXED_POINT[:2],
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
     ),
     Theorem(
         key="kkt_active",
@@ -120,7 +124,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="At a converged point an active cross block has ||grad_bc|| = lambda, to within the residual.",
         quantity="gradient_norm",
         relation=Relation.EQUAL,
-        expression=penalty,
+        formula=penalty,
         hypotheses=(
             CROSS,
             SETTLED,
@@ -133,7 +137,7 @@ THEOREMS: tuple[Theorem, ...] = (
         rounding=gradient_rounding,
         proof=(_FIXED_POINT[0], _FIXED_POINT[2]),
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
         tolerance=lambda rows: rows["residual"],  # the norm of R_bc = grad + lambda z/||z||, at most
     ),
     Theorem(
@@ -144,7 +148,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="If lambda exceeds level A, a converged point has every cross block zero.",
         quantity="group_norm",
         relation=Relation.EQUAL,
-        expression=S.Zero,
+        formula=S.Zero,
         hypotheses=(
             CROSS,
             SETTLED,
@@ -165,7 +169,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
         tolerance=lambda rows: (
             rows["step"] * rows["residual"] * (1 + 1e-12)
         ),  # ||W|| <= eta ||R|| once the next point is 0
@@ -178,7 +182,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "ceil(||W_bc(0)|| / (eta (lambda - g))) plain proximal steps.",
         quantity="steps_to_zero",
         relation=Relation.AT_MOST,
-        expression=ceiling(STEPS),
+        formula=ceiling(STEPS),
         hypotheses=(
             CROSS,
             Hypothesis("plain proximal steps, without momentum", lambda rows: ~flag(rows, "accelerated")),
@@ -212,7 +216,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("and 0 stays: ||eta grad|| <= eta g < eta lambda", lemma="proximal step"),
         ),
         source=SOURCE,
-        level="pair",
+        level=Level.PAIR,
     ),
     Theorem(
         key="critical_stays",
@@ -223,7 +227,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "stays zero.",
         quantity="active_cross_blocks",
         relation=Relation.EQUAL,
-        expression=S.Zero,
+        formula=S.Zero,
         hypotheses=(
             LOCALISED,
             replace(CONVERGED, spare="no step moves a run that starts there"),
@@ -243,7 +247,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("L(I, C) + lambda ||C|| >= L(I, 0) >= L(I*, 0) there: a local minimum", lemma="mean value"),
         ),
         source=SOURCE,
-        level="setting",
+        level=Level.SETTING,
     ),
     Theorem(
         key="critical_leaves",
@@ -254,7 +258,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "becomes active.",
         quantity="active_cross_blocks",
         relation=Relation.AT_LEAST,
-        expression=S.One,
+        formula=S.One,
         hypotheses=(
             LOCALISED,
             CONVERGED,
@@ -283,6 +287,31 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=SOURCE,
-        level="setting",
+        level=Level.SETTING,
+    ),
+)
+
+FALSE_READINGS = (
+    FalseReading(
+        "C3",
+        "an optimum always exists",
+        "The localised problem has an optimum, at which the critical penalty can be read off.",
+        "If some W separates the keys to attend to by a positive margin, W times c lowers the loss for ever: the "
+        "leakage is positive at every finite c and tends to 0.",
+        "Cap ||W_bb||, or report the critical penalty with the in-block residual. That training then moves towards the "
+        "max-margin direction is Tarzanagh et al. 2023 (arXiv:2306.13596).",
+        (
+            ProofStep("The ceiling at margin c x falls in c", relation=(_scaled_leakage.diff(_scale).simplify() < 0)),
+            ProofStep("and has no least value: it tends to 0", residual=limit_of(_scaled_leakage, _scale, oo)),
+        ),
+    ),
+    FalseReading(
+        "C10",
+        "with Nesterov's momentum",
+        "Proximal steps identify a zero group in ceil(||W|| / (eta (lambda - g))) steps, accelerated or not.",
+        "With momentum 0.98 and a gradient of norm 0.5 lambda along the velocity, a group of norm 1 with eta lambda "
+        "= 0.01 swings for ever; 200 steps are predicted.",
+        "Plain steps, theorem `steps_to_zero`; heavy ball with g/(1-mu), theorem `heavy_ball_steps`; Nesterov's if the "
+        "extrapolated group is reset whenever it is longer than the group.",
     ),
 )

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirical.check import verdicts as check
 from empirical.dial.changes import dial, steer
 from empirical.laboratory.config import Config
 from empirical.laboratory.model import Layout, Parameters, forward
 from empirical.observe.rows import entropy, row_statistics
+from empirical.observe.schema import ROW
 from empirical.shapes import Arrays, Float, Int, plain
 
 CHUNK = 8  # sequences at a time, every dial side by side: some ten million weights
-DIMS = check.DIMS["row"]
+DIMS = ROW
 
 
 @torch.no_grad()

@@ -22,13 +22,12 @@ from empirical.laboratory.continuation import follow_branch
 from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import Blocks, device_of, dtype_of, make_task
 from empirical.laboratory.training import LEVEL_FIELDS, localise, observe_blocks, zero_forms
-from empirical.observe.schema import DIMS
+from empirical.observe.schema import PAIR, ROW
 from empirical.shapes import Arrays, plain
 from empirical.studies.edges.measure import blocks_problem
 from empirical.studies.edges.transition import find_edges
 from empirical.studies.frame import Findings, Judged
 
-ROW, PAIR = DIMS["row"], DIMS["pair"]
 ROW_FIELDS = (
     *("entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "valid"),
     *("n_keys", "n_block", "n_anchors"),

@@ -81,6 +81,7 @@ def test_monotone_in_the_margin(x, more, size):
         assert sign * (high - low) >= -4 * np.spacing(max(abs(low), abs(high)))
 
 
+@pytest.mark.theorem("entropy_ceiling")
 @given(st.floats(0, 1e3), sizes, st.integers(1, 1000))
 def test_monotone_in_the_counts(x, size, more):
     n, m, r = size
@@ -123,6 +124,7 @@ def test_frontier_is_below_the_split_and_empty_beyond_the_ceiling(eps, x, size):
     )
 
 
+@pytest.mark.theorem("frontier")
 def test_the_frontier_touches_the_entropy_ceiling_at_the_maximisers_leakage():
     n, m, r, x = 40, 10, 3, 2.5
     u = (n - m) * math.exp(-x)
@@ -133,6 +135,7 @@ def test_the_frontier_touches_the_entropy_ceiling_at_the_maximisers_leakage():
     assert max(frontier(np.linspace(0, leakage_ceiling(x, n, m, r), 2000), x, n, m, r)) <= entropy_ceiling(x, n, m, r)
 
 
+@pytest.mark.theorem("entropy_envelope")
 def test_the_envelope_for_all_anchors_fails_for_few():
     """m = 100, r = 1, x = 10, one key outside: the excess over ln m exceeds rho (1 + x) e^-x."""
     n, m, x = 101, 100, 10.0

@@ -181,6 +181,7 @@ def verdicts(key, rows):
     }
 
 
+@pytest.mark.theorem("odds_law")
 @pytest.mark.parametrize("dial", [0.0, 0.3, 0.999, 1 - 2**-53])
 def test_odds_law_holds_on_rows_and_notices_a_wrong_dial(dial):
     rows = attention_rows(3, dial=dial)
@@ -234,6 +235,7 @@ def test_anchor_floor_holds_and_needs_each_hypothesis():
     assert verdicts("anchor_floor", without)[Verdict.VACUOUS] == 200
 
 
+@pytest.mark.theorem("anchor_floor")
 def test_anchor_floor_is_attained_when_the_whole_block_is_anchors():
     floor = THEOREMS["anchor_floor"].bound({**anchored_rows(3.0), "n_anchors": np.int64(5)})
     logits = np.where(np.arange(12) < 5, 3.0, 0.0)
@@ -247,6 +249,7 @@ def test_anchor_floor_is_attained_when_the_whole_block_is_anchors():
     )
 
 
+@pytest.mark.refutes("C3: without anchors")
 def test_zero_cross_blocks_without_anchors_concentrate_nothing():
     """Counterexample to reading C3 without anchors: outside logits 0, own logits 0, any n: fidelity m/n."""
     for n in (10, 1000, 10**6):

@@ -21,6 +21,7 @@ def two_level(span, n, k):
         return mpmath.log(z) - span * k * mpmath.exp(span) / z
 
 
+@pytest.mark.theorem("entropy_floor")
 @pytest.mark.parametrize("n", [2, 3, 5, 17, 64, 201])
 @pytest.mark.parametrize("span", [0.0, 1e-6, 0.1, 1.0, 2.5, 6.0, 20.0, 100.0])
 def test_exact_over_whole_numbers_of_keys(n, span):
@@ -50,6 +51,7 @@ def test_floors_hold_on_random_rows(n, m, span, tau, data):
     assert p[:m].sum() <= fidelity_ceiling(reach, n, m, tau) * (1 + 1e-12)
 
 
+@pytest.mark.theorem("specht_floor")
 @given(st.floats(0, 1e4), st.integers(2, 10**9))
 def test_specht_is_never_above_the_exact_floor(span, n):
     assert specht_floor(span, n) <= entropy_floor(span, n) + 1e-13 * max(math.log(n), span)

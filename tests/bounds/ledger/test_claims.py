@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,60 +10,77 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bounds.entropy.calculators import entropy_ceiling
-from bounds.ledger import claims
-from bounds.ledger.counterexamples import COUNTEREXAMPLES
-from bounds.theorems import THEOREMS
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@functools.cache
-def functions(file: str) -> set[str]:
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+from bounds.ledger import pages, paper_page
+from bounds.ledger.claims import CLAIMS
+from bounds.ledger.marked_tests import marked_tests, of_every_theorem, that_name
+from bounds.theorems import FALSE_READINGS, THEOREMS
 
 
 def test_paper_checks_is_fresh(capsys):
-    assert claims.main(["--check"]) == 0, capsys.readouterr().out
+    assert pages.main(["--check"]) == 0, capsys.readouterr().out
 
 
 def test_a_stale_file_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "FILE", tmp_path / "paper_checks.md")
-    monkeypatch.setattr(claims, "GRAPH", tmp_path / "graph.svg")
-    assert claims.main(["--check"]) == 1
-    assert claims.main([]) == 0
-    assert claims.main(["--check"]) == 0
-    claims.FILE.write_text(claims.FILE.read_text() + " ")
-    assert claims.main(["--check"]) == 1
+    monkeypatch.setattr(paper_page, "FILE", tmp_path / "paper_checks.md")
+    monkeypatch.setattr(pages, "GRAPH", tmp_path / "graph.svg")
+    assert pages.main(["--check"]) == 1
+    assert pages.main([]) == 0
+    assert pages.main(["--check"]) == 0
+    paper_page.FILE.write_text(paper_page.FILE.read_text() + " ")
+    assert pages.main(["--check"]) == 1
 
 
-@pytest.mark.parametrize("test", sorted(claims.named_tests()))
-def test_every_named_test_exists(test):
-    file, name = test.split("::")
-    assert name in functions(file)
+MARKED = marked_tests()
+
+
+def unknown(marked) -> list[str]:
+    """Names in markers that no theorem and no false reading has."""
+    known = {"theorem": set(THEOREMS), "refutes": {reading.title for reading in FALSE_READINGS}}
+    return [name for m in marked for name in m.names if name not in known[m.marker]]
+
+
+def test_every_marker_names_a_known_key():
+    assert unknown(MARKED) == []
+    assert all(m.names for m in MARKED if m.marker == "refutes")
+
+
+def test_an_unknown_key_in_a_marker_is_noticed(tmp_path):
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    text = '@pytest.mark.theorem("fidelty_floor", "frontier")\n@pytest.mark.slow\ndef test_one():\n    pass\n'
+    (folder / "test_it.py").write_text(f"{text}@pytest.mark.theorem\ndef test_all():\n    pass\n")
+    marked = marked_tests(tmp_path)
+    assert unknown(marked) == ["fidelty_floor"]
+    assert that_name(marked, "theorem", "frontier") == ("tests/test_it.py::test_one",)
+    assert of_every_theorem(marked) == ("tests/test_it.py::test_all",)
+
+
+@pytest.mark.parametrize("reading", FALSE_READINGS, ids=lambda reading: reading.title)
+def test_every_false_reading_has_a_test(reading):
+    assert that_name(MARKED, "refutes", reading.title)
 
 
 def test_every_theorem_is_listed_with_a_test_and_no_step_fails():
-    text = claims.render()
+    text = paper_page.render()
     for theorem in THEOREMS.values():
         assert f"### `{theorem.key}`" in text
-    assert set(claims.TESTS) <= {theorem.key for theorem in THEOREMS.values()}
     assert "FAILS" not in text
     assert "a step fails" not in text
 
 
 def test_claims_are_all_there_and_theorems_cite_only_known_ones():
-    keys = [claim.key for claim in claims.CLAIMS]
+    keys = [claim.key for claim in CLAIMS]
     assert keys == [f"C{i}" for i in range(1, 15)]
     assert {claim for theorem in THEOREMS.values() for claim in theorem.claims} == set(keys)
     assert all("abstract" in theorem.source and "derived here" in theorem.source for theorem in THEOREMS.values())
 
 
-@pytest.mark.parametrize("example", COUNTEREXAMPLES, ids=lambda example: example.name)
-def test_counterexample_steps_are_settled(example):
-    assert all(step.settled() is True for step in example.steps)
+@pytest.mark.parametrize("reading", FALSE_READINGS, ids=lambda reading: reading.title)
+def test_steps_of_a_refutation_are_settled(reading):
+    assert all(step.settled() is True for step in reading.steps)
 
 
+@pytest.mark.refutes("C4: a pure exponential")
 def test_no_single_constant_bounds_the_entropy():
     """(H - ln m) / (rho e^-x) tends to 1 + x: take m >> n - m, so that the excess is resolved next to ln m = 0 ulp."""
     for constant in (1.0, 10.0, 100.0):
@@ -76,6 +90,8 @@ def test_no_single_constant_bounds_the_entropy():
         assert entropy_ceiling(x + 30, n, m) / (rho * math.exp(-x - 30)) == pytest.approx(1 + x + 30, rel=1e-9)
 
 
+@pytest.mark.theorem("repaired_envelope")
+@pytest.mark.refutes("C4: a pure exponential")
 @given(st.floats(0, 0.99), st.floats(0, 200), st.integers(2, 10**6), st.floats(0, 1))
 def test_repaired_family_holds_with_its_best_constant(c, x, n, share):
     m = 1 + int(share * (n - 2))

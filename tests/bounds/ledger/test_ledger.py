@@ -38,6 +38,7 @@ def silent(name: str, count: int) -> None:
     """No progress bar."""
 
 
+@pytest.mark.theorem
 @pytest.mark.parametrize("theorem", THEOREMS.values(), ids=lambda t: t.key)
 def test_no_proof_step_fails(theorem):
     outcomes = [step.settled() for step in theorem.proof]
@@ -52,6 +53,7 @@ def test_every_theorem_is_attacked_by_one_family():
     assert family_of("rule_mass").name == "rules"
 
 
+@pytest.mark.theorem
 def test_quick_evidence_stands(tmp_path):
     """20,000 inputs a theorem: none violates, each hypothesis is needed, a bound changed by 1 % is noticed."""
     for theorem, _, wrong in verify(THEOREMS.values(), tmp_path, quick=True):
@@ -163,6 +165,7 @@ def block_rows(rng, count, n, m, r, x):
     return logits
 
 
+@pytest.mark.theorem("entropy_ceiling")
 @pytest.mark.parametrize(("n", "m", "r", "x"), [(9, 4, 2, 1.5), (30, 5, 5, 3.0), (6, 5, 1, 0.3)])
 def test_entropy_maximum_by_brute_force(n, m, r, x):
     """Never exceeded by random rows, attained by its witness to 1e-9."""
@@ -174,6 +177,7 @@ def test_entropy_maximum_by_brute_force(n, m, r, x):
     assert attained == pytest.approx(ceiling, rel=1e-9)
 
 
+@pytest.mark.theorem("frontier")
 def test_frontier_by_brute_force():
     rng, (n, m, r, x) = np.random.default_rng(4), (9, 4, 2, 1.5)
     a = softmax(block_rows(rng, 200_000, n, m, r, x))
@@ -182,6 +186,7 @@ def test_frontier_by_brute_force():
     assert entropy(row) == pytest.approx(bounds.frontier(row[m:].sum(), x, n, m, r), rel=1e-9)
 
 
+@pytest.mark.theorem("entropy_floor_margin")
 @given(st.integers(2, 6), st.data())
 @settings(max_examples=25)
 def test_floor_with_margin_is_exact(n, data):
@@ -224,6 +229,7 @@ def test_floor_with_margin_lies_above_the_floor_of_the_range_and_checks_its_inpu
         entropy_floor_with_margin(-1.0, 2.0, 6, 3, 2)
 
 
+@pytest.mark.theorem("worst_case_gradient")
 def test_heads_by_autograd():
     """The family's gradient formula is what reverse mode gives for the loss mean <g_i, o_i>."""
     head = heads._random(torch.Generator().manual_seed(1), 5)
@@ -238,6 +244,7 @@ def test_heads_by_autograd():
     assert torch.allclose(found["gradient_norm"], wanted, rtol=1e-10)
 
 
+@pytest.mark.theorem("quadratic_dual")
 def test_quadratic_majorants_by_brute_force():
     """Queries of two features, attention to an own key, two cross blocks: majorants from a grid hold for random W."""
     rng, n, curvature, eta = np.random.default_rng(6), 0.6, 0.03, 0.2
@@ -273,6 +280,7 @@ def test_gradient_constants_are_attained_to_one_per_cent():
         assert load(by_key(key))["adversary"]["closest"] >= 0.99
 
 
+@pytest.mark.theorem("schedule_optimum")
 @given(st.data())
 @settings(max_examples=30)
 def test_schedule_is_the_linear_programme(data):
@@ -287,6 +295,7 @@ def test_schedule_is_the_linear_programme(data):
     assert ((taken > 0) & (taken < available * (1 - 1e-12))).sum() <= 1
 
 
+@pytest.mark.theorem("sigma_reparam_floor")
 def test_sigma_reparam_is_attained_by_a_centred_one_hot():
     theorem = by_key("sigma_reparam_floor")
     for n, s in ((2, 0.5), (7, 3.0), (100, 12.0)):
@@ -296,12 +305,14 @@ def test_sigma_reparam_is_attained_by_a_centred_one_hot():
         assert entropy(softmax(logits)) == pytest.approx(float(theorem.bound(row)), rel=1e-12)
 
 
+@pytest.mark.theorem("anchors_levenshtein")
 def test_the_pentagon_attains_the_third_degree():
     theorem = by_key("anchors_levenshtein")
     row = {"coherence": np.asarray(math.cos(2 * math.pi / 5)), "dimension": np.asarray(2.0)}
     assert theorem.bound(row) == pytest.approx(5, rel=1e-12)
 
 
+@pytest.mark.theorem("rule_mass")
 def test_removing_a_rule_restores_the_row():
     logits = np.random.default_rng(0).standard_normal(9)
     biased = np.where(np.arange(9) < 2, logits + 3.7, logits)
@@ -315,6 +326,7 @@ def test_removing_a_rule_restores_the_row():
 # refuted readings
 
 
+@pytest.mark.refutes("C3: an optimum always exists")
 def test_separable_data_have_no_in_block_optimum():
     """One key inside, one outside, a squared loss on the output: every larger W is better, and none is best."""
     scales = np.array([1.0, 10.0, 100.0, 300.0])
@@ -323,6 +335,7 @@ def test_separable_data_have_no_in_block_optimum():
     assert losses[-1] > 0
 
 
+@pytest.mark.refutes("C11: fidelity and entropy together")
 def test_redundancy_need_not_raise_entropy():
     rows = [softmax(np.concatenate([np.full(r, 4.6), np.zeros(100)])) for r in (1, 2, 3)]
     assert [round(float(a[:r].sum()), 2) for r, a in enumerate(rows, 1)] == [0.50, 0.67, 0.75]
@@ -331,12 +344,14 @@ def test_redundancy_need_not_raise_entropy():
     assert entropy(late[1]) > entropy(late[0])  # once leakage times gap is below 1 both rise
 
 
+@pytest.mark.refutes("C11: exponential rate for every kernel")
 def test_a_polynomial_kernel_has_no_exponential_rate():
     distance = np.array([50.0, 100.0, 200.0])
     leakage = 9 / (9 + (1 + distance) ** 3)
     assert np.all(np.diff(leakage * np.exp(0.1 * distance)) > 0)
 
 
+@pytest.mark.refutes("C12: without the condition")
 def test_correlated_reloads_stay_at_one_half():
     works = np.random.default_rng(0).random(20_000) < 0.5
     removed = np.stack([works] * 8, axis=1)  # each reload removes with probability 1/2
@@ -345,6 +360,7 @@ def test_correlated_reloads_stay_at_one_half():
     assert 0.5**8 < 0.01  # what independence would give
 
 
+@pytest.mark.refutes("C13: powers of depth")
 def test_powers_of_depth_do_not_tend_to_the_optimum():
     """L = 8, equal diameters, Lip = 1/4, a budget for the last five layers: the best each schedule can do within it."""
     layer, costs = np.arange(1, 9), layer_costs(np.ones(8), np.full(8, 0.25))
@@ -363,6 +379,8 @@ def test_powers_of_depth_do_not_tend_to_the_optimum():
     assert clipped == pytest.approx([0.879, 0.978, 0.988, 1.0], abs=1e-3)
 
 
+@pytest.mark.theorem("steps_to_zero")
+@pytest.mark.refutes("C10: with Nesterov's momentum")
 def test_nesterov_breaks_finite_identification():
     def steps(mu, gradient):
         group = before = 1.0
@@ -380,6 +398,7 @@ def test_nesterov_breaks_finite_identification():
     assert steps(0.98, 0.5) > 2000
 
 
+@pytest.mark.theorem("adam_threshold")
 def test_adam_moves_by_its_own_threshold():
     """At the defaults U = 7.270: gradients of 1e-12 that grow move a group of 4 by 0.99 U sqrt 4, none by more."""
     theorem = by_key("adam_threshold")
@@ -397,6 +416,7 @@ def test_adam_moves_by_its_own_threshold():
     assert 0.99 * threshold < update <= threshold
 
 
+@pytest.mark.refutes("C9: nothing more helps")
 def test_a_pair_may_still_be_worth_recruiting():
     """XOR: either part alone explains nothing, both explain everything."""
     count = 1000
@@ -407,6 +427,7 @@ def test_a_pair_may_still_be_worth_recruiting():
     assert most_recruitments(nll[()], 1, count, 1.0) == math.ceil(nll[()] / price) - 1
 
 
+@pytest.mark.refutes("C14: more dial, less entropy")
 def test_entropy_may_first_rise_along_the_dial():
     row = np.array([0.01, 0.99])
     turned = [np.array([0.01, 0.99 * (1 - dial)]) for dial in (0.0, 1 - 0.01 / 0.99, 0.9999)]

@@ -99,6 +99,7 @@ def one_query(key, value, masses):
     )[0]
 
 
+@pytest.mark.theorem("worst_case_gradient")
 def test_level_a_is_attained_by_two_keys():
     gradient = one_query(key=[0.0, 1.0], value=[0.0, 1.0], masses=[0.5, 0.5])
     level = penalty_threshold_worst_case(1, 1, 1, 1, 1)
@@ -106,6 +107,7 @@ def test_level_a_is_attained_by_two_keys():
     assert gradient > 0.99 * level
 
 
+@pytest.mark.theorem("leakage_aware_gradient")
 @pytest.mark.parametrize("leakage", [0.01, 0.2, 1 / 3, 0.5, 0.9, 1.0])
 def test_level_b_is_attained_by_three_points(leakage):
     """+X_c with mass p, -X_c with mass leakage - p, 0 with the rest; the value picks +X_c."""
@@ -117,6 +119,7 @@ def test_level_b_is_attained_by_three_points(leakage):
     assert gradient <= penalty_threshold_leakage_aware(1, 1, 1, 1, 2, leakage=leakage, of="mean") * (1 + 1e-12)
 
 
+@pytest.mark.theorem("leakage_aware_gradient")
 def test_the_level_for_a_mean_is_attained_by_a_mixture():
     """Part of the queries leak 1 - 1/sqrt(2), the others everything: the chord of the majorant."""
     low, share = 1 - 1 / math.sqrt(2), 0.3
@@ -188,6 +191,7 @@ def plain_steps(norm, penalty, gradient, step):
     return count
 
 
+@pytest.mark.theorem("steps_to_zero")
 @given(st.floats(0, 10), st.floats(0.02, 1), st.floats(0, 1), st.floats(0.1, 10))
 def test_steps_to_zero_is_attained_by_a_constant_outward_gradient(norm, gap, gradient, step):
     penalty = gradient + gap

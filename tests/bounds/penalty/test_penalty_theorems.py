@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bounds.penalty import theorems
-from bounds.theory.theorem import Verdict
+from bounds.theory.theorem import Level, Verdict
 
 THEOREMS = {theorem.key: theorem for theorem in theorems.levels.THEOREMS + theorems.stationarity.THEOREMS}
 
@@ -47,11 +47,12 @@ def verdict(key, rows):
 OFF = ~np.eye(2, dtype=bool)
 
 
-@pytest.mark.parametrize("key", [key for key, theorem in THEOREMS.items() if theorem.level == "pair"])
+@pytest.mark.parametrize("key", [key for key, theorem in THEOREMS.items() if theorem.level is Level.PAIR])
 def test_only_cross_blocks_are_judged(key):
     assert (verdict(key, pairs())[~OFF] == Verdict.VACUOUS).all()
 
 
+@pytest.mark.theorem("kkt_zero", "kkt_active")
 def test_stationarity_holds_and_notices_a_wrong_gradient():
     assert verdict("kkt_zero", pairs())[0, 1] == Verdict.HOLDS
     assert verdict("kkt_zero", pairs())[1, 0] == Verdict.VACUOUS
@@ -88,6 +89,7 @@ def test_level_b_on_data():
         assert (verdict("leakage_aware_gradient", pairs(**change)) == Verdict.VACUOUS).all()
 
 
+@pytest.mark.theorem("worst_case_threshold")
 def test_above_level_a_every_cross_group_is_zero():
     above = pairs(penalty=np.float64(0.13))
     assert verdict("worst_case_threshold", above)[0, 1] == Verdict.HOLDS
@@ -118,6 +120,7 @@ def settings_rows(**changes):
     } | changes
 
 
+@pytest.mark.theorem("critical_stays", "critical_leaves")
 def test_both_sides_of_the_critical_penalty():
     vacuous, holds = Verdict.VACUOUS, Verdict.HOLDS
     assert verdict("critical_stays", settings_rows()).tolist() == [vacuous, vacuous, vacuous, holds]

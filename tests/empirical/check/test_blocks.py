@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from synthetic_observations import observations
 
-from bounds.theorems import OBSERVED, Theorem, Verdict, by_key
+from bounds.theorems import OBSERVED, Level, Theorem, Verdict, by_key
 from empirical.check import requirement, tally
 from empirical.check import verdicts as checking
 from empirical.check.boxes import boxes
@@ -114,7 +114,7 @@ def test_blocks_change_nothing(monkeypatch, dataset, whole, block, chunk):
 
 def test_groups_are_cut_along_their_blocks_too(monkeypatch, dataset, whole):
     cut(monkeypatch, 5, 3)
-    expected = [outcome for outcome in whole if outcome.theorem.level == "pair"]
+    expected = [outcome for outcome in whole if outcome.theorem.level is Level.PAIR]
     assert plain(check_dataset(dataset, [o.theorem for o in expected])) == plain(expected)
 
 

@@ -12,7 +12,7 @@ from synthetic_observations import observations
 
 import bounds.concentration.closed_forms as concentration_forms
 import bounds.entropy.closed_forms as entropy_forms
-from bounds.theorems import OBSERVED, Verdict, by_key
+from bounds.theorems import OBSERVED, Level, Verdict, by_key
 from empirical.check import witness
 from empirical.check.report import share, verdict_table
 from empirical.check.requirement import meets, parse
@@ -21,7 +21,7 @@ from empirical.errors import BadInput
 from empirical.observe import rows as observe
 from empirical.penalise import proximal_gradient as proximal
 
-ROWS = [t for t in OBSERVED if t.level == "row" and t.key != "anchor_floor"]
+ROWS = [t for t in OBSERVED if t.level is Level.ROW and t.key != "anchor_floor"]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bounds.theorems import Verdict
+from bounds.theorems import Level, Verdict
 from empirical.check.report import verdict_table
 from empirical.check.verdicts import check_dataset
 from empirical.figures import plot
@@ -47,7 +47,7 @@ def test_residual_and_verdicts(dataset):
     print("\n" + verdict_table(outcomes))
     assert not [o.theorem.key for o in outcomes if o.verdict is Verdict.VIOLATED]
     for outcome in outcomes:
-        if outcome.theorem.level == "row" and outcome.theorem.key != "anchor_floor":
+        if outcome.theorem.level is Level.ROW and outcome.theorem.key != "anchor_floor":
             assert outcome.decided >= 0.9 * outcome.rows, outcome.theorem.key
 
 

@@ -1,9 +1,8 @@
-"""Anchors (claims C7, C11): which margin their geometry gives, how far apart they can lie, what redundancy costs.
+"""Anchors (claim C7): which margin their geometry gives, how far apart they can lie.
 
 margin >= beta (cos t - cos(phi - t)) = 2 beta sin(phi/2) sin(phi/2 - t),   t = theta + jitter <= phi
 K unit vectors in d dimensions have a coherence (largest cosine of two) of at least -1/(K-1),  0 if K > d+1,
 (K-2d)/(d(K-2)),  and K <= d(1-s)(2+(d+1)s)/(1-d s^2) for a coherence s < 1/sqrt(d)
-one more equal anchor: dH/dr = (q/r)(1 - eps G);   information of a pointer >= H(B) - h(eps) - eps ln(K-1)
 """
 
 # sympy does not type its operators.
@@ -12,17 +11,16 @@ one more equal anchor: dH/dr = (q/r)(1 - eps G);   information of a pointer >= H
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, Piecewise, S, Symbol, cos, diff, exp, expand, expand_trig, factor, log, pi, sin, sqrt
-from sympy.codegen.cfunctions import log1p
+from sympy import S, Symbol, cos, diff, expand, expand_trig, factor, pi, sin, sqrt
 from sympy.simplify.fu import TR8
 
 from bounds.anchors import closed_forms
+from bounds.anchors.theorems.rounding import absolute, flat
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.symbols import G_anchor, K, beta, eps, phi, prior, q, r, s, theta
+from bounds.theory.symbols import K, beta, phi, s, theta
 from bounds.theory.symbols import dimension as d
-from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
-RULES = "arXiv:2510.05106, abstract, claim C11; derived here"
 ANCHORS = f"{ABSTRACT}, claim C7; derived here"
 
 # --- expressions -----------------------------------------------------------------------------------------------------
@@ -33,8 +31,6 @@ LEVENSHTEIN_2 = (K - 2 * d) / (d * (K - 2))
 LEVENSHTEIN_3 = d * (1 - s) * (2 + (d + 1) * s) / (1 - d * s**2)
 _a3, _b3, _c3 = d * (K - d - 1), d * (d - 1), 2 * d - K  # of the quadratic K (1 - d s^2) = d (1-s)(2+(d+1)s)
 THIRD = (-_b3 + sqrt(_b3**2 - 4 * _a3 * _c3)) / (2 * _a3)
-SLOPE = q / r * (1 - eps * G_anchor)
-INFORMATION = prior + eps * log(eps) + (1 - eps) * log(1 - eps) - eps * log(K - 1)
 
 FORMS = {
     "anchor_margin": ((theta, phi, beta), 2 * beta * sin(phi / 2) * sin(phi / 2 - theta)),
@@ -43,24 +39,7 @@ FORMS = {
     "coherence_levenshtein": ((K, d), LEVENSHTEIN_2),
     "anchors_levenshtein": ((s, d), LEVENSHTEIN_3),
     "coherence_third": ((K, d), THIRD),
-    "replication_slope": ((q, eps, G_anchor, r), SLOPE),
-    "pointer_information": (
-        (prior, eps, K),
-        prior
-        + Piecewise((eps * (log(eps) - log(Max(K - 1, 1))), eps > 0), (S.Zero, True))
-        + Piecewise(((1 - eps) * log1p(-eps), eps < 1), (S.Zero, True)),
-    ),
 }
-
-
-def _flat(scale: float):
-    """A few hundred ulp: sums of at most some hundred terms, each to a few ulp."""
-    return lambda rows: np.asarray(scale * ULP)
-
-
-def _absolute(scale: float, unit: str | None = None):
-    """Absolute room: the quantity is a difference of numbers of the size of `unit`."""
-    return lambda rows: np.asarray(scale * ULP * (1.0 if unit is None else np.abs(rows[unit])))
 
 
 # --- proofs ----------------------------------------------------------------------------------------------------------
@@ -69,9 +48,6 @@ _t = Symbol("t", real=True)
 _f2 = (_t + 1) * (_t - s)
 _f3 = (_t - s) * (_t - _alpha) ** 2
 _zero3 = -(s + 2 * _alpha) / d - s * _alpha**2  # mean of f over the sphere: t^2 has mean 1/d, odd powers 0
-_Z, _a, _others, _mean = (Symbol(name, positive=True) for name in ("Z", "a", "Z_o", "mu"))
-_total = r * exp(_a) + _others
-_entropy = log(_total) - (r * _a * exp(_a) + _others * _mean) / _total
 
 _UNIT = Hypothesis("query and keys have norm 1", lambda rows: np.abs(rows["norm"] - 1) <= 8 * ULP)
 _VECTORS = Hypothesis("the vectors have norm 1", lambda rows: np.abs(rows["norm"] - 1) <= 8 * ULP)
@@ -87,13 +63,13 @@ THEOREMS: tuple[Theorem, ...] = (
         "jitter. Useful iff t < phi/2.",
         quantity="margin",
         relation=Relation.AT_LEAST,
-        expression=MARGIN,
+        formula=MARGIN,
         hypotheses=(
             _UNIT,
             Hypothesis("theta + jitter <= phi", lambda rows: rows["theta"] + rows["jitter"] <= rows["phi"]),
         ),
         bound=lambda rows: closed_forms.anchor_margin(rows["theta"] + rows["jitter"], rows["phi"], rows["beta"]),
-        rounding=_flat(64),
+        rounding=flat(64),
         proof=(
             ProofStep("angle(query, own key) <= t, angle(query, key of another block) >= phi - t", lemma="triangle"),
             ProofStep("cosine falls on [0, pi]: its slope is -sin", residual=diff(cos(_t), _t) + sin(_t)),
@@ -106,7 +82,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=ANCHORS,
-        level="anchors",
+        level=Level.ANCHORS,
         tolerance=lambda rows: 1e-7 * np.asarray(rows["beta"]),  # half the digits, near angle 0
         attained=True,
     ),
@@ -117,16 +93,16 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="K >= 2 unit vectors have two with a cosine of at least -1/(K-1); attained by a simplex, K <= d + 1.",
         quantity="coherence",
         relation=Relation.AT_LEAST,
-        expression=SIMPLEX,
+        formula=SIMPLEX,
         hypotheses=(_VECTORS,),
         bound=lambda rows: closed_forms.coherence_simplex(rows["vectors"]),
-        rounding=_flat(64),
+        rounding=flat(64),
         proof=(
             ProofStep("0 <= ||sum x||^2 = K + sum of K(K-1) cosines <= K + K(K-1) s", lemma="gram"),
             ProofStep("Equality at s = -1/(K-1)", residual=K + K * (K - 1) * SIMPLEX),
         ),
         source=ANCHORS,
-        level="anchors",
+        level=Level.ANCHORS,
         attained=True,
     ),
     Theorem(
@@ -137,16 +113,16 @@ THEOREMS: tuple[Theorem, ...] = (
         "2d.",
         quantity="coherence",
         relation=Relation.AT_LEAST,
-        expression=S.Zero,
+        formula=S.Zero,
         hypotheses=(
             Hypothesis("there are at least d + 2 vectors", lambda rows: rows["vectors"] >= rows["dimension"] + 2),
         ),
         bound=lambda rows: np.zeros(np.shape(rows["coherence"])),
-        rounding=_flat(64),
+        rounding=flat(64),
         proof=(ProofStep("d + 2 vectors cannot have pairwise negative inner products", lemma="obtuse vectors"),),
         source=ANCHORS,
-        level="anchors",
-        tolerance=_absolute(64),
+        level=Level.ANCHORS,
+        tolerance=absolute(64),
         attained=True,
     ),
     Theorem(
@@ -157,10 +133,10 @@ THEOREMS: tuple[Theorem, ...] = (
         "regular polygon.",
         quantity="coherence",
         relation=Relation.AT_LEAST,
-        expression=POLYGON,
+        formula=POLYGON,
         hypotheses=(_VECTORS, Hypothesis("they lie in a plane", lambda rows: rows["dimension"] == 2)),
         bound=lambda rows: closed_forms.coherence_polygon(rows["vectors"]),
-        rounding=_flat(64),
+        rounding=flat(64),
         proof=(
             ProofStep(
                 "In their order around the circle neighbours are K angles of sum 2 pi: some t <= 2 pi/K",
@@ -172,9 +148,10 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=ANCHORS,
-        level="anchors",
-        tolerance=_absolute(64),
+        level=Level.ANCHORS,
+        tolerance=absolute(64),
         attained=True,
+        why_not_formal="It needs vectors of the plane sorted by angle, which these proofs do not have.",
     ),
     Theorem(
         key="coherence_levenshtein",
@@ -185,10 +162,10 @@ THEOREMS: tuple[Theorem, ...] = (
         "better than the simplex, once K > 2d.",
         quantity="coherence",
         relation=Relation.AT_LEAST,
-        expression=LEVENSHTEIN_2,
+        formula=LEVENSHTEIN_2,
         hypotheses=(_VECTORS,),
         bound=lambda rows: closed_forms.coherence_levenshtein(rows["vectors"], rows["dimension"]),
-        rounding=_flat(64),
+        rounding=flat(64),
         proof=(
             ProofStep("f(t) = (t+1)(t-s) is at most 0 on [-1, s]: sum over pairs f <= K f(1)", lemma="termwise"),
             ProofStep("sum of cosines >= 0, sum of squares >= K^2/d: sum f >= K^2 (1/d - s)", lemma="gram"),
@@ -203,8 +180,8 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         source=f"{ANCHORS}, by Levenshtein's method",
-        level="anchors",
-        tolerance=_absolute(64),
+        level=Level.ANCHORS,
+        tolerance=absolute(64),
         attained=True,
     ),
     Theorem(
@@ -215,7 +192,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "d(1-s)(2+(d+1)s)/(1-d s^2); attained by the pentagon.",
         quantity="vectors",
         relation=Relation.AT_MOST,
-        expression=LEVENSHTEIN_3,
+        formula=LEVENSHTEIN_3,
         hypotheses=(
             _VECTORS,
             Hypothesis("the coherence is at least 0", lambda rows: rows["coherence"] >= 0),
@@ -249,64 +226,9 @@ THEOREMS: tuple[Theorem, ...] = (
             ProofStep("K <= f(1)/f_0 is the bound", residual=factor(_f3.subs(_t, 1) / _zero3 - LEVENSHTEIN_3)),
         ),
         source=f"{ANCHORS}, by Levenshtein's method",
-        level="anchors",
+        level=Level.ANCHORS,
         attained=True,
-    ),
-    Theorem(
-        key="replication_slope",
-        claims=("C11",),
-        title="What one more equal anchor does to the entropy",
-        statement="With r equal anchors of joint mass q, the mass eps = 1 - q elsewhere and G the anchor logit "
-        "minus the "
-        "attention-weighted mean logit elsewhere (over tau): dH/dr = (q/r)(1 - eps G). Entropy falls in r until "
-        "eps G = 1 and rises after; fidelity always rises.",
-        quantity="entropy_slope",
-        relation=Relation.EQUAL,
-        expression=SLOPE,
-        hypotheses=(Hypothesis("the anchors are equal", lambda rows: rows["anchor_spread"] == 0),),
-        bound=lambda rows: closed_forms.replication_slope(
-            rows["anchor_mass"], rows["leakage"], rows["gap"], rows["n_anchors"]
-        ),
-        rounding=_flat(256),
-        proof=(
-            ProofStep(
-                "H = ln Z - E of r anchors at logit a and any others, differentiated in r",
-                residual=diff(_entropy, r)
-                - SLOPE.subs({q: r * exp(_a) / _total, eps: _others / _total, G_anchor: _a - _mean}),
-            ),
-            ProofStep("G does not depend on r and eps falls in r, so 1 - eps G changes sign once", lemma="definition"),
-            ProofStep(
-                "Fidelity rises: dq/dr = q eps/r",
-                residual=diff(r * exp(_a) / _total, r) - (exp(_a) / _total) * (_others / _total),
-            ),
-        ),
-        source=RULES,
-        level="anchors",
-        tolerance=_absolute(256),
-        attained=True,
-    ),
-    Theorem(
-        key="pointer_information",
-        claims=("C7",),
-        title="Information of a pointer",
-        statement="A pointer that names one of K blocks and errs with probability eps carries at least "
-        "H(B) - h(eps) - eps ln(K-1) nats about the block.",
-        quantity="information_nats",
-        relation=Relation.AT_LEAST,
-        expression=INFORMATION,
-        hypotheses=(Hypothesis("the pointer always names one of the K blocks", lambda rows: rows["off_mass"] == 0),),
-        bound=lambda rows: closed_forms.pointer_information(rows["prior_entropy"], rows["leakage"], rows["blocks"]),
-        rounding=_flat(256),
-        proof=(
-            ProofStep("I = H(B) - H(B | pointer) and Fano", lemma="fano"),
-            ProofStep(
-                "An upper bound on eps may stand for it up to 1 - 1/K: the slope in eps is ln(eps/((1-eps)(K-1)))",
-                residual=diff(INFORMATION, eps) - log(eps) + log(1 - eps) + log(K - 1),
-            ),
-        ),
-        source=ANCHORS,
-        level="anchors",
-        tolerance=_absolute(256, "prior_entropy"),
-        attained=True,
+        why_not_formal="It needs the third Gegenbauer polynomial of a Gram matrix to be positive semidefinite; the "
+        "second degree, `coherence_levenshtein`, is formal.",
     ),
 )

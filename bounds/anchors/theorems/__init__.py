@@ -1,0 +1,9 @@
+"""Anchors (claims C7, C11): the margin that geometry gives, how far apart they can lie, what redundancy costs."""
+
+from __future__ import annotations
+
+from bounds.anchors.theorems import geometry, pointers
+
+FORMS = geometry.FORMS | pointers.FORMS
+THEOREMS = geometry.THEOREMS + pointers.THEOREMS
+FALSE_READINGS = pointers.FALSE_READINGS

@@ -1,0 +1,9 @@
+"""Entropy: what a margin, or a leakage, leaves of it at most (claim C4)."""
+
+from __future__ import annotations
+
+from bounds.entropy.theorems import leakage, margin
+
+FORMS = margin.FORMS | leakage.FORMS
+THEOREMS = margin.THEOREMS + leakage.THEOREMS
+FALSE_READINGS = margin.FALSE_READINGS

@@ -1,0 +1,24 @@
+"""What the generated pages share: a theorem's formula, lists of names, the glossary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sympy import latex
+
+from bounds.theory.theorem import Relation, Theorem
+
+SIGNS = {Relation.AT_MOST: r"\le", Relation.AT_LEAST: r"\ge", Relation.EQUAL: "="}
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def statement(theorem: Theorem) -> Iterator[str]:
+    """The theorem in words and as a formula, and its step where proofs are about that."""
+    yield from (theorem.statement, "", "```math")
+    yield rf"\text{{{theorem.quantity.replace('_', ' ')}}} {SIGNS[theorem.relation]} {latex(theorem.formula)}"
+    yield from ("```", "")
+    if theorem.step is not None:
+        yield from (f"The proof, and `Bound.{theorem.key}`, are about its step $`{latex(theorem.step)}`$.", "")

@@ -1,0 +1,15 @@
+"""The boxes over which theorems have their inequalities enclosed: x up to 50, rho = (n-m)/m from 1e-3 to 1e6.
+
+What is tight to leading order is stated in y = rho e^-x, where it does not cancel; what is touched inside the box or
+at its edge carries a margin of 1e-9, which its words say.
+"""
+
+from __future__ import annotations
+
+from sympy import Rational, Symbol
+
+rho, z = Symbol("rho", positive=True), Symbol("z", positive=True)
+
+X, RHO = (0.0, 50.0), (1e-3, 1e6)
+Y = (1e-3 * 1.9e-22, 1e6)  # rho e^-x over that box
+LITTLE = Rational(1, 10**9)
