@@ -25,11 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 
-Reals = NDArray[np.float64]
 HARD_MASK = 150 * np.log(2.0)  # kappa from which e^-kappa is zero in float32, whose least number is 2^-149
 UNIT = 2.0**-53
 ROUNDS, RATE = 12, 0.5  # of the search for plane scales: how often, and how much of an imbalance is undone at first
@@ -56,7 +54,7 @@ def side(
 ) -> Side:
     """Queries or keys W (gain z + shift) + bias of normalised z; `weight` (h, d), `gain` and `shift` (d,), `bias` (h,).
 
-    `centred` for LayerNorm, whose z sums to zero. Raises ValueError for shapes that do not fit or weights not finite.
+    `centred` for LayerNorm, whose z sums to zero. Raises BadInput for shapes that do not fit or weights not finite.
     """
     weight, gain = check.finite("weight", weight), check.finite("gain", gain)
     if weight.ndim != 2 or 0 in weight.shape:
@@ -157,7 +155,7 @@ def plane_scales(query: Side, key: Side) -> Reals:
 def rotary_range(query: Side, key: Side, scaling: float) -> float:
     """Bound on what the logits of a row span where rotary positions turn pairs of features (i, i + h/2); rounded up.
 
-    Raises ValueError for an odd number of features.
+    Raises BadInput for an odd number of features.
     """
     _match(query, key)
     if query.matrix.shape[0] % 2:

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import beta, binom
 
 import bounds.numbers.arguments as check
@@ -66,7 +66,7 @@ def _trusted(rank: int, count: int, share: float, confidence: float) -> bool:
 def least_count(share: float, confidence: float) -> int:
     """Fewest documents of which the worst supports (p, c): least N with 1 - p^N >= c, about ln(1-c)/ln p.
 
-    `share` and `confidence` in (0, 1). Source: Wilks 1941. Raises ValueError out of range, or for more than 2^31.
+    `share` and `confidence` in (0, 1). Source: Wilks 1941. Raises BadInput out of range, or for more than 2^31.
     """
     p, c = _share("share", share), _share("confidence", confidence)
     guess = np.log1p(-c) / np.log(p)
@@ -83,7 +83,7 @@ def rank_confidence(rank: int, count: int, share: float) -> float:
     """P(Binomial(N, p) <= r - 1): the confidence that a share p of documents needs no more than X_(r).
 
     It is the chance that a Beta(r, N - r + 1) variable is p or more. Exact without ties, a lower bound with them.
-    Raises ValueError for a rank outside [1, N] or a share outside (0, 1).
+    Raises BadInput for a rank outside [1, N] or a share outside (0, 1).
     """
     count = _whole("count", count, 1)
     rank = _whole("rank", rank, 1)
@@ -95,7 +95,7 @@ def rank_confidence(rank: int, count: int, share: float) -> float:
 def tolerance_rank(count: int, share: float, confidence: float) -> int | Unreachable:
     """Least rank r whose order statistic X_(r) supports (p, c): P(Binomial(N, p) <= r - 1) >= c.
 
-    Unreachable below the least count, which the reason names. Raises ValueError for arguments out of range.
+    Unreachable below the least count, which the reason names. Raises BadInput for arguments out of range.
     """
     count = _whole("count", count, 0)
     p, c = _share("share", share), _share("confidence", confidence)
@@ -121,10 +121,10 @@ class Sampled:
     achieved: float  # the confidence of that rank: exactly that without ties, at least that with them
 
 
-def sampled_kappa(needed: ArrayLike, share: float, confidence: float) -> Sampled | Unreachable:
+def sampled_kappa(needed: RealLike, share: float, confidence: float) -> Sampled | Unreachable:
     """The dial that documents support: X_(r), r = `tolerance_rank`, of `needed` (N,), one worst kappa a document.
 
-    Unreachable below the least count. Raises ValueError for another shape, a negative kappa, NaN.
+    Unreachable below the least count. Raises BadInput for another shape, a negative kappa, NaN.
     """
     kappas = check.real("needed", needed, ">= 0 (inf masks), one a document", lambda a: a >= 0)
     if kappas.ndim != 1:
@@ -140,7 +140,7 @@ def sampled_kappa(needed: ArrayLike, share: float, confidence: float) -> Sampled
 def most_misses(misses: int, count: int, confidence: float) -> float:
     """Upper confidence bound on the share of documents that miss (Clopper and Pearson 1934), rounded up.
 
-    Least share q with P(Binomial(N, q) <= x) <= 1 - c; 1 where every document missed. Raises ValueError for x outside
+    Least share q with P(Binomial(N, q) <= x) <= 1 - c; 1 where every document missed. Raises BadInput for x outside
     [0, N], no documents, or a confidence outside (0, 1).
     """
     count, c = _whole("count", count, 1), _share("confidence", confidence)
@@ -170,7 +170,7 @@ class Audit:
         return self.most <= 1 - _share("share", share)
 
 
-def audit(missed: ArrayLike, confidence: float) -> Audit:
+def audit(missed: RealLike, confidence: float) -> Audit:
     """The audit of `missed` (N,), whether each document has a row below the target."""
     documents = np.asarray(missed)
     if documents.dtype != bool or documents.ndim != 1 or not documents.size:
@@ -182,7 +182,7 @@ def audit(missed: ArrayLike, confidence: float) -> Audit:
 def most_count_met(count: int, share: float, confidence: float) -> int | Unreachable:
     """Most misses among N audited documents at which the audit still supports the share; the plan of an audit.
 
-    Unreachable where not even none is enough, which the reason says. Raises ValueError for arguments out of range.
+    Unreachable where not even none is enough, which the reason says. Raises BadInput for arguments out of range.
     """
     count, p, c = _whole("count", count, 1), _share("share", share), _share("confidence", confidence)
     place, found = greatest(
@@ -194,11 +194,11 @@ def most_count_met(count: int, share: float, confidence: float) -> int | Unreach
     return int(place)
 
 
-def row_kappa(log_leakage: ArrayLike, fidelity: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+def row_kappa(log_leakage: RealLike, fidelity: RealLike, target: RealLike) -> NDArray[np.float64]:
     """Least kappa at which rows meet the target, by the odds law: max(0, ln(eps/F) - ln((1-F*)/F*)), rounded up.
 
     From ln eps and F of the row, so that no digits are lost at either end; inf for a row with no mass in its block.
-    Raises ValueError for ln eps > 0, a fidelity outside [0, 1], a target outside (0, 1).
+    Raises BadInput for ln eps > 0, a fidelity outside [0, 1], a target outside (0, 1).
     """
     log_leakage = check.real("log_leakage", log_leakage, "<= 0", lambda a: a <= 0)
     fidelity, goal = check.unit_closed("fidelity", fidelity), check.unit_open("target", target)

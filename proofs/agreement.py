@@ -24,7 +24,7 @@ sys.path.insert(0, str(FOLDER.parent))
 
 from bounds.printing import numpy_forms as printer  # noqa: E402
 from bounds.printing.coq import ORDER, name_of  # noqa: E402
-from bounds.rigour.balls import ball, compiled  # noqa: E402
+from bounds.rigour.balls import ball, compiled, working_precision  # noqa: E402
 from bounds.theorems import THEOREMS  # noqa: E402
 
 TOLERANCE = Fraction(1, 10**9)
@@ -98,13 +98,15 @@ def middle(ball_of: object) -> Fraction | None:
 def cases(count: int, seed: int = 0) -> Iterator[tuple[str, str]]:
     """Goals in Coq, after NumPy was compared with Arb. Raises ValueError where they disagree."""
     rng, forms = random.Random(seed), list(definitions())
-    evaluators = {name: compiled(form) for _, name, _, form in forms}
+    with working_precision():
+        evaluators = {name: compiled(form) for _, name, _, form in forms}
     made = 0
     while made < count:
         topic, name, arguments, _ = forms[made % len(forms)]
         values = {symbol: draw(name_of(symbol), rng) for symbol in arguments}
-        balls = {symbol: ball(sympy.Rational(v.numerator, v.denominator)) for symbol, v in values.items()}
-        want = middle(evaluators[name](balls))
+        with working_precision():
+            balls = {symbol: ball(sympy.Rational(v.numerator, v.denominator)) for symbol, v in values.items()}
+            want = middle(evaluators[name](balls))
         if want is None:
             continue
         with np.errstate(all="ignore"):

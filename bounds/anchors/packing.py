@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.anchors.calculators import coherence_floor
 
-Reals = NDArray[np.float64]
 ULP = float(np.finfo(np.float64).eps)
 MOST_BLOCKS, MOST_DIM = 1024, 16384  # a search holds a few K x K arrays, and takes minutes at the most
 SHARPNESS = tuple(4.0**power for power in range(8))
@@ -69,7 +67,7 @@ def pack(blocks: int, dim: int, seed: int = 0, restarts: int | None = None) -> P
     """K = `blocks` unit vectors in `dim` dimensions, as far apart as is found.
 
     Equal seeds give equal vectors on one machine. `restarts` random starts, by default 6 to 24, fewer the more blocks.
-    Raises ValueError for blocks outside [2, 1024], dimensions outside [2, 16384], a negative seed, no restart.
+    Raises BadInput for blocks outside [2, 1024], dimensions outside [2, 16384], a negative seed, no restart.
     """
     for name, value, most in (("blocks", blocks, MOST_BLOCKS), ("dim", dim, MOST_DIM)):
         if value < 2:

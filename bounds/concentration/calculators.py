@@ -8,23 +8,21 @@ Everything broadcasts; scalars give a float. Source: arXiv:2510.09338v2, abstrac
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 import bounds.numbers.arguments as check
 from bounds.concentration import closed_forms
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.numbers.errors import BadInput
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["fidelity_floor", "leakage_ceiling", "log_leakage_ceiling"]
 
-Reals = NDArray[np.float64]
-
 
 def margin_and_keys(
-    margin: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, n_anchors: ArrayLike | None, temperature: ArrayLike
+    margin: RealLike, n_keys: RealLike, n_block: RealLike, n_anchors: RealLike | None, temperature: RealLike
 ) -> tuple[Reals, Reals, Reals, Reals]:
     """(x, n, m, r)"""
     n, m, r = check.keys(n_keys, n_block, n_anchors)
@@ -32,18 +30,14 @@ def margin_and_keys(
     return check.scaled(check.extended("margin", margin), tau), n, m, r
 
 
-def evaluate(form: Any, *arguments: Reals) -> Any:
+def evaluate(form: Callable[..., Reals], *arguments: Reals) -> Value:
     """A closed form; what underflows is 0, and what overflows is on the branch that is not taken."""
-    try:
-        arguments = np.broadcast_arrays(*arguments)
-    except ValueError:
-        shapes = ", ".join(str(np.shape(a)) for a in arguments)
-        raise BadInput(f"arguments must broadcast against each other, got shapes {shapes}") from None
+    arguments = check.together(*arguments)
     with np.errstate(all="ignore"):
         return check.result(form(*arguments))
 
 
-def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: ArrayLike | None, tau: ArrayLike) -> Any:
+def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: RealLike | None, tau: RealLike) -> Value:
     """The form of that name, or its sharper twin where the range is known."""
     if logit_range is None:
         return evaluate(getattr(closed_forms, name), x, *keys)
@@ -63,18 +57,18 @@ def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: Array
 
 @enclosable
 def leakage_ceiling(
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-    logit_range: ArrayLike | None = None,
-) -> Any:
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+    logit_range: RealLike | None = None,
+) -> Value:
     """Largest attention mass outside the block: (n-m) / ((n-m) + r e^x).
 
     With `logit_range` (largest minus smallest logit, D = logit_range/temperature) known too, and attained then for
     every r: (n-m) / ((n-m) + r e^x + (m-r) e^-(D - max(x, 0))). margin and logit_range in logits; a margin may be
-    infinite. Raises ValueError for impossible counts, a range below |margin|, a temperature that is not positive, NaN.
+    infinite. Raises BadInput for impossible counts, a range below |margin|, a temperature that is not positive, NaN.
     """
     x, *keys = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     return _with_range("leakage_ceiling", x, tuple(keys), logit_range, temperature)
@@ -82,13 +76,13 @@ def leakage_ceiling(
 
 @enclosable
 def log_leakage_ceiling(
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-    logit_range: ArrayLike | None = None,
-) -> Any:
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+    logit_range: RealLike | None = None,
+) -> Value:
     """ln of `leakage_ceiling`, which stays finite where the ceiling itself underflows."""
     x, *keys = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     return _with_range("log_leakage_ceiling", x, tuple(keys), logit_range, temperature)
@@ -96,13 +90,13 @@ def log_leakage_ceiling(
 
 @enclosable
 def fidelity_floor(
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-    logit_range: ArrayLike | None = None,
-) -> Any:
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+    logit_range: RealLike | None = None,
+) -> Value:
     """Least attention mass on the block: r / (r + (n-m) e^-x), one minus `leakage_ceiling`; errors alike."""
     x, *keys = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     return _with_range("fidelity_floor", x, tuple(keys), logit_range, temperature)

@@ -2,29 +2,26 @@
 
     fidelity >= F  iff  e^x >= a,   a = (n-m) F / (r (1-F)),   x = margin / temperature
 
-A closed form is moved to the safe side until the
-bound, evaluated there in float64, meets the target. Where there is no answer, an `Unreachable` says why.
+A closed form is moved to the safe side until the bound, evaluated there in float64, meets the target. Where there is
+no answer, an `Unreachable` says why.
 Targets are fidelities in (0, 1); a scalar gives a number, arrays give `Solutions`.
 Source: arXiv:2510.09338v2, abstract, claims C3 to C5; derived here.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.concentration import closed_forms
-from bounds.numbers.arguments import scaled
-from bounds.numbers.search import LARGEST, answer, at_ordinal, greatest, least, ordinal
+from bounds.numbers.arguments import RealLike, Reals, scaled
+from bounds.numbers.search import LARGEST, Solutions, Unreachable, answer, at_ordinal, greatest, least, ordinal
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["anchors_for_fidelity", "context_for_fidelity", "margin_for_fidelity", "temperature_for_fidelity"]
 
 
-Reals = NDArray[np.float64]
 MOST_KEYS = 2**53  # whole numbers are exact in float64 up to here
 
 
@@ -49,33 +46,33 @@ def _margin(fidelity: Reals, n: Reals, m: Reals, r: Reals, tau: Reals) -> tuple[
 
 @enclosable
 def margin_for_fidelity(
-    fidelity: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    fidelity: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> float | Unreachable | Solutions:
     """Least margin (logits) that guarantees the fidelity: tau ln((n-m) F / (r (1-F))), negative where little is asked.
 
-    Unreachable only where that overflows. Raises ValueError for a fidelity outside (0, 1) and for impossible counts.
+    Unreachable only where that overflows. Raises BadInput for a fidelity outside (0, 1) and for impossible counts.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
-    margin, reachable = _margin(*np.broadcast_arrays(target, n, m, r, tau))
+    margin, reachable = _margin(*check.together(target, n, m, r, tau))
     return answer(margin, (~reachable, "the margin exceeds the largest float64 at this temperature"))
 
 
 @enclosable
 def anchors_for_fidelity(
-    fidelity: ArrayLike, margin: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
-) -> Any:
+    fidelity: RealLike, margin: RealLike, n_keys: RealLike, n_block: RealLike, temperature: RealLike = 1.0
+) -> int | Unreachable | Solutions:
     """Least number of anchors that guarantees the fidelity: max(1, ceil((n-m) F/(1-F) e^-x)), if at most n_block.
 
-    Raises ValueError for a fidelity outside (0, 1) and for impossible counts.
+    Raises BadInput for a fidelity outside (0, 1) and for impossible counts.
     """
     n, m, _ = check.keys(n_keys, n_block)
     target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
-    target, delta, n, m, tau = np.broadcast_arrays(target, check.finite("margin", margin), n, m, tau)
+    target, delta, n, m, tau = check.together(target, check.finite("margin", margin), n, m, tau)
     x = scaled(delta, tau)
     with np.errstate(over="ignore", under="ignore"):
         guess = np.minimum(np.ceil(closed_forms.anchors_needed(x, target, 1 - target, n, m)), m)
@@ -86,21 +83,21 @@ def anchors_for_fidelity(
 
 @enclosable
 def context_for_fidelity(
-    fidelity: ArrayLike,
-    margin: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    fidelity: RealLike,
+    margin: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> int | Unreachable | Solutions:
     """Largest number of keys at which the fidelity is guaranteed: m + floor(r (1-F) e^x / F), 2^53 at most.
 
     Unreachable where a single key outside the block already breaks the guarantee.
-    Raises ValueError for a fidelity outside (0, 1) and for impossible counts.
+    Raises BadInput for a fidelity outside (0, 1) and for impossible counts.
     """
     m = check.count("n_block", n_block)
     _, m, r = check.keys(np.minimum(m + 1, MOST_KEYS), m, n_anchors)
     target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
-    target, delta, m, r, tau = np.broadcast_arrays(target, check.finite("margin", margin), m, r, tau)
+    target, delta, m, r, tau = check.together(target, check.finite("margin", margin), m, r, tau)
     x = scaled(delta, tau)
     with np.errstate(over="ignore", under="ignore"):
         guess = np.minimum(m + np.floor(closed_forms.outsiders_allowed(x, target, 1 - target, r)), MOST_KEYS)
@@ -113,21 +110,21 @@ def context_for_fidelity(
 
 @enclosable
 def temperature_for_fidelity(
-    fidelity: ArrayLike,
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-) -> Any:
+    fidelity: RealLike,
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+) -> float | Unreachable | Solutions:
     """The temperature at which the margin begins to guarantee the fidelity: margin / ln a.
 
     a > 1, margin > 0: the largest that does. a <= 1, margin >= 0: inf, every temperature does. a < 1, margin < 0: the
     *least* that does, since there the temperature must rise towards uniform attention. Otherwise Unreachable.
-    Raises ValueError for a fidelity outside (0, 1) and for impossible counts.
+    Raises BadInput for a fidelity outside (0, 1) and for impossible counts.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     target, delta = check.unit_open("fidelity", fidelity), check.finite("margin", margin)
-    target, delta, n, m, r = np.broadcast_arrays(target, delta, n, m, r)
+    target, delta, n, m, r = check.together(target, delta, n, m, r)
     needed, _ = _margin(target, n, m, r, np.ones_like(target))  # ln a, on the safe side
     any_temperature = (delta >= 0) & (needed <= 0)
     helps = ((delta > 0) & (needed > 0)) | ((delta < 0) & (needed < 0))

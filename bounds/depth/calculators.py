@@ -8,18 +8,15 @@ The last axis holds the layers, first to last. Source: arXiv:2511.18375, abstrac
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.depth import closed_forms
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["drift_bound", "layer_costs", "schedule"]
-
-Reals = NDArray[np.float64]
 
 
 def amplification(lipschitz: Reals) -> Reals:
@@ -39,7 +36,7 @@ def knapsack_optimum(costs: Reals, available: Reals, budget: Reals) -> Reals:
 
 def fill(order: NDArray[np.int64], costs: Reals, available: Reals, budget: Reals) -> Reals:
     """Leakage taken from each layer when the layers are filled in the given order until the budget is spent."""
-    cost, room = (np.take_along_axis(a, order, -1) for a in np.broadcast_arrays(costs, available))
+    cost, room = (np.take_along_axis(a, order, -1) for a in check.together(costs, available))
     spent = np.cumsum(cost * room, -1)[..., :-1]  # before each layer but the first: subtracting its own price cancels
     left = np.maximum(np.asarray(budget)[..., None] - np.concatenate([np.zeros_like(cost[..., :1]), spent], -1), 0.0)
     taken = np.minimum(room, left / cost)
@@ -48,7 +45,7 @@ def fill(order: NDArray[np.int64], costs: Reals, available: Reals, budget: Reals
     return allocation
 
 
-def _layers(name: str, values: ArrayLike, zero: bool) -> Reals:
+def _layers(name: str, values: RealLike, zero: bool) -> Reals:
     array = check.non_negative(name, values) if zero else check.positive(name, values)
     if array.ndim == 0 or array.shape[-1] == 0:
         raise check.reject(name, "an array whose last axis holds the layers", f"shape {array.shape}")
@@ -56,29 +53,29 @@ def _layers(name: str, values: ArrayLike, zero: bool) -> Reals:
 
 
 @enclosable
-def drift_bound(errors: ArrayLike, lipschitz: ArrayLike) -> Any:
+def drift_bound(errors: RealLike, lipschitz: RealLike) -> Value:
     """sum_l e_l prod_{k>l} (1 + Lip_k): the output's drift at most.
 
     `errors`: what dialling changes in each layer's output, along the dialled trajectory; `lipschitz`: of the original
-    layers, on the pairs of states that occur; one norm of a whole sequence throughout. Raises ValueError for a negative
+    layers, on the pairs of states that occur; one norm of a whole sequence throughout. Raises BadInput for a negative
     or infinite entry.
     """
-    e, lip = np.broadcast_arrays(_layers("errors", errors, True), _layers("lipschitz", lipschitz, True))
+    e, lip = check.together(_layers("errors", errors, True), _layers("lipschitz", lipschitz, True))
     return check.result((e * amplification(lip)).sum(-1))
 
 
 @enclosable
-def layer_costs(diameters: ArrayLike, lipschitz: ArrayLike) -> Reals:
+def layer_costs(diameters: RealLike, lipschitz: RealLike) -> Reals:
     """A_l = V_l prod_{k>l} (1 + Lip_k): drift at the output for a unit of leakage dialled away in layer l."""
-    v, lip = np.broadcast_arrays(_layers("diameters", diameters, True), _layers("lipschitz", lipschitz, True))
+    v, lip = check.together(_layers("diameters", diameters, True), _layers("lipschitz", lipschitz, True))
     return v * amplification(lip)
 
 
-def schedule(costs: ArrayLike, available: ArrayLike, budget: ArrayLike) -> Reals:
+def schedule(costs: RealLike, available: RealLike, budget: RealLike) -> Reals:
     """The optimal allocation: leakage to remove in each layer, ascending cost first, at most one layer in part.
 
     `costs` > 0 per unit of leakage (`layer_costs`), `available` leakage of each layer, `budget` > 0: drift allowed.
-    Raises ValueError for a budget that is not positive, a cost of 0 or a negative leakage.
+    Raises BadInput for a budget that is not positive, a cost of 0 or a negative leakage.
     """
-    a, u = np.broadcast_arrays(_layers("costs", costs, False), _layers("available", available, True))
+    a, u = check.together(_layers("costs", costs, False), _layers("available", available, True))
     return fill(np.argsort(a, axis=-1, kind="stable"), a, u, check.positive("budget", budget))

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.depth.calculators import amplification, fill, schedule
 
-Reals = NDArray[np.float64]
 POWERS = (1, 3, 5)
 OPTIMUM, LAST, FIRST, UNIFORM = "optimum", "last layers first", "first layers first", "uniform"
 
@@ -99,10 +98,10 @@ def largest_scale(price: Reals, shape: Reals, budget: float) -> float:
     return float(((budget - clipped[usable]) / slope[usable]).max())
 
 
-def compare(layers: Layers, budget: ArrayLike, powers: Sequence[float] = POWERS) -> list[Way]:
+def compare(layers: Layers, budget: RealLike, powers: Sequence[float] = POWERS) -> list[Way]:
     """The optimum, last, first and all layers alike, pure powers of the depth, and the clipped family.
 
-    Raises ValueError for a budget that is not positive.
+    Raises BadInput for a budget that is not positive.
     """
     costs, available = layers.costs, layers.available
     best = schedule(costs, available, budget)

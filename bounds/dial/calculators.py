@@ -9,15 +9,14 @@ Source: arXiv:2510.09338v2, abstract, claims C1 and C2; derived here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.concentration import closed_forms as concentration_forms
-from bounds.concentration.inverse import Reals, guaranteed
+from bounds.concentration.inverse import guaranteed
 from bounds.dial import closed_forms
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.numbers.search import LARGEST, at_ordinal, least, ordinal
 from bounds.rigour.enclosed import enclosable
 
@@ -37,11 +36,11 @@ __all__ = [
 ONE = int(ordinal(1.0))
 
 
-def _kappa(value: ArrayLike) -> Reals:
+def _kappa(value: RealLike) -> Reals:
     return check.real("kappa", value, ">= 0 (inf masks)", lambda a: a >= 0)
 
 
-def _undialled(leakage: ArrayLike, masks: Any = False) -> Reals:
+def _undialled(leakage: RealLike, masks: bool | NDArray[np.bool_] = False) -> Reals:
     """The leakage before dialling. A row without any mass in its block has nothing left under a hard mask."""
     leakage = check.unit_closed("leakage", leakage)
     if np.any((leakage == 1) & masks):
@@ -50,10 +49,10 @@ def _undialled(leakage: ArrayLike, masks: Any = False) -> Reals:
 
 
 @enclosable
-def dial_leakage(leakage: ArrayLike, dial: ArrayLike) -> Any:
+def dial_leakage(leakage: RealLike, dial: RealLike) -> Value:
     """Leakage of a row after the dial is turned: eps (1 - dial) / (1 - dial eps).
 
-    `leakage` is the row's own at dial 0, in [0, 1]; `dial` in [0, 1]. Raises ValueError for leakage 1 at dial 1.
+    `leakage` is the row's own at dial 0, in [0, 1]; `dial` in [0, 1]. Raises BadInput for leakage 1 at dial 1.
     """
     dial = check.unit_closed("dial", dial)
     before = _undialled(leakage, dial == 1)
@@ -61,7 +60,7 @@ def dial_leakage(leakage: ArrayLike, dial: ArrayLike) -> Any:
 
 
 @enclosable
-def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
+def kappa_leakage(leakage: RealLike, kappa: RealLike) -> Value:
     """`dial_leakage` with the dial given as kappa = -ln(1 - dial), in [0, inf]."""
     kappa = _kappa(kappa)
     with np.errstate(under="ignore"):
@@ -69,20 +68,20 @@ def kappa_leakage(leakage: ArrayLike, kappa: ArrayLike) -> Any:
         return check.result(closed_forms.kappa_leakage(before, 1 - before, kappa))
 
 
-def _met(outside: Reals, inside: Reals, fidelity: Reals) -> Any:
+def _met(outside: Reals, inside: Reals, fidelity: Reals) -> NDArray[np.bool_]:
     """Whether weights outside and inside give the fidelity: the smaller mass decides, to its own digits."""
     leakage, rest = closed_forms.dial_leakage(outside, inside, 0.0), closed_forms.dial_leakage(inside, outside, 0.0)
     return (leakage <= 1 - fidelity) & (rest >= fidelity)
 
 
 @enclosable
-def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
+def dial_for_fidelity(fidelity: RealLike, leakage: RealLike) -> Value:
     """Least dial that brings a row of this leakage to the fidelity, rounded up; 0 where nothing need be done.
 
     1 - dial = odds(1 - F) / odds(eps), verified by `dial_leakage`; exactly 1 where no smaller float64 is enough.
-    Raises ValueError for a fidelity outside (0, 1) or a leakage outside [0, 1).
+    Raises BadInput for a fidelity outside (0, 1) or a leakage outside [0, 1).
     """
-    target, before = np.broadcast_arrays(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
+    target, before = check.together(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
     with np.errstate(divide="ignore"):
         guess = closed_forms.dial_of_kappa(
             np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
@@ -96,9 +95,9 @@ def dial_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
 
 
 @enclosable
-def kappa_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
+def kappa_for_fidelity(fidelity: RealLike, leakage: RealLike) -> Value:
     """`dial_for_fidelity` as kappa = max(0, ln(odds(eps) / odds(1 - F))), rounded up."""
-    target, before = np.broadcast_arrays(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
+    target, before = check.together(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
     with np.errstate(divide="ignore", under="ignore"):
         guess = np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
         place, _ = least(
@@ -110,30 +109,30 @@ def kappa_for_fidelity(fidelity: ArrayLike, leakage: ArrayLike) -> Any:
 
 
 def _worst_case_arguments(
-    fidelity: ArrayLike, logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike
+    fidelity: RealLike, logit_range: RealLike, n_keys: RealLike, n_block: RealLike, temperature: RealLike
 ) -> tuple[Reals, Reals, Reals, Reals, Reals]:
     """(F, D, n, m, kappa by the closed form), of one shape."""
     n, m, _ = check.keys(n_keys, n_block)
     target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
     with np.errstate(over="ignore"):
         scaled_range = check.non_negative("logit_range", logit_range) / tau
-    target, scaled_range, n, m = np.broadcast_arrays(target, scaled_range, n, m)
+    target, scaled_range, n, m = check.together(target, scaled_range, n, m)
     guess = np.maximum(scaled_range + concentration_forms.scaled_margin(target, 1 - target, n, m, m), 0)
     return target, scaled_range, n, m, guess
 
 
 @enclosable
 def worst_case_dial(
-    fidelity: ArrayLike,
-    logit_range: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    fidelity: RealLike,
+    logit_range: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Least dial that gives the fidelity to every row whose logits span at most `logit_range`, rounded up.
 
     1 - dial = m (1-F) / ((n-m) F) e^-D, at least 0, D = logit_range/temperature: tight. For rows of several sizes the
-    largest (n-m)/m counts. Raises ValueError for a fidelity outside (0, 1), a negative range, impossible counts.
+    largest (n-m)/m counts. Raises BadInput for a fidelity outside (0, 1), a negative range, impossible counts.
     """
     target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
     with np.errstate(invalid="ignore", under="ignore"):
@@ -150,12 +149,12 @@ def worst_case_dial(
 
 @enclosable
 def worst_case_kappa(
-    fidelity: ArrayLike,
-    logit_range: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    fidelity: RealLike,
+    logit_range: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    temperature: RealLike = 1.0,
+) -> Value:
     """`worst_case_dial` as kappa = max(0, D + ln((n-m) F / (m (1-F)))), rounded up: nothing is lost near dial 1."""
     target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
     with np.errstate(invalid="ignore"):
@@ -170,7 +169,7 @@ def worst_case_kappa(
 
 
 @enclosable
-def dial_bias(dial: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+def dial_bias(dial: RealLike, temperature: RealLike = 1.0) -> Value:
     """What the dial adds to the logits outside the block: temperature * ln(1 - dial), in logits; -inf at dial 1."""
     with np.errstate(divide="ignore"):
         bias = closed_forms.dial_bias(check.unit_closed("dial", dial), check.positive("temperature", temperature))
@@ -178,39 +177,39 @@ def dial_bias(dial: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
 
 
 @enclosable
-def kappa_bias(kappa: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+def kappa_bias(kappa: RealLike, temperature: RealLike = 1.0) -> Value:
     """`dial_bias` from kappa: -temperature * kappa, in logits."""
     with np.errstate(over="ignore"):
         return check.result(closed_forms.kappa_bias(_kappa(kappa), check.positive("temperature", temperature)) + 0.0)
 
 
 @enclosable
-def kappa_of_dial(dial: ArrayLike) -> Any:
+def kappa_of_dial(dial: RealLike) -> Value:
     """kappa = -ln(1 - dial) for a dial in [0, 1]; inf at 1."""
     with np.errstate(divide="ignore"):
         return check.result(closed_forms.kappa_of_dial(check.unit_closed("dial", dial)) + 0.0)
 
 
 @enclosable
-def dial_of_kappa(kappa: ArrayLike) -> Any:
+def dial_of_kappa(kappa: RealLike) -> Value:
     """dial = 1 - e^-kappa for kappa in [0, inf], the nearest float64: prefer kappa where a guarantee hangs on it."""
     with np.errstate(under="ignore"):
         return check.result(closed_forms.dial_of_kappa(_kappa(kappa)) + 0.0)
 
 
-def penalty_of_dial(dial: ArrayLike, critical: ArrayLike) -> Any:
+def penalty_of_dial(dial: RealLike, critical: RealLike) -> Value:
     """The dial in training: the penalty lambda_crit dial / (1 - dial), in the unit of the critical penalty.
 
     Dial 0 is no penalty, 1/2 the critical penalty at which a localised model loses stability, 1 holds the cross blocks
-    at zero (inf). Raises ValueError for a dial outside [0, 1] or a critical penalty that is not positive.
+    at zero (inf). Raises BadInput for a dial outside [0, 1] or a critical penalty that is not positive.
     """
     dial, critical = check.unit_closed("dial", dial), check.positive("critical", critical)
     with np.errstate(divide="ignore"):
         return check.result(critical * (dial / (1 - dial)))
 
 
-def dial_of_penalty(penalty: ArrayLike, critical: ArrayLike) -> Any:
-    """Its inverse, penalty / (penalty + critical). Raises ValueError for a negative penalty, a critical one <= 0."""
+def dial_of_penalty(penalty: RealLike, critical: RealLike) -> Value:
+    """Its inverse, penalty / (penalty + critical). Raises BadInput for a negative penalty, a critical one <= 0."""
     critical = check.positive("critical", critical)
     penalty = check.real("penalty", penalty, ">= 0 (inf holds the cross blocks at zero)", lambda a: a >= 0)
     with np.errstate(divide="ignore"):

@@ -8,15 +8,13 @@ Everything broadcasts; scalars give a float. Source: arXiv:2510.09338v2, abstrac
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 import bounds.numbers.arguments as check
 from bounds.concentration import closed_forms
-from bounds.concentration.calculators import Reals, evaluate, margin_and_keys
+from bounds.concentration.calculators import evaluate, margin_and_keys
 from bounds.entropy import closed_forms as entropy_forms
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["entropy_ceiling", "entropy_envelope", "entropy_split", "frontier"]
@@ -24,41 +22,41 @@ __all__ = ["entropy_ceiling", "entropy_envelope", "entropy_split", "frontier"]
 
 @enclosable
 def entropy_ceiling(
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Largest entropy (nats), the exact maximum: ln((m-r) + A e^(x g)), u = (n-m) e^-x, A = r + u, g = u/A.
 
     ln n for x <= 0. It falls in the margin and in r, rises in n and in m, and is never below ln m.
-    Raises ValueError for impossible counts, a temperature that is not positive, NaN.
+    Raises BadInput for impossible counts, a temperature that is not positive, NaN.
     """
     return evaluate(entropy_forms.entropy_ceiling, *margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
 
 
 @enclosable
 def entropy_envelope(
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> Value:
     """An upper bound on `entropy_ceiling` that reads as an exponential: ln(m - r + r exp((n-m)(1+x) e^-x / r)), nats.
 
     For r = m it is ln m + ((n-m)/m) (1+x) e^-x; no constant may replace 1 + x. max(x, 0) stands for x.
-    Raises ValueError like `entropy_ceiling`.
+    Raises BadInput like `entropy_ceiling`.
     """
     return evaluate(entropy_forms.entropy_envelope, *margin_and_keys(margin, n_keys, n_block, n_anchors, temperature))
 
 
 @enclosable
-def entropy_split(leakage: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike) -> Any:
+def entropy_split(leakage: RealLike, n_keys: RealLike, n_block: RealLike) -> Value:
     """Largest entropy (nats) at a leakage eps: h(eps) + (1-eps) ln m + eps ln(n-m), h the binary entropy.
 
-    Raises ValueError for a leakage outside [0, 1] and for impossible counts.
+    Raises BadInput for a leakage outside [0, 1] and for impossible counts.
     """
     n, m, _ = check.keys(n_keys, n_block)
     eps = check.unit_closed("leakage", leakage)
@@ -67,18 +65,18 @@ def entropy_split(leakage: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike) -> 
 
 @enclosable
 def frontier(
-    leakage: ArrayLike,
-    margin: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    leakage: RealLike,
+    margin: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Largest entropy (nats) at a leakage eps under a margin; -inf where no row has that leakage.
 
     Up to eps_m = (n-m) / ((n-m) + m e^x) it is `entropy_split`; from there to `leakage_ceiling`, with
     q = r e^x eps/(n-m) and f = 1 - eps - q, it is -eps ln(eps/(n-m)) - q ln(q/r) - f ln(f/(m-r)).
-    Raises ValueError for a leakage outside [0, 1] and like `leakage_ceiling`.
+    Raises BadInput for a leakage outside [0, 1] and like `leakage_ceiling`.
     """
     x, n, m, r = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     eps = check.unit_closed("leakage", leakage)

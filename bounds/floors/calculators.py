@@ -10,32 +10,27 @@ Source: arXiv:2510.09338v2, abstract, claims C4 and C5; derived here.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 import bounds.numbers.arguments as check
 from bounds.floors import closed_forms
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["entropy_floor", "entropy_floor_with_margin", "fidelity_ceiling", "specht_floor"]
 
-Reals = NDArray[np.float64]
 
-
-def _scaled_range(logit_range: ArrayLike, temperature: ArrayLike) -> Reals:
+def _scaled_range(logit_range: RealLike, temperature: RealLike) -> Reals:
     span = check.real("logit_range", logit_range, "a number >= 0", lambda a: a >= 0)
     return check.scaled(span, check.positive("temperature", temperature))
 
 
 @enclosable
-def fidelity_ceiling(
-    logit_range: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, temperature: ArrayLike = 1.0
-) -> Any:
+def fidelity_ceiling(logit_range: RealLike, n_keys: RealLike, n_block: RealLike, temperature: RealLike = 1.0) -> Value:
     """Largest attention mass on the block that a logit range allows: m / (m + (n-m) e^-D).
 
-    Attained with the block at the top of the range. Raises ValueError for a negative range, impossible counts, a
+    Attained with the block at the top of the range. Raises BadInput for a negative range, impossible counts, a
     temperature that is not positive, NaN.
     """
     n, m, _ = check.keys(n_keys, n_block)
@@ -43,13 +38,13 @@ def fidelity_ceiling(
         return check.result(closed_forms.fidelity_ceiling(_scaled_range(logit_range, temperature), n, m))
 
 
-def best_upper_keys(scaled_range: ArrayLike, n_keys: ArrayLike) -> Reals:
+def best_upper_keys(scaled_range: RealLike, n_keys: RealLike) -> Reals:
     """How many keys at the top of the range give the least entropy; the smaller number where two tie.
 
     Entropy in k falls up to n (c - 1)/(e^D - 1), c = D/(1 - e^-D), and rises after, so one of the two neighbours is
     least. At tiny D that place is rounded, by up to ulp/D of n, where entropy differs by about ulp^2: by nothing.
     """
-    span, n = np.broadcast_arrays(np.asarray(scaled_range, np.float64), np.asarray(n_keys, np.float64))
+    span, n = check.together(np.asarray(scaled_range, np.float64), np.asarray(n_keys, np.float64))
     with np.errstate(all="ignore"):
         place = np.floor(closed_forms.upper_keys(span, n))
         lower, upper = (np.clip(k, 1, np.maximum(n - 1, 1)) for k in (place, place + 1))
@@ -58,34 +53,34 @@ def best_upper_keys(scaled_range: ArrayLike, n_keys: ArrayLike) -> Reals:
 
 
 @enclosable
-def entropy_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+def entropy_floor(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
     """Least entropy (nats) of a row whose logits span at most `logit_range`: exact over whole numbers of keys.
 
-    Raises ValueError for a negative range, a count that is not whole, a temperature that is not positive, NaN.
+    Raises BadInput for a negative range, a count that is not whole, a temperature that is not positive, NaN.
     """
-    span, n = np.broadcast_arrays(_scaled_range(logit_range, temperature), check.count("n_keys", n_keys))
+    span, n = check.together(_scaled_range(logit_range, temperature), check.count("n_keys", n_keys))
     with np.errstate(under="ignore"):
         return check.result(closed_forms.two_level_entropy(span, n, best_upper_keys(span, n)))
 
 
 @enclosable
 def entropy_floor_with_margin(
-    margin: ArrayLike,
-    logit_range: ArrayLike,
-    n_keys: ArrayLike,
-    n_block: ArrayLike,
-    n_anchors: ArrayLike | None = None,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    margin: RealLike,
+    logit_range: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    n_anchors: RealLike | None = None,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Least entropy (nats) of a row of at least this margin whose logits span at most `logit_range`: exact.
 
     The least over rows of two and three levels (theorem `entropy_floor_margin`), 0 <= margin <= logit_range. Raises
-    ValueError for a margin outside that, impossible counts, a temperature that is not positive, NaN.
+    BadInput for a margin outside that, impossible counts, a temperature that is not positive, NaN.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     span, tau = _scaled_range(logit_range, temperature), np.asarray(temperature, np.float64)
     x = check.scaled(check.non_negative("margin", margin), tau)
-    x, span, n, m, r = np.broadcast_arrays(x, span, n, m, r)
+    x, span, n, m, r = check.together(x, span, n, m, r)
     if not (x <= span).all():
         raise check.reject("margin", "at most logit_range", f"{x[x > span].flat[0]:g}", " (both over temperature)")
     # Moving one key's weight, all else fixed, draws a segment in the simplex, where entropy is concave: a key in the
@@ -130,10 +125,10 @@ def _least_of_family(x: Reals, span: Reals, n: Reals, m: Reals, r: Reals, free: 
 
 
 @enclosable
-def specht_floor(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+def specht_floor(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
     """Specht's floor on the entropy (nats): ln n - (c - 1 - ln c), c = D/(1 - e^-D). May be negative.
 
-    Never above `entropy_floor`, of which it is the minimum over real k. Raises ValueError like it.
+    Never above `entropy_floor`, of which it is the minimum over real k. Raises BadInput like it.
     """
     span, n = _scaled_range(logit_range, temperature), check.count("n_keys", n_keys)
     with np.errstate(all="ignore"):

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from bounds.numbers.arguments import RealLike
 
 Ordinals = NDArray[np.int64]
 _LOWEST = np.int64(np.iinfo(np.int64).min)
@@ -35,7 +37,7 @@ class Solutions:
     reasons: NDArray[np.str_]
 
 
-def ordinal(value: ArrayLike) -> Ordinals:
+def ordinal(value: RealLike) -> Ordinals:
     """The place of a float64 among all of them: 0.0 is 0, its neighbours are -1 and 1."""
     bits = np.asarray(value, dtype=np.float64).view(np.int64)
     return np.where(bits < 0, _LOWEST - np.minimum(bits, 0), bits)
@@ -50,7 +52,7 @@ LARGEST = int(ordinal(np.finfo(np.float64).max))
 
 
 def least(
-    meets: Callable[[Ordinals], NDArray[np.bool_]], guess: ArrayLike, low: ArrayLike, high: ArrayLike
+    meets: Callable[[Ordinals], NDArray[np.bool_]], guess: RealLike, low: RealLike, high: RealLike
 ) -> tuple[Ordinals, NDArray[np.bool_]]:
     """Least integer in [low, high] from which `meets` holds, and whether it holds at `high` at all.
 
@@ -77,7 +79,7 @@ def least(
 
 
 def greatest(
-    meets: Callable[[Ordinals], NDArray[np.bool_]], guess: ArrayLike, low: ArrayLike, high: ArrayLike
+    meets: Callable[[Ordinals], NDArray[np.bool_]], guess: RealLike, low: RealLike, high: RealLike
 ) -> tuple[Ordinals, NDArray[np.bool_]]:
     """Greatest integer in [low, high] up to which `meets` holds, and whether it holds at `low` at all."""
     low, high = np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64)

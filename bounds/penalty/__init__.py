@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from bounds.penalty import calculators, global_threshold
+from bounds.penalty import calculators
 from bounds.penalty.calculators import *
-from bounds.penalty.global_threshold import *
 
-__all__: list[str] = []
-__all__ += calculators.__all__
-__all__ += global_threshold.__all__
+__all__ = list(calculators.__all__)

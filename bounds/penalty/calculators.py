@@ -13,20 +13,23 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 import bounds.numbers.arguments as check
-from bounds.concentration.inverse import Reals
-from bounds.numbers.search import answer
+from bounds.numbers.arguments import RealLike, Reals, Value
+from bounds.numbers.search import Solutions, Unreachable, answer
 from bounds.penalty import closed_forms
 from bounds.rigour.enclosed import enclosable
 
 __all__ = [
+    "adam_threshold",
     "critical_penalty",
+    "global_penalty_ceiling",
+    "global_penalty_dual",
     "global_penalty_witness",
+    "penalty_threshold_cauchy_schwarz",
+    "penalty_threshold_factorised",
     "penalty_threshold_leakage_aware",
     "penalty_threshold_mean_of_products",
     "penalty_threshold_worst_case",
@@ -35,13 +38,13 @@ __all__ = [
 
 
 def _level_arguments(
-    gradient_bound: ArrayLike,
-    value_diameter: ArrayLike,
-    query_norm: ArrayLike,
-    key_norm: ArrayLike,
-    key_diameter: ArrayLike,
-    query_share: ArrayLike,
-    temperature: ArrayLike,
+    gradient_bound: RealLike,
+    value_diameter: RealLike,
+    query_norm: RealLike,
+    key_norm: RealLike,
+    key_diameter: RealLike,
+    query_share: RealLike,
+    temperature: RealLike,
 ) -> tuple[Reals, ...]:
     return (
         check.non_negative("gradient_bound", gradient_bound),
@@ -56,44 +59,44 @@ def _level_arguments(
 
 @enclosable
 def penalty_threshold_worst_case(
-    gradient_bound: ArrayLike,
-    value_diameter: ArrayLike,
-    query_norm: ArrayLike,
-    key_norm: ArrayLike,
-    key_diameter: ArrayLike,
-    query_share: ArrayLike = 1.0,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    gradient_bound: RealLike,
+    value_diameter: RealLike,
+    query_norm: RealLike,
+    key_norm: RealLike,
+    key_diameter: RealLike,
+    query_share: RealLike = 1.0,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Level A: above it every stationary point has the cross block at zero.
 
     G bounds the norm of a query's loss gradient at the head's output, V the diameter of the values; X_b and X_c bound
     the norms of a query's and a key's block features, D_c is the diameter of the key features over all visible keys
-    (0 counted where a key has none), p_b the share of queries in the block. Raises ValueError for a negative bound.
+    (0 counted where a key has none), p_b the share of queries in the block. Raises BadInput for a negative bound.
     """
     arguments = _level_arguments(
         gradient_bound, value_diameter, query_norm, key_norm, key_diameter, query_share, temperature
     )
-    return check.result(closed_forms.worst_case(*np.broadcast_arrays(*arguments)))
+    return check.result(closed_forms.worst_case(*check.together(*arguments)))
 
 
 @enclosable
 def penalty_threshold_leakage_aware(
-    gradient_bound: ArrayLike,
-    value_diameter: ArrayLike,
-    query_norm: ArrayLike,
-    key_norm: ArrayLike,
-    key_diameter: ArrayLike,
-    query_share: ArrayLike = 1.0,
-    temperature: ArrayLike = 1.0,
+    gradient_bound: RealLike,
+    value_diameter: RealLike,
+    query_norm: RealLike,
+    key_norm: RealLike,
+    key_diameter: RealLike,
+    query_share: RealLike = 1.0,
+    temperature: RealLike = 1.0,
     *,
-    leakage: ArrayLike,
+    leakage: RealLike,
     of: str = "each",
-) -> Any:
+) -> Value:
     """Level B: the bound on the block's gradient while little attention is on keys with features x^(c).
 
     `of="each"`: no query of the block leaks more than `leakage` (for queries one by one, average the levels).
     `of="mean"`: `leakage` is the mean over the block's queries, and the concave majorant of phi takes phi's place.
-    Raises ValueError for a leakage outside [0, 1] or another `of`.
+    Raises BadInput for a leakage outside [0, 1] or another `of`.
     """
     if of not in ("each", "mean"):
         raise check.reject("of", "'each' or 'mean'", repr(of))
@@ -101,23 +104,23 @@ def penalty_threshold_leakage_aware(
         gradient_bound, value_diameter, query_norm, key_norm, key_diameter, query_share, temperature
     )
     level = closed_forms.leakage_aware if of == "each" else closed_forms.leakage_aware_mean
-    return check.result(level(*np.broadcast_arrays(*arguments, check.unit_closed("leakage", leakage))))
+    return check.result(level(*check.together(*arguments, check.unit_closed("leakage", leakage))))
 
 
 @enclosable
 def penalty_threshold_mean_of_products(
-    gradient_bounds: ArrayLike,
-    value_diameters: ArrayLike,
-    key_diameters: ArrayLike,
-    query_norms: ArrayLike,
-    temperature: ArrayLike = 1.0,
-) -> Any:
+    gradient_bounds: RealLike,
+    value_diameters: RealLike,
+    key_diameters: RealLike,
+    query_norms: RealLike,
+    temperature: RealLike = 1.0,
+) -> Value:
     """Level C: mean over all queries of G_i V_i D_ic ||x_i^(b)|| / (4 tau).
 
     The last axis holds *all* queries, with query norm 0 for those of other blocks; `temperature` broadcasts against the
     axes before it. With suprema over all parameters it is a threshold; measured at one point it is a local estimate.
     """
-    gradients, values, queries, keys = np.broadcast_arrays(
+    gradients, values, queries, keys = check.together(
         check.non_negative("gradient_bounds", gradient_bounds),
         check.non_negative("value_diameters", value_diameters),
         check.non_negative("query_norms", query_norms),
@@ -130,7 +133,7 @@ def penalty_threshold_mean_of_products(
 
 
 @enclosable
-def critical_penalty(gradient_norms: ArrayLike, axis: int | tuple[int, ...] | None = None) -> Any:
+def critical_penalty(gradient_norms: RealLike, axis: int | tuple[int, ...] | None = None) -> Value:
     """Level D: the largest ||grad_bc|| over the cross blocks at an in-block optimum with the cross blocks held at zero.
 
     Above it that solution is a local minimum of the penalised problem; below it the next proximal step leaves it.
@@ -142,7 +145,7 @@ def critical_penalty(gradient_norms: ArrayLike, axis: int | tuple[int, ...] | No
 
 
 @enclosable
-def global_penalty_witness(loss_localised: ArrayLike, loss: ArrayLike, group_norms: ArrayLike) -> Any:
+def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms: RealLike) -> Value:
     """Level E from below: the localised point is a global minimiser only if lambda >= (L_loc - L(W)) / sum ||W_bc||.
 
     `loss_localised` is the least loss with every cross block zero; the last axis of `group_norms` holds the cross
@@ -150,13 +153,13 @@ def global_penalty_witness(loss_localised: ArrayLike, loss: ArrayLike, group_nor
     """
     gain = np.asarray(check.finite("loss_localised", loss_localised) - check.finite("loss", loss))
     total = np.atleast_1d(check.non_negative("group_norms", group_norms)).sum(-1)
-    gain, total = np.broadcast_arrays(gain, total)
+    gain, total = check.together(gain, total)
     return check.result(np.divide(np.maximum(gain, 0), total, out=np.zeros(total.shape), where=total > 0))
 
 
 def predicted_steps(group_norm: Reals, penalty: Reals, gradient_bound: Reals, step: Reals) -> Reals:
     """Steps to zero as float64, inf where lambda <= g, unchecked. In fractions where rounding could hide a step."""
-    norm, penalty, bound, step = np.broadcast_arrays(group_norm, penalty, gradient_bound, step)
+    norm, penalty, bound, step = check.together(group_norm, penalty, gradient_bound, step)
     above = np.asarray(penalty > bound)
     with np.errstate(all="ignore"):
         ratio = np.asarray(closed_forms.steps(norm, penalty, bound, step))
@@ -169,11 +172,13 @@ def predicted_steps(group_norm: Reals, penalty: Reals, gradient_bound: Reals, st
 
 
 @enclosable
-def steps_to_zero(group_norm: ArrayLike, penalty: ArrayLike, gradient_bound: ArrayLike, step: ArrayLike) -> Any:
+def steps_to_zero(
+    group_norm: RealLike, penalty: RealLike, gradient_bound: RealLike, step: RealLike
+) -> int | Unreachable | Solutions:
     """Plain proximal steps after which the group is exactly zero, for good: ceil(||W_bc(0)|| / (eta (lambda - g))).
 
     g bounds ||grad_bc|| along the whole way. An int, or Unreachable where lambda <= g; arrays give `Solutions`.
-    It is false with Nesterov momentum. Raises ValueError for a negative norm or a step that is not positive.
+    It is false with Nesterov momentum. Raises BadInput for a negative norm or a step that is not positive.
     """
     norm, bound = check.non_negative("group_norm", group_norm), check.non_negative("gradient_bound", gradient_bound)
     penalty, step = check.non_negative("penalty", penalty), check.positive("step", step)
@@ -184,3 +189,71 @@ def steps_to_zero(group_norm: ArrayLike, penalty: ArrayLike, gradient_bound: Arr
         (~np.isfinite(steps), "more steps than a float64 can count"),
         whole=True,
     )
+
+
+@enclosable
+def penalty_threshold_cauchy_schwarz(
+    query_operator: RealLike, covariance_bound: RealLike, temperature: RealLike = 1.0
+) -> Value:
+    """Level C by Cauchy-Schwarz over queries: X_op C_2 / (4 tau).
+
+    `query_operator` is ||X_b||_op/sqrt N over all N queries, `covariance_bound` the root mean square of G_i V_i D_ic.
+    With suprema over all parameters a threshold. Raises BadInput for a negative bound.
+    """
+    x, c = (
+        check.non_negative("query_operator", query_operator),
+        check.non_negative("covariance_bound", covariance_bound),
+    )
+    return check.result(closed_forms.cauchy_schwarz(x, c, check.positive("temperature", temperature)))
+
+
+@enclosable
+def global_penalty_ceiling(slope: RealLike, curvature: RealLike, gain: RealLike) -> Value:
+    """Level E from above: [g + sqrt(g^2 + 2 M Delta)]/2; from there on the localised point is a global minimiser.
+
+    `slope` g: cross gradient at zero cross blocks, over all in-block parameters; `curvature` M: negative curvature
+    across, at most; `gain` Delta: localised loss minus the least loss. Raises BadInput for a negative one.
+    """
+    g, m = check.non_negative("slope", slope), check.non_negative("curvature", curvature)
+    return check.result(closed_forms.curvature_gain(g, m, check.non_negative("gain", gain)))
+
+
+@enclosable
+def global_penalty_dual(
+    loss_localised: RealLike, eta: RealLike, offset: RealLike, quadratic: RealLike, cross_norm: RealLike
+) -> Value:
+    """Level E from above at one n, by quadratic majorants: [(1-eta) L_loc + mean Psi + Lambda n^2]/n.
+
+    `offset` mean Psi and `quadratic` Lambda: of majorants eta l_i(t, 0) - l_i(t, w) <= Psi_i + w^T M_i w of one block's
+    queries; `cross_norm` n: the sum of the norms of its cross blocks. The largest over n and the blocks is at least
+    lambda_glob. Raises BadInput for eta outside [0, 1], a negative Lambda or n <= 0.
+    """
+    loss, psi = check.finite("loss_localised", loss_localised), check.finite("offset", offset)
+    share, top = check.unit_closed("eta", eta), check.non_negative("quadratic", quadratic)
+    return check.result(closed_forms.quadratic_dual(loss, share, psi, top, check.positive("cross_norm", cross_norm)))
+
+
+@enclosable
+def penalty_threshold_factorised(gradient_bound: RealLike, owned_norm: RealLike, objective: RealLike) -> Value:
+    """Above it a stationary point of at most this objective has all factors of other blocks zero.
+
+    [gamma kappa + sqrt(gamma^2 kappa^2 + 2 gamma F_0)]/2: gamma bounds the gradient of each block form, kappa the owned
+    factors, F_0 the objective, of a loss >= 0. Raises BadInput for a negative one.
+    """
+    gamma, kappa = check.non_negative("gradient_bound", gradient_bound), check.non_negative("owned_norm", owned_norm)
+    return check.result(closed_forms.factorised(gamma, kappa, check.non_negative("objective", objective)))
+
+
+@enclosable
+def adam_threshold(group_size: RealLike, beta_1: RealLike = 0.9, beta_2: RealLike = 0.999) -> Value:
+    """Penalty at which a zero group stays zero under Adam with a decoupled proximal step: U sqrt(group size).
+
+    U = (1-b1)/sqrt((1-b2)(1-b1^2/b2)), 7.270 at the defaults, whatever the gradients. Raises BadInput for a rate
+    outside [0, 1), or beta_1^2 >= beta_2, where U does not exist.
+    """
+    size = check.count("group_size", group_size)
+    b1 = check.real("beta_1", beta_1, "in [0, 1)", lambda a: (a >= 0) & (a < 1))
+    b2 = check.real("beta_2", beta_2, "in (0, 1)", lambda a: (a > 0) & (a < 1))
+    if np.any(b1**2 >= b2):
+        raise check.reject("beta_1", "below sqrt(beta_2)", f"{b1.flat[0]:g}", f" with beta_2={b2.flat[0]:g}")
+    return check.result(closed_forms.adam_threshold(b1, b2, size))

@@ -9,12 +9,10 @@ separable data grows the margin without end; `fidelity_floor` at that margin is 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 import bounds.numbers.arguments as check
+from bounds.numbers.arguments import RealLike, Reals, Value
 from bounds.published import closed_forms
 from bounds.rigour.enclosed import enclosable
 
@@ -28,7 +26,7 @@ __all__ = [
 ]
 
 
-def _keys(n_keys: ArrayLike) -> Any:
+def _keys(n_keys: RealLike) -> Reals:
     n = check.count("n_keys", n_keys)
     if (n < 2).any():
         raise check.reject("n_keys", "at least 2", f"{n.min():g}")
@@ -36,65 +34,65 @@ def _keys(n_keys: ArrayLike) -> Any:
 
 
 @enclosable
-def sigma_reparam_floor(logit_norm: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
+def sigma_reparam_floor(logit_norm: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
     """Least entropy (nats) of n logits whose centred norm is at most `logit_norm`; Zhai et al. 2023, Thm 3.1.
 
     ln(1 + (n-1) b) + s sqrt(n(n-1)) b/(1 + (n-1) b), b = e^(-s sqrt(n/(n-1))), s = logit_norm/temperature. Attained by
-    a positive centred one-hot. Raises ValueError for a negative norm or fewer than 2 keys.
+    a positive centred one-hot. Raises BadInput for a negative norm or fewer than 2 keys.
     """
     s = check.non_negative("logit_norm", logit_norm) / check.positive("temperature", temperature)
     with np.errstate(under="ignore"):
-        return check.result(closed_forms.sigma_reparam_floor(*np.broadcast_arrays(s, _keys(n_keys))))
+        return check.result(closed_forms.sigma_reparam_floor(*check.together(s, _keys(n_keys))))
 
 
 @enclosable
-def most_attention(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
-    """Largest weight that a range allows one key: 1/(1 + (n-1) e^-D). Raises ValueError like `fidelity_ceiling`."""
+def most_attention(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
+    """Largest weight that a range allows one key: 1/(1 + (n-1) e^-D). Raises BadInput like `fidelity_ceiling`."""
     span = check.non_negative("logit_range", logit_range) / check.positive("temperature", temperature)
     with np.errstate(under="ignore"):
-        return check.result(closed_forms.most_attention(*np.broadcast_arrays(span, _keys(n_keys))))
+        return check.result(closed_forms.most_attention(*check.together(span, _keys(n_keys))))
 
 
 @enclosable
-def least_attention(logit_range: ArrayLike, n_keys: ArrayLike, temperature: ArrayLike = 1.0) -> Any:
-    """Least weight that a range leaves one key: 1/(1 + (n-1) e^D). Raises ValueError like `fidelity_ceiling`."""
+def least_attention(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
+    """Least weight that a range leaves one key: 1/(1 + (n-1) e^D). Raises BadInput like `fidelity_ceiling`."""
     span = check.non_negative("logit_range", logit_range) / check.positive("temperature", temperature)
     with np.errstate(over="ignore"):
-        return check.result(closed_forms.least_attention(*np.broadcast_arrays(span, _keys(n_keys))))
+        return check.result(closed_forms.least_attention(*check.together(span, _keys(n_keys))))
 
 
 @enclosable
 def scalable_softmax_floor(
-    margin: ArrayLike, n_keys: ArrayLike, n_block: ArrayLike, n_anchors: ArrayLike | None = None, scale: ArrayLike = 1.0
-) -> Any:
+    margin: RealLike, n_keys: RealLike, n_block: RealLike, n_anchors: RealLike | None = None, scale: RealLike = 1.0
+) -> Value:
     """Least fidelity with logits times s ln n (Nakanishi 2025): r/(r + (n-m) n^(-s margin)); any n iff s margin >= 1.
 
-    Raises ValueError for a negative scale, an infinite margin, impossible counts.
+    Raises BadInput for a negative scale, an infinite margin, impossible counts.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     s, delta = check.non_negative("scale", scale), check.finite("margin", margin)
     with np.errstate(over="ignore", under="ignore"):
-        return check.result(closed_forms.scalable_softmax_floor(*np.broadcast_arrays(delta, n, m, r, s)))
+        return check.result(closed_forms.scalable_softmax_floor(*check.together(delta, n, m, r, s)))
 
 
 def _patterns(
-    n_patterns: ArrayLike, beta: ArrayLike, separation: ArrayLike, radius: ArrayLike, distance: ArrayLike
-) -> tuple[Any, ...]:
+    n_patterns: RealLike, beta: RealLike, separation: RealLike, radius: RealLike, distance: RealLike
+) -> tuple[Reals, ...]:
     n = check.count("n_patterns", n_patterns)
     if (n < 2).any():
         raise check.reject("n_patterns", "at least 2", f"{n.min():g}")
     others = (("beta", beta), ("separation", separation), ("radius", radius), ("distance", distance))
-    return tuple(np.broadcast_arrays(n, *(check.non_negative(name, value) for name, value in others)))
+    return tuple(check.together(n, *(check.non_negative(name, value) for name, value in others)))
 
 
 @enclosable
 def hopfield_error(
-    n_patterns: ArrayLike, beta: ArrayLike, separation: ArrayLike, radius: ArrayLike, distance: ArrayLike
-) -> Any:
+    n_patterns: RealLike, beta: RealLike, separation: RealLike, radius: RealLike, distance: RealLike
+) -> Value:
     """Retrieval error at most, as published (Ramsauer et al. 2021, Thm 5): 2 M (N-1) e^(-beta (Delta - 2 M d)).
 
     M `radius`: no pattern is longer; Delta `separation` of the pattern; d `distance` of the state from it. Raises
-    ValueError for a negative number or fewer than 2 patterns.
+    BadInput for a negative number or fewer than 2 patterns.
     """
     with np.errstate(over="ignore"):
         return check.result(closed_forms.hopfield_error(*_patterns(n_patterns, beta, separation, radius, distance)))
@@ -102,8 +100,8 @@ def hopfield_error(
 
 @enclosable
 def retrieval_error(
-    n_patterns: ArrayLike, beta: ArrayLike, separation: ArrayLike, radius: ArrayLike, distance: ArrayLike
-) -> Any:
+    n_patterns: RealLike, beta: RealLike, separation: RealLike, radius: RealLike, distance: RealLike
+) -> Value:
     """Retrieval error at most, from the margin: 2 M u/(1+u), u = (N-1) e^(-beta (Delta - 2 M d)): below the published.
 
     Arguments and errors as in `hopfield_error`.

@@ -7,12 +7,10 @@ Source: arXiv:2510.17358, abstract, claim C9; derived here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 import bounds.numbers.arguments as check
+from bounds.numbers.arguments import RealLike, Value
 from bounds.recruitment import closed_forms
 from bounds.rigour.enclosed import enclosable
 
@@ -20,17 +18,17 @@ __all__ = ["most_recruitments", "recruitment_price"]
 
 
 @enclosable
-def recruitment_price(extra_parameters: ArrayLike, n_observations: ArrayLike, cost: ArrayLike) -> Any:
+def recruitment_price(extra_parameters: RealLike, n_observations: RealLike, cost: RealLike) -> Value:
     """Drop in total NLL (nats) that a recruitment must exceed: (1/2) p ln N + c.
 
-    Raises ValueError for a negative count of parameters, N that is no count, a cost that is not positive.
+    Raises BadInput for a negative count of parameters, N that is no count, a cost that is not positive.
     """
     p, n = check.non_negative("extra_parameters", extra_parameters), check.count("n_observations", n_observations)
     return check.result(closed_forms.recruitment_price(p, n, check.positive("cost", cost)))
 
 
 @enclosable
-def most_recruitments(nll: ArrayLike, extra_parameters: ArrayLike, n_observations: ArrayLike, cost: ArrayLike) -> Any:
+def most_recruitments(nll: RealLike, extra_parameters: RealLike, n_observations: RealLike, cost: RealLike) -> Value:
     """The greatest whole number below NLL_0 / (c + (1/2) p ln N), p the least number of parameters that one adds.
 
     `nll` is the total at the start, in nats, of discrete data (>= 0). Errors as in `recruitment_price`.

@@ -1,60 +1,86 @@
-"""Rigorous evaluation on Arb balls, and branch and bound: an inequality over a box is PROVED, REFUTED or UNDECIDED.
+"""Rigorous evaluation on Arb balls: sympy expressions as functions of balls, outward rounding, 200 bits.
 
-    enclose(expression, {symbol: ball}) contains the true value, outward rounding, 200 bits
-    decide(larger - smaller >= 0 on a box): bisection, with a variable fixed at its worse end where the slope has a sign
+    with working_precision():
+        compiled(expression)({symbol: ball(value)})     contains the true value
 
 Needs python-flint (the extra `rigorous`).
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from itertools import count
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sympy
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
 from bounds.numbers.errors import BadInput
-from bounds.theory.statement import Statement
 
 try:
     import flint
 except ImportError:  # the check is made where a ball is first asked for
     flint = None
 
+if TYPE_CHECKING:
+    from flint import arb as Ball
+else:
+    Ball: TypeAlias = Any
+
 BITS = 200
-Ball = Any
-Evaluator = Callable[[Mapping[Any, Ball]], Ball]
+Evaluator: TypeAlias = "Callable[[Mapping[sympy.Symbol, Ball]], Ball]"
+Form: TypeAlias = "tuple[tuple[sympy.Symbol, ...], sympy.Expr]"
+"""The arguments of a printed form in their order, and its expression."""
 
 
-def balls() -> Any:
-    """The flint module at our precision. Raises BadInput with the remedy."""
+def _flint() -> ModuleType:
     if flint is None:
         raise BadInput("rigorous evaluation needs python-flint: pip install 'localist-bounds[rigorous]'")
-    flint.ctx.prec = BITS
     return flint
 
 
-def ball(value: Any) -> Ball:
+@contextmanager
+def working_precision() -> Iterator[None]:
+    """Our precision inside, the caller's again afterwards. Raises BadInput with the remedy without python-flint."""
+    context = _flint().ctx
+    before = context.prec
+    context.prec = BITS
+    try:
+        yield
+    finally:
+        context.prec = before
+
+
+def ball(value: float | sympy.Rational) -> Ball:
     """An int, float or Rational as a ball around exactly that value."""
-    arb = balls().arb
+    arb = _flint().arb
     if isinstance(value, sympy.Rational):
         return arb(int(value.p)) / arb(int(value.q))
     return arb(value) if isinstance(value, (int, float)) else arb(float(value))
 
 
-def _union(first: Ball, second: Ball) -> Ball:
-    return first.union(second)
+def minus_infinity() -> Ball:
+    return _flint().arb.neg_inf()
+
+
+def outward(value: Ball) -> tuple[float, float]:
+    """float64 numbers on either side of a ball; a ball that says nothing gives (-inf, inf)."""
+    if value.is_nan():
+        return -math.inf, math.inf
+    low, high = value.lower(), value.upper()
+    down, up = float(low), float(high)
+    if math.isfinite(down) and ball(down) > low:
+        down = math.nextafter(down, -math.inf)
+    if math.isfinite(up) and ball(up) < high:
+        up = math.nextafter(up, math.inf)
+    return down, up
 
 
 def _log(a: Ball) -> Ball:
-    return a.log() if a != 0 else balls().arb.neg_inf()
+    return a.log() if a != 0 else minus_infinity()
 
 
 def _choose(pieces: list[tuple[Evaluator, Any]], values: Mapping[Any, Ball]) -> Ball:
@@ -65,10 +91,10 @@ def _choose(pieces: list[tuple[Evaluator, Any]], values: Mapping[Any, Ball]) -> 
         if excluded:
             continue
         here = value(values)
-        possible = here if possible is None else _union(possible, here)
+        possible = here if possible is None else possible.union(here)
         if certain:
             return possible
-    assert possible is not None
+    assert possible is not None  # the last condition of a Piecewise is true
     return possible
 
 
@@ -113,9 +139,9 @@ def compiled(expression: Any) -> Evaluator:
     if expression.is_Symbol:
         return lambda values: values[expression]
     if expression is sympy.E:
-        return lambda values: balls().arb(1).exp()
+        return lambda values: ball(1).exp()
     if expression is sympy.pi:
-        return lambda values: balls().arb.pi()
+        return lambda values: _flint().arb.pi()
     if expression.is_Rational:
         constant = ball(expression)
         return lambda values: constant
@@ -148,80 +174,15 @@ def compiled(expression: Any) -> Evaluator:
     return evaluate
 
 
-class Decision(Enum):
-    """What branch and bound found."""
+def printed(forms: Mapping[str, Form]) -> Callable[..., Ball]:
+    """The forms of a topic on balls: `form("leakage_ceiling", x, n, m, r)`, arguments in their printed order."""
+    evaluators: dict[str, Evaluator] = {}
 
-    PROVED = "holds everywhere on the box"
-    REFUTED = "fails at the point given"
-    UNDECIDED = "boxes are left that this precision or number of boxes cannot decide"
+    def form(name: str, *values: Ball | float) -> Ball:
+        arguments, expression = forms[name]
+        if name not in evaluators:
+            evaluators[name] = compiled(expression)
+        given = (ball(v) if isinstance(v, (int, float)) else v for v in values)
+        return evaluators[name](dict(zip(arguments, given)))
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """The decision, how many boxes were looked at, and the point or the box that is left."""
-
-    decision: Decision
-    boxes: int
-    place: dict[str, Any] | None = None
-
-
-def _hull(low: float, high: float) -> Ball:
-    """A ball around [low, high]. Its radius is rounded up in 30 bits: from 0 it reaches a little below 0."""
-    return ball(low) if low == high else _union(ball(low), ball(high))
-
-
-def decide(statement: Statement, most_boxes: int = 20_000) -> Outcome:
-    """Branch and bound, the widest box first; a refutation is a point, evaluated rigorously."""
-    gap = sympy.sympify(statement.larger) - sympy.sympify(statement.smaller)
-    symbols = list(statement.box)
-    value = compiled(gap)
-    slopes = [compiled(sympy.factor(sympy.diff(gap, symbol))) for symbol in symbols]  # factored: fewer cancellations
-    first = {s: (float(low), float(high)) for s, (low, high) in statement.box.items()}
-    order, looked = count(), 0
-    heap = [(0.0, next(order), first)]
-    while heap and looked < most_boxes:
-        _, _, box = heapq.heappop(heap)
-        looked += 1
-        found = _settle(value, slopes, symbols, box)
-        if found is True:
-            continue
-        middle = {s: _middle(s in statement.scale, *box[s]) for s in symbols}
-        if value({s: ball(m) for s, m in middle.items()}) < 0:
-            return Outcome(Decision.REFUTED, looked, {str(s): m for s, m in middle.items()})
-        widths = {s: _width(s in statement.scale, box[s], first[s]) for s in symbols}
-        widest = max(symbols, key=lambda s: widths[s])
-        if box[widest][0] >= middle[widest] or middle[widest] >= box[widest][1]:
-            return Outcome(Decision.UNDECIDED, looked, {str(s): list(box[s]) for s in symbols})
-        for part in ((box[widest][0], middle[widest]), (middle[widest], box[widest][1])):
-            heapq.heappush(heap, (-widths[widest], next(order), {**box, widest: part}))
-    if not heap:
-        return Outcome(Decision.PROVED, looked)
-    return Outcome(Decision.UNDECIDED, looked, {str(s): list(heap[0][2][s]) for s in symbols})
-
-
-def _settle(
-    value: Evaluator, slopes: list[Any], symbols: list[Any], box: dict[Any, tuple[float, float]]
-) -> bool | None:
-    """True if the gap is not negative on the box; a variable whose slope has a sign is put at its worse end."""
-    values = {s: _hull(*box[s]) for s in symbols}
-    if value(values) >= 0:
-        return True
-    changed = False
-    for symbol, slope in zip(symbols, slopes):
-        if box[symbol][0] == box[symbol][1]:
-            continue
-        steepness = slope(values)
-        if steepness >= 0 or steepness <= 0:
-            values[symbol] = ball(box[symbol][0] if steepness >= 0 else box[symbol][1])
-            changed = True
-    return True if changed and value(values) >= 0 else None
-
-
-def _middle(geometric: bool, low: float, high: float) -> float:
-    return (low * high) ** 0.5 if geometric else (low + high) / 2
-
-
-def _width(geometric: bool, box: tuple[float, float], first: tuple[float, float]) -> float:
-    """e-folds of a geometric variable, else the share of the first box."""
-    low, high = box
-    return math.log(high / low) if geometric else (high - low) / max(first[1] - first[0], 1e-300)
+    return form

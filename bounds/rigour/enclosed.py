@@ -2,40 +2,51 @@
 
     fidelity_floor(6.0, 64, 16, 1, rigorous=True)  ->  Enclosed(lower, estimate, upper)
 
-Arguments count as exactly the float64 numbers given. The closed forms are evaluated on Arb balls from the same sympy
-expressions that the calculators are printed from; thresholds without a closed form are bracketed by rigorous forward
-evaluation. Comparisons are three-valued: HOLDS, VIOLATED or UNKNOWN. Needs python-flint (the extra `rigorous`).
+Arguments count as exactly the float64 numbers given. What the exact value is stands in the `exact` module beside the
+calculator's own, under its name: closed forms on Arb balls, brackets, bounds on rounding. Comparisons are three-valued:
+HOLDS, VIOLATED or UNKNOWN. Needs python-flint (the extra `rigorous`).
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bounds.numbers.arguments import RealLike, Reals, Value, result
 from bounds.numbers.search import Solutions, Unreachable
 
+if TYPE_CHECKING:
+    from bounds.rigour.exact import Bracket, ClosedForm, Rounded
+    from bounds.theory.theorem import Verdict
 
-class Enclosed(NamedTuple):
+P = ParamSpec("P")
+R = TypeVar("R")
+V = TypeVar("V", bound=float | Reals)
+
+
+class Enclosed(NamedTuple, Generic[V]):
     """The exact value lies in [lower, upper]; `estimate` is what the calculator returns in float64."""
 
-    lower: Any
-    estimate: Any
-    upper: Any
+    lower: V
+    estimate: V
+    upper: V
 
-    def at_most(self, limit: Any) -> Any:
+    def at_most(self, limit: RealLike) -> Verdict | NDArray[np.object_]:
         """`Verdict.HOLDS` if the exact value is at most `limit`, VIOLATED if it is above, else UNKNOWN."""
         return _judge(self.upper <= np.asarray(limit), self.lower > np.asarray(limit))
 
-    def at_least(self, limit: Any) -> Any:
+    def at_least(self, limit: RealLike) -> Verdict | NDArray[np.object_]:
         """`Verdict.HOLDS` if the exact value is at least `limit`, VIOLATED if it is below, else UNKNOWN."""
         return _judge(self.lower >= np.asarray(limit), self.upper < np.asarray(limit))
 
 
-def _judge(certain: Any, excluded: Any) -> Any:
+def _judge(certain: NDArray[np.bool_], excluded: NDArray[np.bool_]) -> Verdict | NDArray[np.object_]:
     from bounds.theory.theorem import Verdict
 
     if np.ndim(certain) == 0:
@@ -45,35 +56,52 @@ def _judge(certain: Any, excluded: Any) -> Any:
     return verdicts
 
 
-def enclosable(calculator: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a public calculator the keyword `rigorous`: True returns `Enclosed` in place of the estimate."""
+def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
+    """Gives a public calculator the keyword `rigorous`: True returns `Enclosed` in place of the estimate.
+
+    The keyword and what it returns are typed in the printed stub beside the calculator's module.
+    """
     signature = inspect.signature(calculator)
 
     @functools.wraps(calculator)
-    def wrapped(*arguments: Any, rigorous: bool = False, **keywords: Any) -> Any:
+    def wrapped(*arguments: P.args, rigorous: bool = False, **keywords: P.kwargs) -> Any:
         estimate = calculator(*arguments, **keywords)
-        if not rigorous:
+        if not rigorous or isinstance(estimate, Unreachable):
             return estimate
         bound = signature.bind(*arguments, **keywords)
         bound.apply_defaults()
-        return _enclosed(calculator.__name__, dict(bound.arguments), estimate)
+        return _enclosed(exact_twin(calculator), bound.arguments, estimate)
 
     switch = inspect.Parameter("rigorous", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
-    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), switch])  # pyright: ignore[reportAttributeAccessIssue]
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), switch])
     return wrapped
 
 
-def _enclosed(name: str, arguments: dict[str, Any], estimate: Any) -> Any:
-    """Entry by entry; an `Unreachable` stays one, and in arrays of `Solutions` its ends are NaN."""
-    if isinstance(estimate, Unreachable):
-        return estimate
-    values = np.asarray(estimate.values if isinstance(estimate, Solutions) else estimate, dtype=np.float64)
-    from bounds.rigour.ends import WHOLE_ARRAYS, ends
+def exact_twin(calculator: Callable[..., object]) -> ClosedForm[...] | Bracket[...] | Rounded[...]:
+    """What says the exact value of a calculator: of its name, in the module `exact` of its topic."""
+    topic = calculator.__module__.rpartition(".")[0]
+    return getattr(importlib.import_module(f"{topic}.exact"), calculator.__name__)
 
-    whole = WHOLE_ARRAYS.get(name)
-    if whole is not None:
-        lower, upper = whole(arguments, values)
-        return Enclosed(*(_plain(v) for v in (lower, values, upper)))
+
+def _enclosed(
+    exact: ClosedForm[...] | Bracket[...] | Rounded[...], arguments: Mapping[str, Any], estimate: Value | Solutions
+) -> Enclosed[Any]:
+    """Entry by entry, or whole arrays; where nothing meets a target the ends are NaN."""
+    from bounds.rigour.balls import working_precision
+    from bounds.rigour.exact import Rounded
+
+    values = np.asarray(estimate.values if isinstance(estimate, Solutions) else estimate, dtype=np.float64)
+    with working_precision():
+        if isinstance(exact, Rounded):
+            lower, upper = exact.arrays(values, arguments)
+        else:
+            lower, upper = _entry_by_entry(exact, arguments, values)
+    return Enclosed(result(lower), result(values), result(upper))
+
+
+def _entry_by_entry(
+    exact: ClosedForm[...] | Bracket[...], arguments: Mapping[str, Any], values: Reals
+) -> tuple[Reals, Reals]:
     numeric = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, str)}
     fixed = {k: v for k, v in arguments.items() if k not in numeric}
     spread = dict(zip(numeric, np.broadcast_arrays(values, *(np.asarray(v, np.float64) for v in numeric.values()))[1:]))
@@ -81,9 +109,5 @@ def _enclosed(name: str, arguments: dict[str, Any], estimate: Any) -> Any:
     for at in np.ndindex(values.shape):
         if not np.isnan(values[at]):
             entry = {**{k: float(v[at]) for k, v in spread.items()}, **fixed}
-            lower[at], upper[at] = ends(name, entry, float(values[at]))
-    return Enclosed(*(_plain(v) for v in (lower, values, upper)))
-
-
-def _plain(values: Any) -> Any:
-    return values.item() if np.ndim(values) == 0 and hasattr(values, "item") else values
+            lower[at], upper[at] = exact.ends(float(values[at]), entry)
+    return lower, upper

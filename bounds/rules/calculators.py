@@ -8,13 +8,11 @@ arXiv:2510.05106, abstract, claim C12; derived here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 import bounds.numbers.arguments as check
 from bounds.dial.calculators import worst_case_kappa
+from bounds.numbers.arguments import RealLike, Value
 from bounds.rigour.enclosed import enclosable
 from bounds.rules import closed_forms
 
@@ -23,11 +21,11 @@ __all__ = ["priority_gap", "rule_bias", "violation_after_reloads"]
 
 @enclosable
 def rule_bias(
-    fidelity: ArrayLike, logit_range: ArrayLike, n_keys: ArrayLike, n_rule: ArrayLike, temperature: ArrayLike = 1.0
-) -> Any:
+    fidelity: RealLike, logit_range: RealLike, n_keys: RealLike, n_rule: RealLike, temperature: RealLike = 1.0
+) -> Value:
     """Least bias (logits) on `n_rule` keys that gives them the fidelity in every row of the range; 0 if none is needed.
 
-    tau max(0, D + ln((n-r) F / (r (1-F)))), rounded up. Raises ValueError as `worst_case_kappa` does.
+    tau max(0, D + ln((n-r) F / (r (1-F)))), rounded up. Raises BadInput as `worst_case_kappa` does.
     """
     tau = check.positive("temperature", temperature)
     kappa = np.asarray(worst_case_kappa(fidelity, logit_range, n_keys, n_rule, temperature))
@@ -36,11 +34,11 @@ def rule_bias(
 
 @enclosable
 def priority_gap(
-    ratio: ArrayLike, logit_range: ArrayLike, n_first: ArrayLike, n_second: ArrayLike, temperature: ArrayLike = 1.0
-) -> Any:
+    ratio: RealLike, logit_range: RealLike, n_first: RealLike, n_second: RealLike, temperature: RealLike = 1.0
+) -> Value:
     """Least bias (logits) of the first rule above the second for M_1 >= ratio * M_2 in every row of the range.
 
-    tau (D + ln(ratio n_2/n_1)), rounded up; negative where the first has more keys. Raises ValueError for a ratio or a
+    tau (D + ln(ratio n_2/n_1)), rounded up; negative where the first has more keys. Raises BadInput for a ratio or a
     temperature that is not positive, a negative range, counts that are none.
     """
     c, tau = check.positive("ratio", ratio), check.positive("temperature", temperature)
@@ -50,10 +48,10 @@ def priority_gap(
 
 
 @enclosable
-def violation_after_reloads(removal: ArrayLike) -> Any:
+def violation_after_reloads(removal: RealLike) -> Value:
     """Probability, at most, that a violation is still there: the product of (1 - p_t) over the last axis.
 
-    `removal` p_t is the probability that reload t removes the violation *given that it persists*. Raises ValueError for
+    `removal` p_t is the probability that reload t removes the violation *given that it persists*. Raises BadInput for
     a probability outside [0, 1] or no axis.
     """
     p = check.unit_closed("removal", removal)

@@ -133,7 +133,7 @@ def _symbolic(theorem: Theorem) -> dict[str, Any]:
 
 
 def _enclosures(theorem: Theorem) -> list[dict[str, Any]]:
-    from bounds.rigour.balls import Decision, decide
+    from bounds.rigour.branch_and_bound import Decision, decide
 
     found = []
     for statement in theorem.enclosures:

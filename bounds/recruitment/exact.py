@@ -1,0 +1,23 @@
+"""The exact values of the calculators of recruitment, on Arb balls."""
+
+from __future__ import annotations
+
+import math
+
+from bounds.recruitment.theorems import FORMS
+from bounds.rigour.balls import Ball, outward, printed
+from bounds.rigour.exact import Bracket, ClosedForm, Ends
+
+form = printed(FORMS)
+
+
+@ClosedForm
+def recruitment_price(extra_parameters: float, n_observations: float, cost: float) -> Ball:
+    return form("recruitment_price", extra_parameters, n_observations, cost)
+
+
+@Bracket
+def most_recruitments(estimate: float, nll: float, extra_parameters: float, n_observations: float, cost: float) -> Ends:
+    """The greatest whole number below the quotient: both where its ball holds a whole number."""
+    low, high = outward(nll / recruitment_price(extra_parameters, n_observations, cost))
+    return max(math.ceil(low) - 1.0, 0.0), max(math.ceil(high) - 1.0, 0.0)
