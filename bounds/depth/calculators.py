@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.depth import closed_forms
-from bounds.numbers.arguments import RealLike, Reals, Value
+from bounds.numbers.arguments import RealLike, Reals, Value, VectorLike
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["drift_bound", "layer_costs", "schedule"]
@@ -53,7 +53,7 @@ def _layers(name: str, values: RealLike, zero: bool) -> Reals:
 
 
 @enclosable
-def drift_bound(errors: RealLike, lipschitz: RealLike) -> Value:
+def drift_bound(errors: VectorLike, lipschitz: VectorLike) -> Value:
     """sum_l e_l prod_{k>l} (1 + Lip_k): the output's drift at most.
 
     `errors`: what dialling changes in each layer's output, along the dialled trajectory; `lipschitz`: of the original

@@ -26,6 +26,9 @@ RealLike: TypeAlias = (
     | Sequence[NDArray[np.integer[Any] | np.floating[Any]]]
 )
 """What every calculator takes for a real argument: a number, an array, or a list of them; never a string."""
+Vector: TypeAlias = Scalar | Sequence[Scalar]
+VectorLike: TypeAlias = RealLike
+"""Vectors, or arrays of them: a calculator that reduces the last axis gives a float for one vector."""
 Value: TypeAlias = float | Reals
 """What a calculator gives: a float for scalars, an array where any argument was one."""
 

@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 
 import bounds.numbers.arguments as check
-from bounds.numbers.arguments import RealLike, Reals, Value
+from bounds.numbers.arguments import RealLike, Reals, Value, VectorLike
 from bounds.numbers.search import Solutions, Unreachable, answer
 from bounds.penalty import closed_forms
 from bounds.rigour.enclosed import enclosable
@@ -109,10 +109,10 @@ def penalty_threshold_leakage_aware(
 
 @enclosable
 def penalty_threshold_mean_of_products(
-    gradient_bounds: RealLike,
-    value_diameters: RealLike,
-    key_diameters: RealLike,
-    query_norms: RealLike,
+    gradient_bounds: VectorLike,
+    value_diameters: VectorLike,
+    key_diameters: VectorLike,
+    query_norms: VectorLike,
     temperature: RealLike = 1.0,
 ) -> Value:
     """Level C: mean over all queries of G_i V_i D_ic ||x_i^(b)|| / (4 tau).
@@ -133,7 +133,7 @@ def penalty_threshold_mean_of_products(
 
 
 @enclosable
-def critical_penalty(gradient_norms: RealLike, axis: int | tuple[int, ...] | None = None) -> Value:
+def critical_penalty(gradient_norms: VectorLike, axis: int | tuple[int, ...] | None = None) -> Value:
     """Level D: the largest ||grad_bc|| over the cross blocks at an in-block optimum with the cross blocks held at zero.
 
     Above it that solution is a local minimum of the penalised problem; below it the next proximal step leaves it.
@@ -145,7 +145,7 @@ def critical_penalty(gradient_norms: RealLike, axis: int | tuple[int, ...] | Non
 
 
 @enclosable
-def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms: RealLike) -> Value:
+def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms: VectorLike) -> Value:
     """Level E from below: the localised point is a global minimiser only if lambda >= (L_loc - L(W)) / sum ||W_bc||.
 
     `loss_localised` is the least loss with every cross block zero; the last axis of `group_norms` holds the cross

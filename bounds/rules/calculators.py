@@ -12,7 +12,7 @@ import numpy as np
 
 import bounds.numbers.arguments as check
 from bounds.dial.calculators import worst_case_kappa
-from bounds.numbers.arguments import RealLike, Value
+from bounds.numbers.arguments import RealLike, Value, VectorLike
 from bounds.rigour.enclosed import enclosable
 from bounds.rules import closed_forms
 
@@ -48,7 +48,7 @@ def priority_gap(
 
 
 @enclosable
-def violation_after_reloads(removal: RealLike) -> Value:
+def violation_after_reloads(removal: VectorLike) -> Value:
     """Probability, at most, that a violation is still there: the product of (1 - p_t) over the last axis.
 
     `removal` p_t is the probability that reload t removes the violation *given that it persists*. Raises BadInput for
