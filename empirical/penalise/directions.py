@@ -1,7 +1,6 @@
 """Where a step goes: Newton's direction from an exact Hessian, and limited-memory BFGS from gradients alone.
 
-F(w) = L(w) + sum_g penalty_g ||w_g||
-F'' = L'' + penalty_g / ||w_g|| (I - u u^T) in each group g that is off its kink,   u = w_g / ||w_g||
+F'' is that of the loss and the penalty (`penalty.Penalty.curvature`) among coordinates of groups off their kinks.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from empirical.penalise.groups import Groups
+from empirical.penalise.penalty import Penalty
 from empirical.shapes import Bool, Float, Int
 
 CURVED = 1e-10  # a pair (s, y) counts where s.y exceeds this share of ||s|| ||y||
@@ -39,18 +39,13 @@ def coordinates(groups: Groups, use: Bool[Tensor, "G1"]) -> Int[Tensor, "A"]:
 def factorise(
     hessian: Float[Tensor, "A A"],
     point: Float[Tensor, "P"],
-    groups: Groups,
+    at: Int[Tensor, "A"],
     use: Bool[Tensor, "G1"],
+    penalty: Penalty,
     penalties: Float[Tensor, "G1"],
 ) -> Factor | None:
-    """F'' from L'' among the `coordinates` in use, all off their kinks; None where it is not positive definite."""
-    at = coordinates(groups, use)
-    member, norms = groups.member[at], groups.norms(point)
-    bend = torch.where(norms > 0, penalties / norms.where(norms > 0, 1.0), 0.0)[member]
-    along = point[at] / norms.where(norms > 0, 1.0)[member]
-    same = member.unsqueeze(1) == member
-    hessian = hessian + torch.diag(bend) - torch.where(same, torch.outer(bend * along, along), 0.0)
-    lower, failed = torch.linalg.cholesky_ex(hessian)
+    """F'' from L'' among `at`, the `coordinates` in use, off their kinks; None where it is not positive definite."""
+    lower, failed = torch.linalg.cholesky_ex(penalty.curvature(hessian, point, at, penalties))
     return None if failed else Factor(use, at, lower)
 
 

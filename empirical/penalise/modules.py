@@ -1,6 +1,6 @@
 """The penalised problem of any torch module: groups of its parameters, the critical penalty, the path over penalties.
 
-    minimise  L(w) + sum_g penalty_g ||w_g||,  L = mean over `batches` of loss(model, batch)
+    minimise  L(w) + sum_g penalty_g p(||w_g||),  L = mean over `batches` of loss(model, batch)
     critical: max over zero groups g of ||grad_g L||: above it the zero groups stay zero, below it one leaves
     path:     a stationary point at each penalty in turn, each descended to from the last
 
@@ -21,13 +21,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from empirical.errors import BadInput
-from empirical.penalise.groups import Groups
-from empirical.penalise.solver import Report, Shared, follow
+from empirical.penalise.groups import Given, Groups
+from empirical.penalise.objective import Shared
+from empirical.penalise.penalty import GroupNorm, Kind
+from empirical.penalise.solver import Report, follow
 from empirical.shapes import Bool, Float, Int
 
 Places = Sequence[tuple[str, Any]]
 """(parameter's name, any index of it), each."""
-Loss = Callable[[nn.Module, Any], Tensor]
+Loss = Callable[[nn.Module, Any], object]
+"""loss(model, batch), one number; anything else is refused where it is called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,7 @@ class _Evaluated(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Any) -> Tensor:
+    def forward(self, batch: Any) -> object:
         return self.loss(self.model, batch)
 
 
@@ -215,7 +218,8 @@ def stationarity(
     loss: Loss,
     batches: Iterable[Any],
     groups: Mapping[str, Places],
-    penalties: float | Sequence[float],
+    penalties: Given,
+    penalty: Kind = GroupNorm,
 ) -> dict[str, float]:
     """How far each group is from stationary on these batches, and under "" all that is in none; 0 at a KKT point.
 
@@ -223,8 +227,8 @@ def stationarity(
     """
     held = module_groups(model, groups, every=True)
     flat, _, gradient = ModuleLoss(model, loss, batches, held).start()
-    of, amounts = held.groups, held.groups.penalties(penalties, flat)
-    slope = of.slope(flat, gradient, amounts, of.norms(flat), of.norms(gradient))
+    of, each = held.groups, held.groups.penalties(penalties, flat)
+    slope = penalty(of).slope(flat, gradient, each, of.norms(flat), of.norms(gradient))
     return dict(zip((*held.names, ""), of.norms(slope).tolist()))
 
 
@@ -252,9 +256,10 @@ def penalty_path(
     loss: Loss,
     batches: Iterable[Any],
     groups: Mapping[str, Places],
-    penalties: Sequence[float],
+    penalties: Sequence[object],
     *,
-    weights: float | Sequence[float] = 1.0,
+    factors: Given = 1.0,
+    penalty: Kind = GroupNorm,
     tolerance: float = 1e-6,
     max_evaluations: int = 2000,
     step: float | None = None,
@@ -263,10 +268,11 @@ def penalty_path(
     """Stationary points at `penalties` in the order given, the first descended to from the module as it is.
 
     From a localised model downwards this follows the localised branch, from a distributed one upwards the other. The
-    module itself is left as it was. `weights` multiply the penalty, one each group; a `step` that overshoots is
-    halved, and `halved` counts it. Raises BadInput as `module_groups`, and for penalties or weights that are none.
+    module itself is left as it was. `factors` multiply the penalties, one each group; a `step` that overshoots is
+    halved, and `halved` counts it. Raises BadInput as `module_groups`, and for penalties or factors that are none.
     """
-    if not penalties or any(not isinstance(p, int | float) or math.isnan(p) or p < 0 for p in penalties):
+    numbers = [float(p) for p in penalties if isinstance(p, int | float) and p >= 0]
+    if not penalties or len(numbers) < len(penalties):
         raise BadInput(f"penalties must be numbers >= 0, at least one, got {list(penalties)!r}")
     if not tolerance > 0:
         raise BadInput(f"tolerance must be > 0, got {tolerance!r}")
@@ -275,21 +281,22 @@ def penalty_path(
     held = module_groups(model, groups, every=True)
     problem = ModuleLoss(model, loss, batches, held)
     flat, _, _ = problem.start()
-    shares = held.groups.penalties(weights, flat)
-    amounts = torch.stack([torch.where(shares > 0, p * shares, 0.0) for p in penalties])
+    each = held.groups.penalties(factors, flat)
+    each = torch.stack([torch.where(each > 0, p * each, 0.0) for p in numbers])
     found = follow(
         Shared(problem),
         flat[None],
         held.groups,
-        amounts[None],
+        each[None],
         tolerance=tolerance,
         max_evaluations=max_evaluations,
         step=step,
+        penalty=penalty,
         report=report,
     )
     points = found.points[0]
     return ModulePath(
-        tuple(map(float, penalties)),
+        tuple(numbers),
         held,
         points,
         found.loss[0],

@@ -1,4 +1,4 @@
-"""A proximal step after each step of any torch optimiser: group penalties on the parameters of any module.
+"""A proximal step after each step of any torch optimiser: a penalty on groups of the parameters of any module.
 
     w <- optimiser's step;   w_g <- w_g max(0, 1 - lr penalty_g / ||w_g||)      (decoupled, exact zeros)
 
@@ -10,7 +10,7 @@ says what it took in a run: a penalty above the pull of a group held it, one bel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from empirical.errors import BadInput
+from empirical.penalise.groups import Given
 from empirical.penalise.modules import ModuleGroups
+from empirical.penalise.penalty import GroupNorm, Kind
 from empirical.shapes import Float
 
 
@@ -30,8 +32,14 @@ class ProximalGroups:
     or gives those of one group several learning rates, for penalties that do not fit, for gradients not finite.
     """
 
-    def __init__(self, optimizer: Optimizer, groups: ModuleGroups, penalties: float | Sequence[float] | Tensor):
-        self.optimizer, self.groups = optimizer, groups
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        groups: ModuleGroups,
+        penalties: Given,
+        penalty: Kind = GroupNorm,
+    ):
+        self.optimizer, self.groups, self.penalty = optimizer, groups, penalty(groups.groups)
         self.penalties = groups.groups.penalties(penalties, groups.tensors[0].detach())
         owned = {id(p) for settings in optimizer.param_groups for p in settings["params"]}
         for name, tensor in zip(groups.parameters, groups.tensors):
@@ -75,7 +83,7 @@ class ProximalGroups:
         flat = self.groups.flat()
         pulls = torch.where(zero & (lengths > 0), groups.norms(flat) / lengths, 0.0)
         self._pulls = torch.maximum(self._pulls, pulls)
-        self.groups.load(groups.shrink(flat, lengths * self.penalties))
+        self.groups.load(self.penalty.prox(flat, lengths * self.penalties)[0])
         return value
 
     def pulls(self) -> dict[str, float]:

@@ -1,7 +1,6 @@
-"""Proximal gradient for a smooth loss plus a group penalty on the cross blocks of bilinear forms.
+"""Proximal gradient for a smooth loss plus a penalty on the cross blocks of bilinear forms.
 
-    minimise  L(W) + penalty * sum over b != c of ||W_bc||    (Frobenius norms, not squared, no factor 1/2)
-    prox:     W_bc <- W_bc max(0, 1 - step * penalty / ||W_bc||)
+    minimise  L(W) + penalty * sum over b != c of p(||W_bc||)    (Frobenius norms; p of a `penalty.Penalty`)
     residual: ||W - prox(W - step * grad L(W))|| / step, zero exactly at the stationary points
 
 A point counts as converged when its residual is within the tolerance and a further step changes the support of no
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from empirical.penalise.groups import shrink_factor
-from empirical.shapes import Bool, Float, Int
+from empirical.penalise.penalty import GroupNorm, Kind
+from empirical.shapes import Bool, Float, Int, Shaped
 
 Report = Callable[[int, int, int], None]
 """report(step, steps at most, settings still moving)."""
@@ -32,15 +31,29 @@ def cross_blocks(blocks: int, device: torch.device | None = None) -> Bool[Tensor
     return ~torch.eye(blocks, dtype=torch.bool, device=device)
 
 
+class Blocks:
+    """The blocks W_bc of forms as groups (`penalty.Partition`)."""
+
+    def norms(self, x: Float[Tensor, "*lead K d K e"]) -> Float[Tensor, "*lead K K"]:
+        return group_norms(x)
+
+    def spread(self, values: Shaped[Tensor, "*lead K K"]) -> Shaped[Tensor, "*lead K 1 K 1"]:
+        return values.unsqueeze(-1).unsqueeze(-3)
+
+
+def on_cross_blocks(
+    penalties: Float[Tensor, "S"], forms: Float[Tensor, "S *lead K d K e"]
+) -> Float[Tensor, "S *ones K K"]:
+    """Each setting's penalty on its cross blocks, 0 on the others."""
+    blocks, ones = forms.shape[-2], (1,) * (forms.ndim - 3)
+    return torch.where(cross_blocks(blocks, forms.device), penalties.view(-1, *ones), 0.0)
+
+
 def shrink(
-    forms: Float[Tensor, "S *lead K d K e"], amount: Float[Tensor, "S"]
+    forms: Float[Tensor, "S *lead K d K e"], amounts: Float[Tensor, "S"]
 ) -> tuple[Float[Tensor, "S *lead K d K e"], Bool[Tensor, "S *lead K K"]]:
     """The proximal map of amount * sum of cross-block norms, with exact zeros, and which blocks it leaves non-zero."""
-    norms = group_norms(forms)
-    cross = cross_blocks(norms.shape[-1], forms.device)
-    amount = torch.where(cross, amount.view(-1, *(1,) * (norms.ndim - 1)), 0.0)  # an infinite amount is allowed
-    factor, kept = shrink_factor(norms, amount)
-    return forms * factor.unsqueeze(-1).unsqueeze(-3), kept
+    return GroupNorm(Blocks()).prox(forms, on_cross_blocks(amounts, forms))
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,7 @@ def solve(
     tolerance: float,
     max_steps: int,
     accelerated: bool = True,
+    penalty: Kind = GroupNorm,
     report: Report | None = None,
 ) -> Solution:
     """Proximal gradient steps, with momentum and gradient restarts where `accelerated`.
@@ -74,7 +88,8 @@ def solve(
     The returned point is one where a gradient was taken and which a proximal step (or the start) produced, so that
     its zeros are exact and its residual is its own, not that of an extrapolated point.
     """
-    settings, zeros = len(start), torch.zeros_like(group_norms(start))
+    settings, zeros, prox = len(start), torch.zeros_like(group_norms(start)), penalty(Blocks()).prox
+    amounts = on_cross_blocks(penalties, start)
     forms, ahead = start.clone(), start
     end, loss, end_norm = start.clone(), torch.full_like(penalties, torch.nan), zeros.clone()
     residual, converged = torch.full_like(penalties, torch.inf), torch.zeros_like(penalties, dtype=torch.bool)
@@ -87,7 +102,7 @@ def solve(
     while True:
         value, gradient = loss_and_gradient(ahead)
         norm = group_norms(gradient)
-        new, kept = shrink(ahead - step * gradient, step * penalties[moving])
+        new, kept = prox(ahead - step * gradient, step * amounts[moving])
         gap = (new - ahead).flatten(1).norm(dim=1) / step
         peak[moving] = torch.maximum(peak[moving], norm)
         same_support = (kept == (group_norms(ahead) > 0)).flatten(1).all(1)

@@ -1,6 +1,6 @@
-"""Minimises a smooth loss plus group norms: Newton steps on the groups that are not zero, exact zeros elsewhere.
+"""Minimises a smooth loss plus a penalty on groups: Newton steps on those that are not zero, exact zeros elsewhere.
 
-    F(w) = L(w) + sum_g penalty_g ||w_g||,   v = the subgradient of F of least norm (`Groups.slope`)
+    F(w) = L(w) + sum_g penalty_g p(||w_g||),   v = the subgradient of F of least norm (`penalty.Penalty`)
     working set: groups that are not zero; a zero group joins once ||grad_g|| > penalty_g and the rest is nearly solved
     step:  w + a d, d = -H v on the working set, where F is smooth; a group that a proximal step would zero is zeroed;
            a is halved until F falls enough; where that fails a proximal step is taken
@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from empirical.penalise.directions import CURVED, Factor, coordinates, factorise, quasi_newton, sound
 from empirical.penalise.groups import Groups
+from empirical.penalise.objective import Curved, Objective
+from empirical.penalise.penalty import GroupNorm, Kind, Penalty, active
 from empirical.shapes import Bool, Float, Int
 
 MEMORY = 12  # pairs of the quasi-Newton matrix
@@ -37,41 +38,6 @@ KEPT = 0.3  # F'' serves again where the slope fell to this share
 
 Report = Callable[[int, int, int], None]
 """report(penalties that every row is done with, all of them, rows still moving)."""
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """The smooth part L, one problem a row."""
-
-    def __call__(self, points: Float[Tensor, "S P"], /) -> tuple[Float[Tensor, "S"], Float[Tensor, "S P"]]:
-        """Loss and gradient of each row."""
-        ...
-
-    def take(self, rows: Int[Tensor, "R"]) -> Objective:
-        """The objective of these rows alone."""
-        ...
-
-
-@runtime_checkable
-class Curved(Objective, Protocol):
-    """An objective that knows its Hessian."""
-
-    def hessian(self, row: int, point: Float[Tensor, "P"], at: Int[Tensor, "A"], /) -> Float[Tensor, "A A"]:
-        """L'' of one row among the coordinates `at`: all those of some groups."""
-        ...
-
-
-@dataclass(frozen=True)
-class Shared:
-    """One loss for every row."""
-
-    loss_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]]
-
-    def __call__(self, points: Tensor, /) -> tuple[Tensor, Tensor]:
-        return self.loss_and_gradient(points)
-
-    def take(self, rows: Tensor) -> Shared:
-        return self
 
 
 @dataclass(frozen=True)
@@ -123,17 +89,17 @@ def _column(x: Tensor) -> Tensor:
     return x.unsqueeze(-1)
 
 
-def _judge(rows: _Rows, groups: Groups, loss: Tensor, gradient: Tensor) -> None:
+def _judge(rows: _Rows, groups: Groups, penalty: Penalty, loss: Tensor, gradient: Tensor) -> None:
     """Moves to the trial where it is good, and keeps what that says of the curvature on groups off the kink."""
     precision = torch.finfo(loss.dtype).eps
     norms, steepness = groups.norms(rows.trial), groups.norms(gradient)
-    value = loss + groups.value(norms, rows.penalties)
-    slope = groups.slope(rows.trial, gradient, rows.penalties, norms, steepness)
+    value = loss + penalty.value(norms, rows.penalties)
+    slope = penalty.slope(rows.trial, gradient, rows.penalties, norms, steepness)
     steep = slope.norm(dim=-1)
     fell = value <= rows.value + ENOUGH * rows.fall
     level = (value <= rows.value + 4 * precision * value.abs()) & (steep < rows.steep)
     good = rows.good = (fell | level) & steep.isfinite() & value.isfinite()
-    before, after = (groups.active(n, rows.penalties) for n in (rows.norms, norms))
+    before, after = (active(n, rows.penalties) for n in (rows.norms, norms))
     smooth = groups.spread((before & after).to(slope.dtype))
     move, turn = (rows.trial - rows.point) * smooth, (slope - rows.slope) * smooth
     bend, length = _dot(move, turn), _dot(turn, turn)
@@ -166,13 +132,13 @@ class _State:
     steepness: Float[Tensor, "R G1"]
 
     @classmethod
-    def of(cls, rows: _Rows, groups: Groups) -> _State:
+    def of(cls, rows: _Rows, groups: Groups, penalty: Penalty) -> _State:
         room = torch.finfo(rows.point.dtype).eps ** 0.75  # relative: what another order of summation may change
-        active, steepness = groups.active(rows.norms, rows.penalties), rows.steepness
-        joining, step = ~active & (steepness > rows.penalties * (1 + room)), _column(rows.step)
-        pulled = groups.norms(rows.point - step * rows.gradient) <= step * rows.penalties
-        leaving = active & pulled & (steepness < rows.penalties)
-        return cls(active, joining, leaving, groups.norms(rows.slope).where(active | joining, 0.0), steepness)
+        moving, steepness = active(rows.norms, rows.penalties), rows.steepness
+        joining, step = ~moving & (steepness > rows.penalties * (1 + room)), _column(rows.step)
+        _, kept = penalty.prox(rows.point - step * rows.gradient, step * rows.penalties)
+        leaving = moving & ~kept & (steepness < rows.penalties)
+        return cls(moving, joining, leaving, groups.norms(rows.slope).where(moving | joining, 0.0), steepness)
 
     def settled(self, tolerance: float) -> Bool[Tensor, "R"]:
         return (self.residual.norm(dim=-1) <= tolerance) & ~(self.joining | self.leaving).any(-1)
@@ -185,11 +151,13 @@ class _State:
         return self.active | (self.joining & _column(unsolved <= ENTER * violation))
 
 
-def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S G1"]) -> dict[int, Tensor]:
+def _newton(
+    rows: _Rows, groups: Groups, penalty: Penalty, objective: Curved, use: Bool[Tensor, "S G1"]
+) -> dict[int, Tensor]:
     """The Newton step of each row that is near a minimum: off all kinks, F'' positive definite, the step short."""
     steps: dict[int, Tensor] = {}
     rows.pause = rows.pause - rows.good.to(rows.pause.dtype)
-    smooth = rows.good & ~(use & ~groups.active(rows.norms, rows.penalties)).any(-1)
+    smooth = rows.good & ~(use & ~active(rows.norms, rows.penalties)).any(-1)
     ready, fell = ((rows.steep <= rows.ready) & (rows.pause <= 0)).tolist(), (rows.steep <= KEPT * rows.before).tolist()
     longest = (NEAR * rows.point.norm(dim=-1)).tolist()
     for row in smooth.nonzero()[:, 0].tolist():
@@ -198,8 +166,9 @@ def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S
         if factor is None or not fell[row] or not torch.equal(factor.use, use[row]):
             if not ready[row]:
                 continue
-            hessian = objective.hessian(row, rows.point[row], coordinates(groups, use[row]))
-            factor = factorise(hessian, rows.point[row], groups, use[row], rows.penalties[row])
+            at = coordinates(groups, use[row])
+            hessian = objective.hessian(row, rows.point[row], at)
+            factor = factorise(hessian, rows.point[row], at, use[row], penalty, rows.penalties[row])
         step = None if factor is None else factor.step(rows.slope[row])
         if factor is None or step is None or float(step.norm()) > longest[row]:
             rows.pause[row] = PAUSE
@@ -208,13 +177,13 @@ def _newton(rows: _Rows, groups: Groups, objective: Curved, use: Bool[Tensor, "S
     return steps
 
 
-def _aim(rows: _Rows, groups: Groups, curved: Curved | None, state: _State) -> None:
+def _aim(rows: _Rows, groups: Groups, penalty: Penalty, curved: Curved | None, state: _State) -> None:
     """The next trial of each row: a new direction where the last trial was good, else a shorter step."""
     guess = 0.1 * rows.point.norm(dim=-1).clamp(min=1) / rows.steep
     rows.step = torch.where(rows.step == 0, guess, rows.step)
     use = state.use
     mask = groups.spread(use.to(rows.slope.dtype))
-    steps = {} if curved is None else _newton(rows, groups, curved, use & ~state.leaving)
+    steps = {} if curved is None else _newton(rows, groups, penalty, curved, use & ~state.leaving)
     if len(steps) < len(rows.index):
         direction = quasi_newton(rows.pairs, rows.step, rows.slope * mask) * mask
     else:  # every row has one
@@ -233,7 +202,7 @@ def _aim(rows: _Rows, groups: Groups, curved: Curved | None, state: _State) -> N
     proximal = rows.share == 0
     if proximal.any():
         step = _column(rows.step)
-        there = groups.shrink(rows.point - step * rows.gradient, step * rows.penalties)
+        there, _ = penalty.prox(rows.point - step * rows.gradient, step * rows.penalties)
         there = torch.where(groups.spread(use), there, rows.point)
         rows.trial = torch.where(_column(proximal), there, rows.trial)
         granted = -(there - rows.point).square().sum(-1) / rows.step  # what a short enough proximal step falls by
@@ -249,6 +218,7 @@ def follow(
     tolerance: float,
     max_evaluations: int,
     step: float | None = None,
+    penalty: Kind = GroupNorm,
     report: Report | None = None,
 ) -> Path:
     """The stationary points that each row descends to, at its first penalties from `start`, then from point to point.
@@ -256,53 +226,95 @@ def follow(
     `step` is a first guess of the proximal step. A point has not converged where `max_evaluations` were spent on it,
     or rounding let F fall no further; the path goes on from there. Without a finite loss at the start no point has.
     """
-    settings, stages = penalties.shape[:2]
-    rows = _Rows(start, penalties[:, 0], step, ARRIVED * tolerance)
-    curved = objective if isinstance(objective, Curved) else None
-    whole, each = rows.index.new_zeros(settings, stages), start.new_zeros(settings, stages)
-    end = Path(
-        points=start.unsqueeze(1).repeat(1, stages, 1),
-        loss=each + torch.nan,
-        gradient_norm=torch.full_like(penalties, torch.nan),
-        residual=torch.full_like(penalties, torch.inf),
-        converged=each > 0,
-        evaluations=whole.clone(),
-        halved=whole.clone(),
-    )
+    descent = _Descent(objective, start, groups, penalty(groups), penalties, step, tolerance, max_evaluations)
     while True:
-        loss, gradient = objective(rows.trial)
-        rows.evaluations = rows.evaluations + 1
-        _judge(rows, groups, loss, gradient)
+        descent.evaluate()
+        state = descent.advance()
+        if state is None:
+            return descent.end
+        _aim(descent.rows, groups, descent.penalty, descent.curved, state)
+        if report is not None:
+            report(int(descent.rows.stage.min()), penalties.shape[1], len(descent.rows.index))
+
+
+class _Descent:
+    """Rows on their way from penalty to penalty, and where those have ended that are done."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        start: Float[Tensor, "S P"],
+        groups: Groups,
+        penalty: Penalty,
+        penalties: Float[Tensor, "S T G1"],
+        step: float | None,
+        tolerance: float,
+        max_evaluations: int,
+    ):
+        self.groups, self.penalty, self.penalties = groups, penalty, penalties
+        self._take(objective)
+        self.tolerance, self.max_evaluations = tolerance, max_evaluations
+        settings, stages = penalties.shape[:2]
+        self.rows = _Rows(start, penalties[:, 0], step, ARRIVED * tolerance)
+        whole, each = self.rows.index.new_zeros(settings, stages), start.new_zeros(settings, stages)
+        self.end = Path(
+            points=start.unsqueeze(1).repeat(1, stages, 1),
+            loss=each + torch.nan,
+            gradient_norm=torch.full_like(penalties, torch.nan),
+            residual=torch.full_like(penalties, torch.inf),
+            converged=each > 0,
+            evaluations=whole.clone(),
+            halved=whole.clone(),
+        )
+
+    def _take(self, objective: Objective) -> None:
+        self.objective, self.curved = objective, objective if isinstance(objective, Curved) else None
+
+    def evaluate(self) -> None:
+        """Loss and gradient at the trials, and which of them are taken."""
+        loss, gradient = self.objective(self.rows.trial)
+        self.rows.evaluations = self.rows.evaluations + 1
+        _judge(self.rows, self.groups, self.penalty, loss, gradient)
+
+    def advance(self) -> _State | None:
+        """Rows that are done go on to their next penalties, loss and gradient being known; None at the end."""
+        rows = self.rows
         stuck = ~rows.good & (rows.trial == rows.point).all(-1)
-        while True:  # a row that is done goes on to its next penalties, where its loss and gradient are known
-            state = _State.of(rows, groups)
-            settled, lost = state.settled(tolerance), ~rows.value.isfinite()
-            done = settled | stuck | lost | (rows.evaluations >= max_evaluations)
+        while True:
+            state = _State.of(rows, self.groups, self.penalty)
+            settled, lost = state.settled(self.tolerance), ~rows.value.isfinite()
+            done = settled | stuck | lost | (rows.evaluations >= self.max_evaluations)
             if not done.any():
-                break
-            at = rows.index[done], rows.stage[done]
-            end.points[at], end.loss[at] = rows.point[done], torch.where(lost, torch.nan, rows.loss)[done]
-            end.gradient_norm[at], end.residual[at] = state.steepness[done], state.residual[done]
-            end.converged[at], end.evaluations[at] = (settled & ~lost)[done], rows.evaluations[done]
-            end.halved[at] = rows.halved[done]
+                return state
+            self._record(state, done, settled & ~lost, lost)
             rows.stage = rows.stage + done
             rows.good, stuck = rows.good | done, stuck & ~done
             for counter in (rows.evaluations, rows.halved):
                 counter[done] = 0
-            stay = (rows.stage < stages).nonzero()[:, 0]
+            stay = (rows.stage < self.penalties.shape[1]).nonzero()[:, 0]
             if len(stay) == 0:
-                return end
+                return None
             if len(stay) < len(rows.index):
                 rows.keep(stay)
-                objective, done, stuck = objective.take(stay), done[stay], stuck[stay]
-                curved = objective if isinstance(objective, Curved) else None
-            rows.penalties = penalties[rows.index, rows.stage]
-            value = rows.loss + groups.value(rows.norms, rows.penalties)
-            rows.value = torch.where(done & rows.value.isfinite(), value, rows.value)
-            slope = groups.slope(rows.point, rows.gradient, rows.penalties, rows.norms, rows.steepness)
-            rows.slope = torch.where(_column(done), slope, rows.slope)
-            rows.steep = rows.slope.norm(dim=-1)
-            rows.ready, rows.pause = torch.where(done, torch.inf, rows.ready), torch.where(done, 0, rows.pause)
-        _aim(rows, groups, curved, state)
-        if report is not None:
-            report(int(rows.stage.min()), stages, len(rows.index))
+                self._take(self.objective.take(stay))
+                done, stuck = done[stay], stuck[stay]
+            self._turn(done)
+
+    def _record(self, state: _State, done: Tensor, converged: Tensor, lost: Tensor) -> None:
+        rows, end = self.rows, self.end
+        at = rows.index[done], rows.stage[done]
+        end.points[at], end.loss[at] = rows.point[done], torch.where(lost, torch.nan, rows.loss)[done]
+        end.gradient_norm[at], end.residual[at] = state.steepness[done], state.residual[done]
+        end.converged[at], end.evaluations[at] = converged[done], rows.evaluations[done]
+        end.halved[at] = rows.halved[done]
+
+    def _turn(self, done: Tensor) -> None:
+        """Value and slope of the rows that are done, under their next penalties."""
+        rows = self.rows
+        rows.penalties = self.penalties[rows.index, rows.stage]
+        value = rows.loss + self.penalty.value(rows.norms, rows.penalties)
+        rows.value = torch.where(done & rows.value.isfinite(), value, rows.value)
+        slope = self.penalty.slope(rows.point, rows.gradient, rows.penalties, rows.norms, rows.steepness)
+        rows.slope = torch.where(_column(done), slope, rows.slope)
+        rows.steep = rows.slope.norm(dim=-1)
+        rows.ready, rows.pause = torch.where(done, torch.inf, rows.ready), torch.where(done, 0, rows.pause)

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from empirical.penalise.groups import Groups
-from empirical.penalise.solver import Objective, Path, follow
+from empirical.penalise.objective import Objective
+from empirical.penalise.solver import Path, follow
 from empirical.shapes import Bool, Float
 
 POINTS = 16  # penalties of a round; each round narrows an edge by as much

@@ -17,8 +17,10 @@ from empirical.laboratory.continuation import (
 )
 from empirical.laboratory.tasks import device_of, make_task
 from empirical.laboratory.training import localise, train
+from empirical.penalise.objective import Curved
+from empirical.penalise.penalty import GroupNorm
 from empirical.penalise.proximal_gradient import shrink, solve
-from empirical.penalise.solver import Curved, Path, follow
+from empirical.penalise.solver import Path, follow
 
 THREE = configured(SMALL, setting={"n_keys": 12, "n_block": 4}, model={"blocks": 3}, task={"queries": 97})
 CPU = torch.device("cpu")
@@ -108,7 +110,7 @@ def test_newton_steps_follow_the_same_branch_in_fewer(localised, start):
     _, gradient = objective(newton.points[:, -1])  # the certificate, again from a gradient of its own
     pulls = torch.where(penalised, penalties[-1], 0.0)
     norms = groups.norms(newton.points[:, -1])
-    slope = groups.slope(newton.points[:, -1], gradient, pulls, norms, groups.norms(gradient))
+    slope = GroupNorm(groups).slope(newton.points[:, -1], gradient, pulls, norms, groups.norms(gradient))
     assert slope.norm(dim=-1).max() <= 1.01e-10
     moving = gradients.evaluations[:, 1:].sum()
     assert newton.evaluations[:, 1:].sum() < moving / 3

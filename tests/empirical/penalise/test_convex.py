@@ -146,7 +146,7 @@ def test_skglm_finds_the_same_solution(weighted):
             case.batches,
             case.groups,
             [top, 0.999 * top, 0.5 * top],
-            weights=weights.tolist(),
+            factors=weights.tolist(),
             tolerance=1e-10,
         )
         assert path.converged.all()

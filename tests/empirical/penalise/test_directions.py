@@ -7,6 +7,7 @@ import torch
 
 from empirical.penalise.directions import coordinates, factorise, quasi_newton, sound
 from empirical.penalise.groups import Groups
+from empirical.penalise.penalty import GroupNorm
 
 GROUPS = Groups(("a", "b", "c"), torch.tensor([0, 1, 1, 2, 0, 3, 2]))  # the sixth coordinate is in none
 PENALTIES = torch.tensor([0.7, 0.2, 0.5, 0.0], dtype=torch.float64)
@@ -31,7 +32,7 @@ def test_newtons_step_solves_with_the_hessian_of_the_penalised_loss(use):
         return whole @ curvature @ whole / 2 + penalty
 
     expected = torch.autograd.functional.hessian(penalised, point[at])
-    factor = factorise(curvature[at][:, at], point, GROUPS, use, PENALTIES)
+    factor = factorise(curvature[at][:, at], point, at, use, GroupNorm(GROUPS), PENALTIES)
     assert factor is not None
     step = factor.step(slope)
     assert torch.allclose(expected @ step[at], -slope[at], rtol=1e-10, atol=1e-12)
@@ -44,7 +45,8 @@ def test_no_factor_where_the_penalised_loss_is_not_convex():
     point[1] = 1.0
     for curvature, convex in ((-0.19, True), (-0.21, False)):
         hessian = torch.diag(torch.tensor([1.0, curvature], dtype=torch.float64))
-        assert (factorise(hessian, point, GROUPS, use, PENALTIES) is not None) == convex
+        factor = factorise(hessian, point, coordinates(GROUPS, use), use, GroupNorm(GROUPS), PENALTIES)
+        assert (factor is not None) == convex
 
 
 def test_the_compact_form_is_the_two_loop_recursion():

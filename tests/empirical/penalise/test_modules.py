@@ -96,7 +96,7 @@ def test_a_localised_model_is_wanted(model, batches):
 def test_penalties_of_the_wrong_length_or_sign_are_named(model, batches, weights):
     said = "penalties must be (one number or one for each of 2 groups|numbers >= 0)"
     with pytest.raises(BadInput, match=said):
-        penalty_path(model, error, batches, GROUPS, [1.0], weights=weights)
+        penalty_path(model, error, batches, GROUPS, [1.0], factors=weights)
     with pytest.raises(BadInput, match=said):
         stationarity(model, error, batches, GROUPS, weights)
 

@@ -12,8 +12,9 @@ from bounds import adam_threshold
 from empirical.errors import BadInput
 from empirical.penalise.groups import Groups
 from empirical.penalise.modules import block_groups, critical_penalty, module_groups, penalty_path, stationarity
+from empirical.penalise.objective import Shared
 from empirical.penalise.optimizer import ProximalGroups
-from empirical.penalise.solver import Shared, follow
+from empirical.penalise.solver import follow
 
 HALVES = {"0": slice(0, 3), "1": slice(3, 6)}
 GROUPS = block_groups("weight", HALVES, HALVES)
@@ -118,7 +119,7 @@ def test_bad_groups_and_losses_are_named(lasso):
         with pytest.raises(BadInput, match=said):
             module_groups(model, groups)
     with pytest.raises(BadInput, match="one for each of 2 groups"):
-        penalty_path(model, loss, batches, GROUPS, [1.0], weights=[1.0, 2.0, 3.0])
+        penalty_path(model, loss, batches, GROUPS, [1.0], factors=[1.0, 2.0, 3.0])
     with pytest.raises(BadInput, match="same value twice"):
         penalty_path(model, lambda m, b: loss(m, b) * torch.rand(()), batches, GROUPS, [1.0])
     with pytest.raises(BadInput, match="must hold every parameter"):

@@ -16,8 +16,8 @@ from empirical.laboratory.continuation import as_forms, as_rows
 from empirical.laboratory.model import cross_entropy
 from empirical.laboratory.tasks import level_c
 from empirical.penalise.groups import Groups
+from empirical.penalise.objective import Shared
 from empirical.penalise.proximal_gradient import group_norms
-from empirical.penalise.solver import Shared
 from empirical.studies.edges import measure as edges_study
 from empirical.studies.edges.frozen import frozen_problem, token_ingredients
 from empirical.studies.edges.transition import Problem, find_edges
