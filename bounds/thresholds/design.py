@@ -35,7 +35,7 @@ from bounds.entropy.inverse import margin_for_entropy
 from bounds.floors.calculators import entropy_floor, fidelity_ceiling
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
-from bounds.thresholds.setting import LEVEL_FIELDS, PenaltySetting, Setting
+from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 
 __all__ = ["Design", "Line", "PenaltySetting", "Region", "Setting", "design"]
 
@@ -252,7 +252,7 @@ def _range(c: Any, s: Any) -> Iterator[Line]:
 
 
 def _penalty(c: Any, setting: Any, penalty: Any) -> Iterator[Line]:
-    ingredients = {name: getattr(penalty, name) for name in LEVEL_FIELDS}
+    ingredients = {name: getattr(penalty, name) for name in LEVEL_BOUNDS}
     if not _known(*ingredients.values()):
         return
     common: dict[str, Any] = {**ingredients, "query_share": penalty.query_share, "temperature": setting.temperature}

@@ -12,8 +12,10 @@ from numbers import Real
 from typing import Any
 
 import bounds.numbers.arguments as check
+from bounds.penalty.fields import LEVEL_FIELDS
 
-LEVEL_FIELDS = ("gradient_bound", "value_diameter", "query_norm", "key_norm", "key_diameter")
+LEVEL_BOUNDS = tuple(name for name in LEVEL_FIELDS if name != "query_share")
+"""What has no default: a level needs each of them."""
 
 
 def _scalars(owner: Any) -> None:
@@ -81,7 +83,7 @@ class PenaltySetting:
 
     def __post_init__(self) -> None:
         _scalars(self)
-        for name in LEVEL_FIELDS:
+        for name in LEVEL_BOUNDS:
             _given(self, name, check.non_negative)
         if self.query_share is None:
             raise check.reject("query_share", "in [0, 1]", None)

@@ -24,7 +24,7 @@ from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, toke
 from empirical.checkpoints.promises import applied, certified, requested_rules
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput
-from empirical.observe.rows import ROW_FIELDS
+from empirical.observe.schema import ROW_FIELDS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -16,7 +16,14 @@ from matplotlib.patches import Patch, Rectangle
 from empirical.figures import style
 from empirical.figures.observed import Absent, Observed
 
-PREFERRED = ("zero", "upwards", "random", "plain", "localised", "downwards")  # shows most of what the penalty changes
+PREFERRED = (
+    Start.ZERO,
+    Start.UPWARDS,
+    Start.RANDOM,
+    Start.PLAIN,
+    Start.LOCALISED,
+    Start.DOWNWARDS,
+)  # shows most of what the penalty changes
 SHADES = "Blues"
 STRIP = 0.03  # width of the strips that name the blocks, as a share of the map
 

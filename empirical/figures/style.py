@@ -33,12 +33,12 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
 GREY, PALE = "#6b6b6b", "#e4e4e4"
 BLOCKS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY)
 STARTS = {  # start: (marker, colour, words)
-    "localised": ("o", BLUE, "localised start"),
-    "zero": ("s", RED, "zero start"),
-    "random": ("^", GREEN, "random start"),
-    "plain": ("D", PURPLE, "random start, plain steps"),
-    "downwards": ("v", BLUE, "localised branch, downwards"),
-    "upwards": ("^", RED, "distributed branch, upwards"),
+    Start.LOCALISED: ("o", BLUE, "localised start"),
+    Start.ZERO: ("s", RED, "zero start"),
+    Start.RANDOM: ("^", GREEN, "random start"),
+    Start.PLAIN: ("D", PURPLE, "random start, plain steps"),
+    Start.DOWNWARDS: ("v", BLUE, "localised branch, downwards"),
+    Start.UPWARDS: ("^", RED, "distributed branch, upwards"),
 }
 ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
 DPI = 200

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 import bounds
-from bounds.thresholds.setting import LEVEL_FIELDS
+from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.figures import style
 from empirical.figures.observed import Observed
 
@@ -183,7 +183,7 @@ def _worst_of_pairs(seen: Observed, name: str) -> np.ndarray:
 
 def _worst_case(seen: Observed) -> np.ndarray:
     """Level A of the worst pair; nothing where no gradient bound is proved."""
-    names = (*LEVEL_FIELDS, "query_share", "temperature")
+    names = (*LEVEL_FIELDS, "temperature")
     if not seen.has(*names):
         return np.array([])
     fields = {n: seen.along(n, ("setting", "block_query", "block_key")) for n in names}

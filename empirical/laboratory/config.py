@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bounds.thresholds.setting import LEVEL_FIELDS, PenaltySetting, Setting
+from bounds.penalty.fields import Start
+from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 from empirical.errors import BadInput
 
 SCHEMA_VERSION = 1
-BRANCHES = ("downwards", "upwards")  # followed from penalty to penalty: from the localised solution, from W = 0
-STARTS = ("localised", "zero", "random", "plain", *BRANCHES)
+STARTS = tuple(start.value for start in Start)
+BRANCHES = tuple(start.value for start in Start if start.branch)
 
 
 def _field(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
@@ -119,7 +120,7 @@ class SweepConfig(_Validated):
     penalties: tuple[float, ...] = _several((1e-4,), "finite numbers >= 0", lambda v: _is_number(v) and v >= 0)
     relative_to_critical: bool = _flag(False)  # penalties are multiples of each seed's critical penalty
     seeds: tuple[int, ...] = _several((1,), "whole numbers in [0, 2^31)", lambda v: _is_whole(v) and 0 <= v < 2**31)
-    starts: tuple[str, ...] = _several(("localised",), f"{STARTS}", lambda v: v in STARTS)
+    starts: tuple[str, ...] = _several((Start.LOCALISED.value,), f"{STARTS}", lambda v: v in STARTS)
     tolerance: float = _positive(1e-6)  # stationarity residual at which a setting counts as converged
     max_steps: int = _whole(4000, 1)  # a setting still moving then is unconverged, which is no error
     workers: int = _whole(2, 1)  # one-thread processes on CPU; does not change any result
@@ -187,11 +188,11 @@ class Config:
         """
         model = self.model
         if self.task.name == "blocks":
-            return dict(zip(LEVEL_FIELDS, (4.0, 2.0, 1.0, 1.0, 2.0)))
+            return dict(zip(LEVEL_BOUNDS, (4.0, 2.0, 1.0, 1.0, 2.0)))
         if model.value_norm is None or model.unembedding_norm is None or not self.ends_in_head:
             return {}
         root = math.sqrt(model.d_block)
-        return dict(zip(LEVEL_FIELDS, (2 * model.unembedding_norm, 2 * model.value_norm, root, root, 2 * root)))
+        return dict(zip(LEVEL_BOUNDS, (2 * model.unembedding_norm, 2 * model.value_norm, root, root, 2 * root)))
 
     @property
     def ends_in_head(self) -> bool:
@@ -246,7 +247,10 @@ def _check_blocks(config: Config) -> None:
 def _check_topics(config: Config) -> None:
     model, setting, task = config.model, config.setting, config.task
     _require(
-        "sweep.starts", config.sweep.starts == ("random",), "['random'] with task.name='topics'", config.sweep.starts
+        "sweep.starts",
+        config.sweep.starts == (Start.RANDOM,),
+        "['random'] with task.name='topics'",
+        config.sweep.starts,
     )
     _require("sweep.relative_to_critical", not config.sweep.relative_to_critical, "false with task.name='topics'", True)
     tokens = task.queries + model.blocks * config.anchors

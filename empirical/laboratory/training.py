@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bounds.thresholds import setting
+from bounds.penalty.fields import LEVEL_FIELDS, Start
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, Config
 from empirical.laboratory.continuation import follow_branch
@@ -33,12 +33,12 @@ from empirical.laboratory.tasks import (
     make_task,
 )
 from empirical.observe.rows import row_statistics
+from empirical.observe.schema import SCHEMA
 from empirical.penalise.proximal_gradient import Report, Solution, cross_blocks, group_norms, solve
 from empirical.shapes import Arrays, Float, plain
 
 MAP_QUERIES = 32  # blocks: queries in the drawn attention map
-SHARED = ("localist", "query_block", "map_query_block", "map_key_block", "map_key_anchor")  # alike for all settings
-LEVEL_FIELDS = (*setting.LEVEL_FIELDS, "query_share")
+SHARED = tuple(name for name, (dims, _, _) in SCHEMA.items() if dims[0] != "setting")  # alike for all settings
 
 
 def localise(config: Config, seed: int, report: Report | None = None) -> Arrays:
@@ -95,7 +95,7 @@ def train(
     if isinstance(task, Topics):
         observed = train_topics(config, task, seed, amounts, report)
     else:
-        needed = localised is None and start in ("localised", "downwards")
+        needed = localised is None and Start(start).from_localised
         localised = localise(config, seed, report) if needed else localised
         observed = _train_blocks(config, task, seed, start, amounts, localised, report)
     anchor = config.model.anchor_logit
@@ -143,9 +143,9 @@ def _start_forms(
     config: Config, seed: int, start: str, settings: int, localised: Arrays | None, device: torch.device
 ) -> Float[Tensor, "S 1 1 K d K d"]:
     zero = zero_forms(config, settings, device)
-    if start in ("zero", "upwards"):
+    if start in (Start.ZERO, Start.UPWARDS):
         return zero
-    if localised is not None and start in ("localised", "downwards"):
+    if localised is not None and Start(start).from_localised:
         return zero + torch.as_tensor(localised["parameter/forms"], dtype=zero.dtype, device=device)
     draw = torch.randn(zero.shape[1:], generator=torch.Generator().manual_seed(seed + 2**31), dtype=torch.float64)
     return zero + draw.to(zero) * (2 / config.model.d_block)  # every block of norm about 2
@@ -163,7 +163,7 @@ def _solve_each(
         step=config.step,
         tolerance=config.sweep.tolerance,
         max_steps=config.sweep.max_steps,
-        accelerated=start != "plain",
+        accelerated=start != Start.PLAIN,
         report=report,
     )
 
@@ -172,7 +172,7 @@ def _solve_branch(
     config: Config, data: Retrieval, seed: int, start: str, penalties: Tensor, localised: Arrays | None, report: Any
 ) -> tuple[Float[Tensor, "S 1 1 K d K d"], Solution]:
     """The same, each setting from where the penalty before it ended; whatever the order they were asked for in."""
-    order = penalties.argsort(descending=start == "downwards")
+    order = penalties.argsort(descending=start == Start.DOWNWARDS)
     first, solution = follow_branch(
         data,
         _start_forms(config, seed, start, 1, localised, penalties.device)[0],
@@ -196,7 +196,10 @@ def _train_blocks(
 ) -> Arrays:
     solve_all = _solve_branch if start in BRANCHES else _solve_each
     first, solution = solve_all(config, task.training, seed, start, penalties, localised, report)
-    return {**observe_blocks(config, task, first, solution), "accelerated": np.full(len(penalties), start != "plain")}
+    return {
+        **observe_blocks(config, task, first, solution),
+        "accelerated": np.full(len(penalties), start != Start.PLAIN),
+    }
 
 
 def observe_blocks(config: Config, task: Blocks, first: Float[Tensor, "S 1 1 K d K d"], solution: Solution) -> Arrays:

@@ -20,12 +20,6 @@ from torch import Tensor
 from empirical.errors import BadInput
 from empirical.shapes import Bool, Float
 
-ROW_FIELDS = (
-    "entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "n_keys", "n_block", "n_anchors",
-    "anchor_mass", "leakage_dialled", "valid",
-)  # fmt: skip
-
-
 Weigh = Callable[[int, Tensor], Tensor]
 """(layer, logits) -> weights, both (S, H, B, T, N); the plain ones are softmax(logits / tau)."""
 

@@ -56,3 +56,6 @@ SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "map_key_anchor": (("map_key",), "1", "whether a key of the drawn map is an anchor"),
 }
 """name -> dims, unit, meaning"""
+
+ROW_FIELDS = tuple(name for name, (dims, _, _) in SCHEMA.items() if dims == ROW)
+"""What `observe.rows.row_statistics` gives of a row."""

@@ -15,6 +15,7 @@ import numpy as np
 from sympy import Min, Piecewise, Rational, Symbol, diff, sqrt
 
 import bounds.penalty.calculators as calculators
+from bounds.penalty.fields import LEVEL_FIELDS
 from bounds.theory.boxes import LITTLE
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import D_key, G, V, X_key, X_query, eps, eta, gradient, norm, penalty, share, tau
@@ -47,7 +48,6 @@ FORMS = {
 }
 
 # --- what the data must satisfy --------------------------------------------------------------------------------------
-LEVEL_FIELDS = ("gradient_bound", "value_diameter", "query_norm", "key_norm", "key_diameter", "query_share")
 
 
 def field(rows: Rows, name: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from sympy import S, Symbol, ceiling, exp, oo
 from sympy import limit as limit_of
 
 import bounds.penalty.calculators as calculators
+from bounds.penalty.fields import Start
 from bounds.penalty.theorems.levels import (
     CROSS,
     EITHER,
@@ -36,7 +37,7 @@ CONVERGED = Hypothesis("the residual is within its tolerance", lambda rows: flag
 SETTLED = replace(CONVERGED, spare="the residual, which the bound has room for, stands for it")
 LOCALISED = Hypothesis(
     "the run starts at the localised solution, itself or by way of larger penalties",
-    lambda rows: np.isin(rows["start"], ("localised", "downwards")),
+    lambda rows: np.isin(rows["start"], [start.value for start in Start if start.from_localised]),
 )
 
 NEAR_CRITICAL = 1e-3

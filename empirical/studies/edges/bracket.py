@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 from bounds import global_penalty_witness, penalty_threshold_worst_case
+from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
 from empirical.laboratory.tasks import Blocks, Retrieval, device_of, level_c, level_ingredients, make_task
-from empirical.laboratory.training import LEVEL_FIELDS, localise
+from empirical.laboratory.training import localise
 from empirical.penalise.proximal_gradient import cross_blocks, group_norms, solve
 from empirical.shapes import Float
 

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from bounds import penalty_threshold_leakage_aware, penalty_threshold_worst_case
+from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
 from empirical.laboratory.continuation import follow_branch
 from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import Blocks, device_of, dtype_of, make_task
-from empirical.laboratory.training import LEVEL_FIELDS, localise, observe_blocks, zero_forms
+from empirical.laboratory.training import localise, observe_blocks, zero_forms
 from empirical.observe.schema import PAIR, ROW
 from empirical.shapes import Arrays, plain
 from empirical.studies.edges.measure import blocks_problem

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bounds import dial_leakage
 from empirical.errors import BadInput
-from empirical.observe.rows import ROW_FIELDS, observe_attention, row_statistics
+from empirical.observe.rows import observe_attention, row_statistics
+from empirical.observe.schema import ROW_FIELDS
 
 
 def by_definition(logits: list[float], inside: list[bool], tau: float, dial: float = 0.0) -> dict[str, float]:
