@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,23 +13,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from empirical.files import commit
+
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before a benchmark adds its own
-
-
-def commit() -> str:
-    """The commit measured, marked where the tree differs beyond what benchmarks save; empty outside a repository."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/*.json"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-    except FileNotFoundError:
-        return ""
-    return (head.stdout.strip() + ("+changes" if dirty else "")) if head.returncode == 0 else ""
 
 
 def processor() -> str:
@@ -48,7 +33,7 @@ def save(result: dict[str, Any], path: Path) -> None:
     """`result` as JSON, with commit, machine and time of measurement."""
     described = {
         **result,
-        "commit": commit(),
+        "commit": commit("benchmarks/*.json"),
         "machine": {
             "processor": processor(),
             "cores": os.cpu_count(),

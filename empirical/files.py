@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what made them: versions of packages, the commit of the source tree."""
+"""Files written whole or not at all, and what made them: the versions of packages, the commit of a checkout."""
 
 from __future__ import annotations
 
@@ -7,37 +7,41 @@ import os
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
-from bounds.numbers.repository import ROOT
+from bounds import __version__
+from bounds.numbers.repository import ROOT, is_checkout
 from empirical.errors import BadInput
 
 TEMPORARY = ".part"
 
 
-def package_version() -> str:
-    try:
-        return version("localist-bounds")
-    except PackageNotFoundError:  # run from the source tree
-        return "0+source"
-
-
 @cache
-def commit() -> str:
-    """The commit of the source tree, marked where the tree differs from it; empty outside a repository."""
-    git = ["git", "-C", str(ROOT)]
+def commit(*written: str) -> str:
+    """The commit of this project's own tree, marked where the tree differs beyond files `written`; else empty.
+
+    Another repository that an installed package happens to lie in has no say.
+    """
+    if not is_checkout():
+        return ""
+    beyond = [f":(top,exclude){pattern}" for pattern in written]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return ""
+        return _git("rev-parse", "HEAD") + ("-modified" if _git("status", "--porcelain", "--", ":/", *beyond) else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return head + ("-modified" if changed.strip() else "")
+
+
+def _git(*arguments: str) -> str:
+    git = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("numpy", "torch", "safetensors")}
-    return {"localist-bounds": package_version(), "python": platform.python_version(), **packages}
+    return {"localist-bounds": __version__, "python": platform.python_version(), **packages}
 
 
 def write_atomically(path: Path, content: bytes) -> None:

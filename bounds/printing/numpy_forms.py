@@ -15,7 +15,7 @@ from typing import Any
 from sympy import Expr, Symbol, cse, numbered_symbols
 from sympy.printing.numpy import NumPyPrinter
 
-from bounds.numbers.repository import ROOT
+from bounds.numbers.repository import ROOT, repository
 from bounds.theorems import TOPICS
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -81,10 +81,14 @@ def _short(file: Path) -> str:
 def generate(
     texts: Callable[[], dict[Path, str]], command: str, does: str, fresh: str, arguments: list[str] | None
 ) -> int:
-    """What a command that generates files does: writes them; with --check changes nothing, 1 where one is stale."""
+    """What a command that generates files does: writes them; with --check changes nothing, 1 where one is stale.
+
+    Raises BadInput outside a checkout.
+    """
     parser = argparse.ArgumentParser(prog=command, description=does)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
     check = parser.parse_args(arguments).check
+    repository(command)
     wanted = texts()
     if not check:
         for file, text in wanted.items():

@@ -16,7 +16,7 @@ def add_parsers(commands: Commands) -> None:
     verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
     verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
-    verify.add_argument("--out", type=Path, metavar="DIR", help="default: evidence/ beside the packages")
+    verify.add_argument("--out", type=Path, metavar="DIR", help="default: the evidence of this checkout")
     verify.add_argument("--runs", action="append", default=[], type=Path, metavar="DIR", help="finished runs to cite")
     verify.set_defaults(run=_verify)
 
@@ -29,10 +29,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from bounds.ledger.evidence import FOLDER
+    from bounds.numbers.repository import repository
     from bounds.theorems import THEOREMS, by_key
     from empirical.verify.gathering import summary, verify
 
     theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS.values())
+    if arguments.out is None and not arguments.quick:
+        repository("localist verify without --quick or --out DIR")
     folder = FOLDER if arguments.out is None else arguments.out
     failed = 0
     for theorem, evidence, wrong in verify(theorems, folder, arguments.runs, arguments.quick, progress=True):
