@@ -141,7 +141,7 @@ print(*map(digest, THEOREMS.values()))
 
 def test_evidence_is_of_the_mathematics_and_not_of_the_words_around_it(copy):
     theorem = THEOREMS["leakage_ceiling"]
-    assert evidence_digest(replace(theorem, expression=1.01 * theorem.expression)) != evidence_digest(theorem)
+    assert evidence_digest(replace(theorem, formula=1.01 * theorem.formula)) != evidence_digest(theorem)
     for file in (copy / "bounds" / "concentration").glob("*.py"):
         file.write_text(with_other_words(file.read_text(encoding="utf-8")), encoding="utf-8")
     found = subprocess.run([sys.executable, "-c", PRINTED], capture_output=True, text=True, cwd=copy, env={})
