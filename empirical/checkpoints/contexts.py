@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.attach import Call, routed
+from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
 from empirical.observe.streaming import stream_rows
@@ -79,9 +80,9 @@ def in_block(queries: Int[Tensor, "B T"], keys: Int[Tensor, "B N"]) -> Bool[Tens
 
 def dial(
     model: Any,
-    dials: float | list[Any] | np.ndarray | None = None,
+    dials: Amounts | None = None,
     *,
-    kappas: float | list[Any] | np.ndarray | None = None,
+    kappas: Amounts | None = None,
     blocks: Int[Tensor, "B T"] | Labels,
     kinds: tuple[str, ...] = ("self",),
 ) -> Any:
@@ -90,10 +91,9 @@ def dial(
     Logits outside the query's block are lower by kappa = -ln(1 - dial) before the softmax. Raises BadInput for a value
     out of range, another shape, labels that do not fit the tokens, or an attention that is not a plain softmax.
     """
-    given, name, most = (dials, "dials", 1.0) if dials is not None else (kappas, "kappas", np.inf)
-    values = np.asarray(np.nan if given is None else given, dtype=float)
-    if not ((values >= 0) & (values <= most)).all() or values.ndim > 2 or (dials is not None and kappas is not None):
-        raise BadInput(f"{name} must be numbers in [0, {most:g}], one or (layers, heads) of them, got {given!r}")
+    name, values = dials_or_kappas(dials, kappas)
+    if values.ndim > 2:
+        raise BadInput(f"{name} must be one number or (layers, heads) of them, got shape {values.shape}")
     cells = torch.as_tensor(np.asarray(kappa_of_dial(values) if name == "dials" else values, dtype=float))
     labels = _labels(blocks)
 

@@ -63,14 +63,8 @@ def turned(
     return torch.where(in_block, logits, logits - temperature * kappa.to(logits).unsqueeze(-1))
 
 
-def dial(
-    model: Dialled, in_block: Bool[Tensor, "T N"], dials: Amounts | None = None, kappas: Amounts | None = None
-) -> Change:
-    """The dial as a change of logits: either `dials` in [0, 1] or `kappas` in [0, inf] (near dial 1 the finer scale).
-
-    Either is one number or an array that broadcasts to (settings, layers, heads). Raises BadInput for neither or both,
-    another shape, or a value out of range.
-    """
+def dials_or_kappas(dials: Amounts | None, kappas: Amounts | None) -> tuple[str, Float[np.ndarray, "..."]]:
+    """Which of the two was given, and its values. Raises BadInput for neither or both, or a value out of range."""
     name, given = ("dials", dials) if dials is not None else ("kappas", kappas)
     if (dials is None) == (kappas is None):
         raise BadInput(f"dials or kappas must be given, one of the two, got dials={dials!r} and kappas={kappas!r}")
@@ -79,6 +73,18 @@ def dial(
     outside = ~((values >= 0) & (values <= most))
     if outside.any():
         raise BadInput(f"{name} must be {allowed}, got {values[outside].flat[0]}")
+    return name, values
+
+
+def dial(
+    model: Dialled, in_block: Bool[Tensor, "T N"], dials: Amounts | None = None, kappas: Amounts | None = None
+) -> Change:
+    """The dial as a change of logits: either `dials` in [0, 1] or `kappas` in [0, inf] (near dial 1 the finer scale).
+
+    Either is one number or an array that broadcasts to (settings, layers, heads). Raises BadInput for neither or both,
+    another shape, or a value out of range.
+    """
+    name, values = dials_or_kappas(dials, kappas)
     shape = (model.layers, model.heads)
     fits = values.ndim <= 3 and all(n in (1, s) for n, s in zip(values.shape[::-1], shape[::-1]))
     if not fits:

@@ -326,10 +326,11 @@ def test_what_is_more_than_a_softmax_is_unknown_by_name(name):
 def test_bad_input_is_named():
     model, given = network("gpt2"), inputs("gpt2")
     for arguments, words in (
-        ({"dials": 1.2}, r"dials must be numbers in \[0, 1\]"),
-        ({"kappas": -1.0}, r"kappas must be numbers in \[0, inf\]"),
-        ({}, "kappas must be numbers"),
-        ({"dials": 0.5, "kappas": 0.5}, "dials must be numbers"),
+        ({"dials": 1.2}, r"dials must be in \[0, 1\], got 1.2"),
+        ({"kappas": -1.0}, r"kappas must be >= 0 \(inf masks\), got -1"),
+        ({}, "dials or kappas must be given, one of the two, got dials=None and kappas=None"),
+        ({"dials": 0.5, "kappas": 0.5}, "one of the two, got dials=0.5 and kappas=0.5"),
+        ({"dials": np.zeros((1, 2, 4))}, r"dials must be one number or \(layers, heads\) of them, got shape"),
     ):
         with pytest.raises(BadInput, match=words):
             dial(model, **arguments, blocks=blocks(16))
