@@ -13,17 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from bounds.penalty.fields import Start
 from empirical.figures import style
 from empirical.figures.observed import Absent, Observed
 
-PREFERRED = (
-    Start.ZERO,
-    Start.UPWARDS,
-    Start.RANDOM,
-    Start.PLAIN,
-    Start.LOCALISED,
-    Start.DOWNWARDS,
-)  # shows most of what the penalty changes
+PREFERRED = (Start.ZERO, Start.UPWARDS, Start.RANDOM, Start.PLAIN, Start.LOCALISED, Start.DOWNWARDS)
+"""Those first that show most of what the penalty changes."""
 SHADES = "Blues"
 STRIP = 0.03  # width of the strips that name the blocks, as a share of the map
 

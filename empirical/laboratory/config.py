@@ -67,6 +67,7 @@ class _Validated:
     """Checks every field of a section against its own metadata."""
 
     section = ""
+    __no_type_check__ = True  # by anything else, which would refuse in other words
 
     def __post_init__(self) -> None:
         for item in fields(self):  # pyright: ignore[reportArgumentType]
