@@ -11,14 +11,33 @@ most locality under a drift budget B: min over mu >= 0 of mu B + sum_k u_k (1 - 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, S, Symbol, factor
+from sympy import Max, Min, Product, S, Sum, Symbol, factor
 
 from bounds.depth import closed_forms
 from bounds.depth.calculators import amplification, knapsack_optimum
 from bounds.dial.theorems import DIALLED
+from bounds.theory.least import Least
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.symbols import V, budget, dial, eps, kappa, layer_cost, layer_leakage, lip, mean_gap, multiplier
+from bounds.theory.symbols import (
+    A_l,
+    Lip_l,
+    V,
+    at,
+    beyond,
+    budget,
+    dial,
+    e_l,
+    eps,
+    kappa,
+    layer_cost,
+    layer_leakage,
+    layers,
+    lip,
+    mean_gap,
+    multiplier,
+    u_l,
+)
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = f"{ABSTRACT}, claim C6; derived here"
@@ -28,6 +47,10 @@ OUTPUT_ERROR = eps * V
 DIAL_SEGMENT = (eps - eps * (1 - dial) / (1 - dial * eps)) * mean_gap
 GROWTH = 1 + lip
 LAGRANGIAN = multiplier * budget + layer_leakage * Max(1 - multiplier * layer_cost, 0)  # one layer of the sum
+DRIFT = Sum(e_l[at] * Product(1 + Lip_l[beyond], (beyond, at + 1, layers)), (at, 1, layers))
+_each = (beyond, 1, layers)
+_at_a_kink = budget / A_l[at] + Sum(u_l[beyond] * Max(1 - A_l[beyond] / A_l[at], 0), _each)  # mu = 1/A_l
+KNAPSACK = Min(Sum(u_l[beyond], _each), Least(_at_a_kink, (at, 1, layers)))  # mu = 0 first
 
 FORMS = {
     "output_error": ((eps, V), OUTPUT_ERROR),
@@ -114,7 +137,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "sum_l e_l prod_{k>l} (1 + Lip_k).",
         quantity="drift",
         relation=Relation.AT_MOST,
-        formula=GROWTH,
+        formula=DRIFT,
+        step=GROWTH,
         hypotheses=(
             Hypothesis(
                 "Lip_l bounds how the original layer tells the two trajectories apart",
@@ -148,7 +172,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "min over mu of mu B + sum u_k (1 - mu A_k)^+: attained by ascending A_l, at most one layer in part.",
         quantity="locality",
         relation=Relation.AT_MOST,
-        formula=LAGRANGIAN,
+        formula=KNAPSACK,
+        step=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
                 "the drift is within the budget",
@@ -185,7 +210,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "layers first is optimal. With an MLP between, 1 + Lip is the product over the sublayers.",
         quantity="locality_last_first",
         relation=Relation.AT_LEAST,
-        formula=LAGRANGIAN,
+        formula=KNAPSACK,
+        step=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
                 "V_{l+1} <= (1 + Lip_{l+1}) V_l in every layer",

@@ -10,12 +10,15 @@ entropy  >= ln n - (c - 1 - ln c),   c = D / (1 - e^-D)                 (Specht:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sympy import Eq, Min, Piecewise, S, Symbol, diff, exp, log, together
 from sympy.codegen.cfunctions import expm1, log1p
 
 import bounds.floors.calculators as calculators
 from bounds.theory.boxes import LITTLE, z
+from bounds.theory.least import Least
 from bounds.theory.rows import (
     ABSTRACT,
     FINITE_RANGE,
@@ -26,7 +29,7 @@ from bounds.theory.rows import (
     softmax_rounding,
 )
 from bounds.theory.statement import Statement
-from bounds.theory.symbols import D, k, k_mid, k_top, level, m, n
+from bounds.theory.symbols import D, free_upper, k, k_mid, k_top, level, m, n, r, upper, x
 from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
@@ -37,6 +40,17 @@ TWO_LEVEL = log(k + v) + D * v / (k + v)
 _top, _mid, _low_ = k_top, k_mid, n - k_top - k_mid  # keys at D, at y, at 0
 _weight = _top + _mid * exp(level - D) + _low_ * exp(-D)
 THREE_LEVEL = log(_weight) + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
+
+
+def _three_level(top: Any, middle: Any, height: Any) -> Any:
+    """The entropy with so many keys on top and in the middle, the middle so high."""
+    return THREE_LEVEL.subs({k_top: top, k_mid: middle, level: height}, simultaneous=True)
+
+
+_free = (free_upper, 0, m - r)  # of the free keys, so many at D and the others at 0
+_anchors_at_x = Least(_three_level(upper + free_upper, r - upper, x), (upper, 0, r), _free)
+_outsiders_near = Least(_three_level(r + free_upper, upper, D - x), (upper, 0, n - m), _free)
+MARGIN_FLOOR = Min(_anchors_at_x, _outsiders_near)
 UPPER_KEYS = n * (c - 1) / (exp(D) - 1)
 SPECHT = log(n) - (c - 1 - log(c))
 
@@ -141,7 +155,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "only the floor and the ceiling of n (c - 1)/(e^D - 1), c = D/(1 - e^-D), need looking at.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        formula=TWO_LEVEL,
+        formula=Least(TWO_LEVEL, (k, 1, n - 1)),
+        step=TWO_LEVEL,
         hypotheses=(VALID, FINITE_RANGE),
         bound=lambda rows: calculators.entropy_floor(**_arguments(rows)),
         rounding=softmax_rounding,
@@ -169,7 +184,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "x, outsiders at 0, free keys at D or 0; or all anchors at D, outsiders at D - x or 0, free keys at D or 0.",
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
-        formula=THREE_LEVEL,
+        formula=MARGIN_FLOOR,
+        step=THREE_LEVEL,
         hypotheses=(
             VALID,
             FINITE_RANGE,

@@ -12,7 +12,7 @@ It is attention mass that is controlled: whether the model complies is measured.
 from __future__ import annotations
 
 import numpy as np
-from sympy import Symbol, diff, exp, log
+from sympy import Product, Sum, Symbol, diff, exp, log
 
 from bounds.concentration.theorems import LEAKAGE
 from bounds.rules import closed_forms
@@ -20,7 +20,25 @@ from bounds.theory.boxes import LITTLE
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, ULP
 from bounds.theory.statement import Statement
-from bounds.theory.symbols import D, bias, gap, m, mass_goal, n, n_rule, p_t, r, r_A, r_B, tau, x, x_plus
+from bounds.theory.symbols import (
+    D,
+    bias,
+    gap,
+    m,
+    mass_goal,
+    n,
+    n_rule,
+    p_of,
+    p_t,
+    r,
+    r_A,
+    r_B,
+    reloads,
+    tau,
+    when,
+    x,
+    x_plus,
+)
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = f"{ABSTRACT}, claim C8; derived here"
@@ -116,7 +134,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "brought back, then P(still violating) <= product of (1 - p_t).",
         quantity="violating",
         relation=Relation.AT_MOST,
-        formula=SURVIVES,
+        formula=Product(1 - p_of[when], (when, 1, reloads)),
+        step=SURVIVES,
         hypotheses=(
             Hypothesis(
                 "each removal has its probability given that the violation persists",
@@ -146,7 +165,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "tends to 0 iff the sum diverges.",
         quantity="survival_product",
         relation=Relation.AT_MOST,
-        formula=exp(-p_t),
+        formula=exp(-Sum(p_of[when], (when, 1, reloads))),
+        step=exp(-p_t),
         hypotheses=(
             Hypothesis(
                 "every p_t is a probability",

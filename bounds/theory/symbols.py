@@ -1,96 +1,156 @@
-"""Every symbol of the theory, once: name, meaning, unit, assumptions.
+"""Every symbol of the theory, once: name, meaning, unit, assumptions; `GLOSSARY` has them for pages.
 
 Hypotheses are tested on data, never on these assumptions: they only let sympy settle signs.
 """
 
 from __future__ import annotations
 
-from sympy import Symbol
+from typing import Any, NamedTuple
 
-x = Symbol("x", real=True)  # margin over temperature; any sign
-x_plus = Symbol("x", nonnegative=True)  # the same where a theorem assumes x >= 0
-D = Symbol("D", nonnegative=True)  # logit range over temperature; x <= D
-n = Symbol("n", positive=True)  # visible keys
-m = Symbol("m", positive=True)  # keys of the relevant block, m < n
-r = Symbol("r", positive=True)  # anchors, r <= m
-k = Symbol("k", positive=True)  # keys on the upper level of a two-level row
-eps = Symbol("epsilon", nonnegative=True)  # leakage, attention mass outside the block
-F = Symbol("F", nonnegative=True)  # pointer fidelity, 1 - eps
+from sympy import IndexedBase, Symbol
 
-outside = Symbol("n_out", positive=True)  # n - m
-rest = Symbol("m_rest", nonnegative=True)  # m - r
-y = Symbol("y", positive=True)  # (n - m) e^-x / m
-c = Symbol("c", nonnegative=True)  # exponent given away by the repaired envelope, 0 <= c < 1
 
-kappa = Symbol("kappa", nonnegative=True)  # -ln(1 - dial)
-tau = Symbol("tau", positive=True)  # temperature
+class Entry(NamedTuple):
+    """One symbol: how it is printed, what it stands for, its unit, and what sympy may assume."""
 
-penalty = Symbol("lambda", positive=True)  # penalty on a group norm (not squared)
-gradient = Symbol("g", nonnegative=True)  # bound on the norm of a group's gradient
-G = Symbol("G", nonnegative=True)  # bound on a query's loss gradient at the head's output
-V = Symbol("V", nonnegative=True)  # diameter of the values
-X_query = Symbol("X_b", nonnegative=True)  # largest norm of a query's block features
-X_key = Symbol("X_c", nonnegative=True)  # largest norm of a key's block features
-D_key = Symbol("D_c", nonnegative=True)  # diameter of a block's key features over all visible keys
-share = Symbol("p_b", nonnegative=True)  # share of the queries that lie in the block
-eta = Symbol("eta", positive=True)  # proximal step size
-norm = Symbol("w", nonnegative=True)  # norm of a group at the start
+    symbol: Any
+    meaning: str
+    unit: str
+    assumptions: tuple[str, ...]
 
-dial = Symbol("dial", nonnegative=True)  # weights outside the block are multiplied by 1 - dial
-F_goal = Symbol("F_goal", positive=True)  # fidelity wanted
-eps_goal = Symbol("epsilon_goal", positive=True)  # leakage allowed, 1 - F_goal
-anchor_logit = Symbol("a", real=True)  # least logit of an anchor for the queries of its own block
-steps = Symbol("k", positive=True, integer=True)  # proximal steps taken
-residual = Symbol("R", nonnegative=True)  # stationarity residual, ||W - prox(W - eta grad)|| / eta over all groups
 
-K = Symbol("K", positive=True)  # blocks, or anchor directions
-dimension = Symbol("d", positive=True)  # of the space of the anchors
-theta = Symbol("theta", nonnegative=True)  # angle between a query and the anchors of its block, at most
-phi = Symbol("phi", nonnegative=True)  # angle between anchors of different blocks, at least
-beta = Symbol("beta", positive=True)  # logit of two equal unit vectors
-s = Symbol("s", real=True)  # coherence: largest cosine of two anchors
-q = Symbol("q", nonnegative=True)  # attention mass of the anchors
-G_anchor = Symbol("G_a", real=True)  # anchor logit minus the mean logit elsewhere, over temperature
-prior = Symbol("H_B", nonnegative=True)  # entropy of the block that is asked for, nats
+GLOSSARY: list[Entry] = []
 
-p_t = Symbol("p_t", nonnegative=True)  # probability that reload t removes a violation that persists
-n_rule = Symbol("r_R", positive=True)  # keys of a rule
-bias = Symbol("b", real=True)  # added to their logits
-gap = Symbol("gap", real=True)  # bias of the stronger rule minus that of the weaker
-r_A, r_B = Symbol("r_A", positive=True), Symbol("r_B", positive=True)  # keys of two rules
-NLL = Symbol("NLL_0", nonnegative=True)  # total negative log-likelihood at the start, nats
-observations = Symbol("N", positive=True)  # data points
-extra = Symbol("p", nonnegative=True)  # parameters that a recruitment adds, at least
-cost = Symbol("c_r", positive=True)  # cost of one recruitment, nats
-M = Symbol("M", nonnegative=True)  # curvature, or largest norm of a pattern
-Delta = Symbol("Delta", nonnegative=True)  # gain at most, or separation of a pattern
-b1, b2 = Symbol("beta_1", nonnegative=True), Symbol("beta_2", nonnegative=True)  # Adam's decay rates
-spread = Symbol("sigma", nonnegative=True)  # norm of the centred logits over temperature
-scale = Symbol("s_n", nonnegative=True)  # scalable softmax: logits times s_n ln n
 
-lip = Symbol("Lip", nonnegative=True)  # Lipschitz constant of a layer
-mean_gap = Symbol("M_gap", nonnegative=True)  # distance of the mean values inside and outside the block
-budget = Symbol("B", positive=True)  # drift allowed
-layer_cost = Symbol("A_l", positive=True)  # drift a unit of leakage dialled away in layer l
-layer_leakage = Symbol("u_l", nonnegative=True)  # leakage that layer l has
-multiplier = Symbol("mu", nonnegative=True)  # Lagrange multiplier
-distance = Symbol("d_x", nonnegative=True)  # of a state from a pattern
-margin = Symbol("delta", real=True)  # in logits
-weight_ratio = Symbol("R_w", positive=True)  # least anchor weight over largest outside weight
-kernel_ratio = Symbol("R_k", positive=True)  # largest over smallest value of a kernel
-product_mean = Symbol("P_c", nonnegative=True)  # mean of G_i V_i D_ic ||x_i^(b)||
-query_operator = Symbol("X_op", nonnegative=True)  # spectral norm of the queries' block features, over sqrt(N)
-covariance_bound = Symbol("C_2", nonnegative=True)  # root mean square over queries of G_i V_i D_ic
-cap = Symbol("kappa_w", nonnegative=True)  # norm of the owned factors, at most
-group_size = Symbol("d_g", positive=True)  # numbers in a group
-momentum = Symbol("mu_m", nonnegative=True)  # heavy ball
-H_in, H_out = Symbol("H_in", nonnegative=True), Symbol("H_out", nonnegative=True)  # entropies inside and outside, nats
-k_top = Symbol("k_t", nonnegative=True)  # keys on the top level of a three-level row
-k_mid = Symbol("k_y", nonnegative=True)  # keys on a middle level
-level = Symbol("y_l", nonnegative=True)  # its logit over temperature, above the lowest
-mass_goal = Symbol("c_M", positive=True)  # attention of one rule wanted, as a multiple of another's
-localised = Symbol("L_loc", real=True)  # least loss with every cross block zero, or an upper bound on it
-kept = Symbol("eta_q", nonnegative=True)  # share of a query's localised loss that its majorant accounts for
-offset = Symbol("Psi", real=True)  # mean over all queries of what completes their majorants
-quadratic = Symbol("Lambda", nonnegative=True)  # quadratic part of the mean majorant, at most
-cross_norm = Symbol("n_C", positive=True)  # sum of the norms of a query block's cross blocks
+def _symbol(name: str, meaning: str, unit: str = "1", **assumptions: bool) -> Symbol:
+    symbol = Symbol(name, **assumptions)
+    GLOSSARY.append(Entry(symbol, meaning, unit, tuple(assumptions)))
+    return symbol
+
+
+def _indexed(name: str, meaning: str, unit: str = "1", **assumptions: bool) -> IndexedBase:
+    """One number a layer, reload or other index."""
+    base = IndexedBase(name, **assumptions)
+    GLOSSARY.append(Entry(base, meaning, unit, tuple(assumptions)))
+    return base
+
+
+NORM_SQUARED, LOSS_PER_NORM = "norm^2/loss", "loss/norm"
+
+# --- rows of attention -----------------------------------------------------------------------------------------------
+x = _symbol("x", "margin over temperature; any sign", real=True)
+x_plus = _symbol("x", "the same where a theorem assumes x >= 0", nonnegative=True)
+D = _symbol("D", "logit range over temperature; x <= D", nonnegative=True)
+n = _symbol("n", "visible keys", "keys", positive=True)
+m = _symbol("m", "keys of the relevant block, m < n", "keys", positive=True)
+r = _symbol("r", "anchors, r <= m", "keys", positive=True)
+k = _symbol("k", "keys on the upper level of a two-level row", "keys", positive=True)
+eps = _symbol("epsilon", "leakage, attention mass outside the block", nonnegative=True)
+F = _symbol("F", "pointer fidelity, 1 - epsilon", nonnegative=True)
+
+outside = _symbol("n_out", "keys outside the block, n - m", "keys", positive=True)
+rest = _symbol("m_rest", "keys of the block that are no anchors, m - r", "keys", nonnegative=True)
+y = _symbol("y", "(n - m) e^-x / m", positive=True)
+c = _symbol("c", "exponent given away by the repaired envelope, 0 <= c < 1", nonnegative=True)
+
+kappa = _symbol("kappa", "-ln(1 - dial)", nonnegative=True)
+tau = _symbol("tau", "temperature", positive=True)
+
+# --- penalties -------------------------------------------------------------------------------------------------------
+penalty = _symbol("lambda", "penalty on a group norm (not squared)", LOSS_PER_NORM, positive=True)
+gradient = _symbol("g", "bound on the norm of a group's gradient", LOSS_PER_NORM, nonnegative=True)
+G = _symbol("G", "bound on a query's loss gradient at the head's output", "loss", nonnegative=True)
+V = _symbol("V", "diameter of the values", nonnegative=True)
+X_query = _symbol("X_b", "largest norm of a query's block features", nonnegative=True)
+X_key = _symbol("X_c", "largest norm of a key's block features", nonnegative=True)
+D_key = _symbol("D_c", "diameter of a block's key features over all visible keys", nonnegative=True)
+share = _symbol("p_b", "share of the queries that lie in the block", nonnegative=True)
+eta = _symbol("eta", "proximal step size", NORM_SQUARED, positive=True)
+norm = _symbol("w", "norm of a group at the start", "norm", nonnegative=True)
+
+# --- dial and goals --------------------------------------------------------------------------------------------------
+dial = _symbol("dial", "weights outside the block are multiplied by 1 - dial", nonnegative=True)
+F_goal = _symbol("F_goal", "fidelity wanted", positive=True)
+eps_goal = _symbol("epsilon_goal", "leakage allowed, 1 - F_goal", positive=True)
+anchor_logit = _symbol("a", "least logit of an anchor for the queries of its own block", "logits", real=True)
+steps = _symbol("k", "proximal steps, or steps of an optimiser, taken", "steps", positive=True, integer=True)
+residual = _symbol(
+    "R", "stationarity residual, ||W - prox(W - eta grad)|| / eta over all groups", LOSS_PER_NORM, nonnegative=True
+)
+
+# --- anchors ---------------------------------------------------------------------------------------------------------
+K = _symbol("K", "blocks, anchor directions, or patterns", positive=True)
+dimension = _symbol("d", "dimension of the space of the anchors", positive=True)
+theta = _symbol("theta", "angle between a query and the anchors of its block, at most", "radians", nonnegative=True)
+phi = _symbol("phi", "angle between anchors of different blocks, at least", "radians", nonnegative=True)
+beta = _symbol("beta", "logit of two equal unit vectors", "logits", positive=True)
+s = _symbol("s", "coherence: largest cosine of two anchors", real=True)
+q = _symbol("q", "attention mass of the anchors", nonnegative=True)
+G_anchor = _symbol("G_a", "anchor logit minus the mean logit elsewhere, over temperature", real=True)
+prior = _symbol("H_B", "entropy of the block that is asked for", "nats", nonnegative=True)
+
+# --- rules, recruitment, optimisers ----------------------------------------------------------------------------------
+p_t = _symbol("p_t", "probability that reload t removes a violation that persists", nonnegative=True)
+n_rule = _symbol("r_R", "keys of a rule", "keys", positive=True)
+bias = _symbol("b", "added to the logits of a rule's keys", "logits", real=True)
+gap = _symbol("gap", "bias of the stronger rule minus that of the weaker", "logits", real=True)
+r_A = _symbol("r_A", "keys of the stronger rule", "keys", positive=True)
+r_B = _symbol("r_B", "keys of the weaker rule", "keys", positive=True)
+NLL = _symbol("NLL_0", "total negative log-likelihood at the start", "nats", nonnegative=True)
+observations = _symbol("N", "data points", positive=True)
+extra = _symbol("p", "parameters that a recruitment adds, at least", nonnegative=True)
+cost = _symbol("c_r", "cost of one recruitment", "nats", positive=True)
+M = _symbol("M", "curvature, or largest norm of a pattern", nonnegative=True)
+Delta = _symbol("Delta", "gain or objective at most, or separation of a pattern", nonnegative=True)
+b1 = _symbol("beta_1", "Adam's decay rate of the first moment", nonnegative=True)
+b2 = _symbol("beta_2", "Adam's decay rate of the second moment", nonnegative=True)
+spread = _symbol("sigma", "norm of the centred logits over temperature", nonnegative=True)
+scale = _symbol("s_n", "scalable softmax: logits times s_n ln n", nonnegative=True)
+
+# --- depth, retrieval, kinds -----------------------------------------------------------------------------------------
+lip = _symbol("Lip", "Lipschitz constant of a layer", nonnegative=True)
+mean_gap = _symbol("M_gap", "distance of the mean values inside and outside the block", nonnegative=True)
+budget = _symbol("B", "drift allowed", positive=True)
+layer_cost = _symbol("A_l", "drift a unit of leakage dialled away in layer l", positive=True)
+layer_leakage = _symbol("u_l", "leakage that layer l has", nonnegative=True)
+multiplier = _symbol("mu", "Lagrange multiplier", nonnegative=True)
+distance = _symbol("d_x", "distance of a state from a pattern", nonnegative=True)
+margin = _symbol("delta", "margin in logits", "logits", real=True)
+weight_ratio = _symbol("R_w", "least anchor weight over largest outside weight", positive=True)
+kernel_ratio = _symbol("R_k", "largest over smallest value of a kernel", positive=True)
+
+# --- levels C and E, factorised heads --------------------------------------------------------------------------------
+product_mean = _symbol("P_c", "mean of G_i V_i D_ic ||x_i^(b)||", "loss", nonnegative=True)
+query_operator = _symbol(
+    "X_op", "spectral norm of the queries' block features, over the root of their number", nonnegative=True
+)
+covariance_bound = _symbol("C_2", "root mean square over queries of G_i V_i D_ic", "loss", nonnegative=True)
+cap = _symbol("kappa_w", "norm of the owned factors, at most", "norm", nonnegative=True)
+group_size = _symbol("d_g", "numbers in a group", positive=True)
+momentum = _symbol("mu_m", "momentum of the heavy ball", nonnegative=True)
+H_in = _symbol("H_in", "entropy inside the block", "nats", nonnegative=True)
+H_out = _symbol("H_out", "entropy outside the block", "nats", nonnegative=True)
+k_top = _symbol("k_t", "keys on the top level of a three-level row", "keys", nonnegative=True)
+k_mid = _symbol("k_y", "keys on a middle level", "keys", nonnegative=True)
+level = _symbol("y_l", "logit over temperature of the middle level, above the lowest", nonnegative=True)
+mass_goal = _symbol("c_M", "attention of one rule wanted, as a multiple of another's", positive=True)
+localised = _symbol("L_loc", "least loss with every cross block zero, or an upper bound on it", "loss", real=True)
+kept = _symbol("eta_q", "share of a query's localised loss that its majorant accounts for", nonnegative=True)
+offset = _symbol("Psi", "mean over all queries of what completes their majorants", "loss", real=True)
+quadratic = _symbol("Lambda", "quadratic part of the mean majorant, at most", "loss/norm^2", nonnegative=True)
+cross_norm = _symbol("n_C", "sum of the norms of a query block's cross blocks", "norm", positive=True)
+
+# --- what sums, products and leasts run over -------------------------------------------------------------------------
+jitter = _symbol("jitter", "angle between a key and its anchor, at most", "radians", nonnegative=True)
+layers = _symbol("L", "layers", positive=True, integer=True)
+reloads = _symbol("T", "reloads", positive=True, integer=True)
+at = _symbol("l", "index of a layer", positive=True, integer=True)
+beyond = _symbol("j", "index of another layer", positive=True, integer=True)
+when = _symbol("t", "index of a reload", positive=True, integer=True)
+upper = _symbol("i", "index: anchors, or outsiders, on a level", nonnegative=True, integer=True)
+free_upper = _symbol("j", "index: free block keys on the top level", nonnegative=True, integer=True)
+e_l = _indexed("e", "error of dialled layer l on the dialled trajectory", nonnegative=True)
+Lip_l = _indexed("Lip", "Lipschitz constant of original layer l", nonnegative=True)
+A_l = _indexed("A", "drift a unit of leakage dialled away in layer l, V_l times the product of 1 + Lip after it")
+u_l = _indexed("u", "leakage that layer l has", nonnegative=True)
+p_of = _indexed("p", "probability that reload t removes a violation that persists", nonnegative=True)

@@ -17,7 +17,7 @@ from sympy.simplify.fu import TR8
 from bounds.anchors import closed_forms
 from bounds.anchors.theorems.rounding import absolute, flat
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.symbols import K, beta, phi, s, theta
+from bounds.theory.symbols import K, beta, jitter, phi, s, theta
 from bounds.theory.symbols import dimension as d
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
@@ -63,7 +63,8 @@ THEOREMS: tuple[Theorem, ...] = (
         "jitter. Useful iff t < phi/2.",
         quantity="margin",
         relation=Relation.AT_LEAST,
-        formula=MARGIN,
+        formula=MARGIN.subs(theta, theta + jitter),
+        step=MARGIN,
         hypotheses=(
             _UNIT,
             Hypothesis("theta + jitter <= phi", lambda rows: rows["theta"] + rows["jitter"] <= rows["phi"]),
