@@ -181,13 +181,18 @@ def test_no_function_is_long():
 
 
 def _says(file: Path, key: str) -> bool:
-    """Whether a file defines, describes or registers the key; a call, or an import for one, does not."""
+    """Whether a file defines, describes or registers the key; a call, an import for one, or a proof that rests on it does not."""
     text = file.read_text(encoding="utf-8")
     word = re.compile(rf"\b{key}\b")
+    if file.suffix == ".v":
+        return bool(re.search(rf"^\s*(?:Theorem|Lemma|Definition|Example)\s+{key}\b", text, re.MULTILINE))
     if file.suffix != ".py":
         return bool(word.search(text))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and word.search(node.value):
+    tree = ast.parse(text)
+    rests = {id(n) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "needs" for n in ast.walk(k)}
+    for node in ast.walk(tree):
+        said = isinstance(node, ast.Constant) and isinstance(node.value, str) and word.search(node.value)
+        if said and id(node) not in rests:
             return True
         if isinstance(node, ast.FunctionDef) and node.name == key:
             return True

@@ -74,9 +74,9 @@ def frontier(
 ) -> Value:
     """Largest entropy (nats) at a leakage eps under a margin; -inf where no row has that leakage.
 
-    Up to eps_m = (n-m) / ((n-m) + m e^x) it is `entropy_split`; from there to `leakage_ceiling`, with
+    Up to eps_m = (n-m) / ((n-m) + m e^x) it is `entropy_split`; from there to the leakage ceiling, with
     q = r e^x eps/(n-m) and f = 1 - eps - q, it is -eps ln(eps/(n-m)) - q ln(q/r) - f ln(f/(m-r)).
-    Raises BadInput for a leakage outside [0, 1] and like `leakage_ceiling`.
+    Raises BadInput for a leakage outside [0, 1] and like the leakage ceiling.
     """
     x, n, m, r = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     eps = check.unit_closed("leakage", leakage)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from sympy import latex
 
+from bounds.theory.symbols import GLOSSARY
 from bounds.theory.theorem import Relation, Theorem
 
 SIGNS = {Relation.AT_MOST: r"\le", Relation.AT_LEAST: r"\ge", Relation.EQUAL: "="}
@@ -22,3 +23,11 @@ def statement(theorem: Theorem) -> Iterator[str]:
     yield from ("```", "")
     if theorem.step is not None:
         yield from (f"The proof, and `Bound.{theorem.key}`, are about its step $`{latex(theorem.step)}`$.", "")
+
+
+def glossary() -> Iterator[str]:
+    """Every symbol: how it is printed, what it stands for, its unit, what sympy may assume of it."""
+    yield from ("| symbol | meaning | unit | assumed |", "|---|---|---|---|")
+    for entry in GLOSSARY:
+        meaning = entry.meaning.replace("|", r"\|")
+        yield f"| $`{latex(entry.symbol)}`$ | {meaning} | {entry.unit} | {', '.join(entry.assumptions)} |"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from bounds.ledger import formal
-from bounds.ledger.markdown import statement
+from bounds.ledger.markdown import glossary, statement
 from bounds.numbers.repository import ROOT
 from bounds.theorems import FALSE_READINGS, THEOREMS
 from bounds.theory.theorem import Theorem
@@ -27,7 +27,7 @@ retyped; `Form.name` is the stable form that programs run. How to read Coq: `for
 every x with P; `/\\` is *and*, `exists` and `~` are what they seem, `fun x => e` is the function that takes x to e, and
 a list of keys stands for the visible ones. A statement that ends in `_attained`, `_sharp` or `_best` is an equality
 case, one in `_instance` a concrete example that satisfies every hypothesis, one in `_form` the proof that the running
-form is the formula. What the words of a statement mean is defined [below](#definitions)."""
+form is the formula. What the words of a statement mean is defined [below](#definitions), and so is every [symbol](#symbols)."""
 
 
 def _coq(text: str) -> str:
@@ -86,5 +86,6 @@ def render() -> str:
     for theorem in THEOREMS.values():
         lines += _theorem(theorem)
     lines += _refutations()
+    lines += ["", "## Symbols", "", *glossary()]
     lines += _definitions()
     return "\n".join(lines) + "\n"

@@ -175,7 +175,7 @@ def compiled(expression: Any) -> Evaluator:
 
 
 def printed(forms: Mapping[str, Form]) -> Callable[..., Ball]:
-    """The forms of a topic on balls: `form("leakage_ceiling", x, n, m, r)`, arguments in their printed order."""
+    """The forms of a topic on balls: `form("most_attention", D, n)`, arguments in their printed order."""
     evaluators: dict[str, Evaluator] = {}
 
     def form(name: str, *values: Ball | float) -> Ball:

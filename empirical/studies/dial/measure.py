@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bounds.dial.calculators import penalty_of_dial
 from bounds.dial.closed_forms import dial_leakage, peak_entropy
+from bounds.theorems import OBSERVED, Level
 from empirical.dial.changes import adaptive_dial, dial, least_kappa, steer, turned
 from empirical.dial.guard import Guard
 from empirical.laboratory.config import Config
@@ -39,10 +40,7 @@ ROWS, LOSSES = 16, 64  # held-out sequences whose rows are kept; over which a lo
 EVERY = 4  # one query in so many is kept as logits
 SMALL = 1e-3  # kappa of a first turn: a row whose entropy peaks within twice that decides nothing
 DRAWN = 6  # rows whose entropy is drawn
-AFTER = (
-    *("leakage_ceiling", "leakage_ceiling_range", "fidelity_floor", "entropy_ceiling", "entropy_envelope"),
-    *("entropy_split", "frontier", "fidelity_ceiling", "entropy_floor"),
-)
+AFTER = tuple(t.key for t in OBSERVED if t.level is Level.ROW and t.tight and t.topic != "dial")
 
 
 def measure(config: Config, store: Store) -> Findings:

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bounds import penalty_threshold_leakage_aware, penalty_threshold_worst_case
+from bounds import (
+    entropy_ceiling,
+    entropy_floor,
+    leakage_ceiling,
+    penalty_threshold_leakage_aware,
+    penalty_threshold_worst_case,
+)
 from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
@@ -35,7 +41,7 @@ ROW_FIELDS = (
 )
 PAIR_FIELDS = ("group_norm", "gradient_norm", *LEVEL_FIELDS, "residual", "step", "converged", "penalty")
 LEGS = ("up", "down")
-ABOUT_ROWS = ("leakage_ceiling", "entropy_ceiling", "entropy_floor")
+ABOUT_ROWS = tuple(bound.__name__ for bound in (leakage_ceiling, entropy_ceiling, entropy_floor))
 ABOUT_PAIRS = ("kkt_active", "kkt_zero", "worst_case_gradient", "leakage_aware_gradient")
 
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from bounds.theorems import THEOREMS, Level, Theorem
 from empirical.verify.adversary import descent, duals, geometry, heads, mechanisms, rows, weights
 
 Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
@@ -19,44 +20,62 @@ Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Family:
-    """The theorems that a sample speaks of."""
+    """The theorems that a sample speaks of: one by its key, or those of some levels that no other family names."""
 
     name: str
-    keys: tuple[str, ...]
     sample: Sample
+    key: str = ""
+    levels: tuple[Level, ...] = ()
+    topic: str = ""  # of that topic alone
+    at_stationary_points: bool | None = None  # claim C10; None: both
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,) if self.key else tuple(k for k, theorem in THEOREMS.items() if self._takes(theorem))
+
+    def _takes(self, theorem: Theorem) -> bool:
+        return (
+            theorem.level in self.levels
+            and theorem.key not in ALONE
+            and self.topic in ("", theorem.topic)
+            and self.at_stationary_points in (None, "C10" in theorem.claims)
+        )
 
 
 FAMILIES = (
-    Family("attention rows", rows.KEYS, rows.sample),
-    Family("anchored rows", ("anchor_floor",), weights.anchor_floor),
-    Family("heads", heads.KEYS, heads.sample),
-    Family("stationary points", descent.STATIONARITY, descent.points),
-    Family("proximal steps", ("steps_to_zero",), descent.steps_to_zero),
-    Family("heavy ball", ("heavy_ball_steps",), partial(descent.steps_to_zero, momentum=True)),
-    Family("transitions", descent.CRITICAL, descent.critical),
-    Family("landscapes", descent.LANDSCAPE, descent.landscapes),
-    Family("factorised heads", ("factorised_heads",), descent.factors),
-    Family("Adam's updates", ("adam_update",), descent.adam),
-    Family("Adam's groups", ("adam_threshold",), descent.adam_groups),
-    Family("anchor margins", ("anchor_margin",), geometry.margin),
-    Family("packings", geometry.COHERENCE, geometry.coherence),
-    Family("replication", ("replication_slope",), geometry.replication),
-    Family("pointers", ("pointer_information",), geometry.information),
-    Family("rules", ("rule_mass",), weights.rule_mass),
-    Family("two rules", ("rule_priority",), weights.rule_priority),
-    Family("reloads", ("reload_compliance", "reload_limit"), mechanisms.reloads),
-    Family("outputs", ("output_error", "dial_segment"), mechanisms.outputs),
-    Family("residual stacks", ("depth_sum",), mechanisms.residual_stacks),
-    Family("allocations", ("schedule_optimum", "late_layers"), mechanisms.allocations),
-    Family("interference", ("non_interference",), mechanisms.interference),
-    Family("recruitment", ("recruitment_count", "recruitment_end"), mechanisms.recruitments),
-    Family("kernels", weights.KERNELS, weights.kernels),
-    Family("logits", weights.PUBLISHED, weights.published),
-    Family("scalable softmax", ("scalable_softmax_floor",), weights.scalable),
-    Family("retrieval", weights.RETRIEVAL, weights.retrieval),
-    Family("entropy along the dial", weights.ALONG_DIAL, weights.along_dial),
-    Family("quadratic majorants", ("quadratic_dual",), duals.majorants),
+    Family("attention rows", rows.sample, levels=(Level.ROW,)),
+    Family("anchored rows", weights.anchor_floor, "anchor_floor"),
+    Family("heads", heads.sample, levels=(Level.PAIR, Level.HEAD), at_stationary_points=False),
+    Family("stationary points", descent.points, levels=(Level.PAIR,), at_stationary_points=True),
+    Family("proximal steps", descent.steps_to_zero, "steps_to_zero"),
+    Family("heavy ball", partial(descent.steps_to_zero, momentum=True), "heavy_ball_steps"),
+    Family("transitions", descent.critical, levels=(Level.SETTING,)),
+    Family("landscapes", descent.landscapes, levels=(Level.LANDSCAPE,)),
+    Family("factorised heads", descent.factors, levels=(Level.FACTORS,)),
+    Family("Adam's updates", descent.adam, "adam_update"),
+    Family("Adam's groups", descent.adam_groups, "adam_threshold"),
+    Family("anchor margins", geometry.margin, "anchor_margin"),
+    Family("packings", geometry.coherence, levels=(Level.ANCHORS,)),
+    Family("replication", geometry.replication, "replication_slope"),
+    Family("pointers", geometry.information, "pointer_information"),
+    Family("rules", weights.rule_mass, "rule_mass"),
+    Family("two rules", weights.rule_priority, "rule_priority"),
+    Family("reloads", mechanisms.reloads, levels=(Level.RELOADS,)),
+    Family("outputs", mechanisms.outputs, levels=(Level.OUTPUT,)),
+    Family("residual stacks", mechanisms.residual_stacks, "depth_sum"),
+    Family("allocations", mechanisms.allocations, levels=(Level.LAYERS,)),
+    Family("interference", mechanisms.interference, "non_interference"),
+    Family("recruitment", mechanisms.recruitments, levels=(Level.RECRUITMENT,)),
+    Family("kernels", weights.kernels, levels=(Level.WEIGHTS,)),
+    Family("logits", weights.published, levels=(Level.LOGITS,), topic="published"),
+    Family("scalable softmax", weights.scalable, "scalable_softmax_floor"),
+    Family("retrieval", weights.retrieval, levels=(Level.PATTERNS,)),
+    Family("entropy along the dial", weights.along_dial, levels=(Level.LOGITS,), topic="dial"),
+    Family("quadratic majorants", duals.majorants, "quadratic_dual"),
 )
+"""The place of a family seeds its inputs: a new one comes last."""
+
+ALONE = frozenset(family.key for family in FAMILIES if family.key)
 
 
 def family_of(key: str) -> Family:

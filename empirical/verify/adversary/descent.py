@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 Rows = dict[str, np.ndarray]
-STATIONARITY = ("kkt_zero", "kkt_active", "worst_case_threshold")
-CRITICAL = ("critical_stays", "critical_leaves")
-LANDSCAPE = ("global_below_gradient", "curvature_gain")
 
 
 def _norm(x: np.ndarray) -> np.ndarray:

@@ -8,13 +8,6 @@ from torch import Tensor
 
 from empirical.verify.adversary.ascent import ascend
 
-COHERENCE = (
-    "coherence_simplex",
-    "coherence_orthoplex",
-    "coherence_polygon",
-    "coherence_levenshtein",
-    "anchors_levenshtein",
-)
 PACKINGS = ((2, 2), (3, 2), (4, 2), (5, 2), (4, 3), (6, 3), (7, 3), (5, 4), (8, 4), (12, 3), (10, 5))  # (K, d)
 
 

@@ -14,8 +14,8 @@ from bounds.penalty import closed_forms as forms
 from bounds.penalty import closed_forms as global_forms
 from empirical.verify.adversary.ascent import ascend, torch_form
 
-KEYS = ("worst_case_gradient", "leakage_aware_gradient", "mean_of_products", "cauchy_schwarz_gradient")
 QUERIES, N_KEYS, D, VALUE = 3, 4, 2, 2
+BOUNDS, LEVEL_B = 4, 1  # how many `_bounds` returns, and which of them needs localist keys
 ASCENDED = 250
 Head = tuple[Tensor, ...]  # queries, keys, values, gradients, logits
 
@@ -86,7 +86,7 @@ def _bounds(known: dict[str, Tensor], tau: float) -> Tensor:
 
 
 def _uphill(generator: torch.Generator, count: int, localist: Tensor, tau: float) -> Head:
-    target = torch.arange(count) % len(KEYS)
+    target = torch.arange(count) % BOUNDS
 
     def objective(*head: Tensor) -> Tensor:
         known = _ingredients(head, localist, tau)
@@ -108,7 +108,7 @@ def sample(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     tau = float(rng.choice([0.5, 1.0, 2.0]))
     uphill = max(count // ASCENDED, 80)
     localist = torch.rand(count, generator=generator) < 0.5
-    localist[-uphill:] |= torch.arange(uphill) % len(KEYS) == 1
+    localist[-uphill:] |= torch.arange(uphill) % BOUNDS == LEVEL_B
     one, two = _random(generator, count - uphill), _uphill(generator, uphill, localist[-uphill:], tau)
     head = tuple(torch.cat(pair) for pair in zip(one, two))
     known = {name: value.numpy() for name, value in _ingredients(head, localist, tau).items()}

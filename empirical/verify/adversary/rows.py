@@ -13,11 +13,6 @@ from torch import Tensor
 from empirical.observe.rows import row_statistics
 from empirical.verify.adversary.ascent import ascend
 
-KEYS = (
-    *("leakage_ceiling", "leakage_ceiling_range", "fidelity_floor", "entropy_ceiling", "entropy_envelope"),
-    *("repaired_envelope", "entropy_split", "frontier", "fidelity_ceiling", "entropy_floor", "entropy_floor_margin"),
-    *("specht_floor", "odds_law", "worst_case_dial"),
-)
 SIZES = ((2, 1, 1), (3, 2, 1), (4, 2, 2), (6, 3, 1), (9, 8, 3), (9, 3, 3), (24, 6, 2), (40, 20, 20))
 ASCENDED = 8  # one row in so many is driven uphill
 Rows = dict[str, np.ndarray]

@@ -5,10 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 Rows = dict[str, np.ndarray]
-PUBLISHED = ("sigma_reparam_floor", "dispersion_ceiling", "dispersion_floor")
-RETRIEVAL = ("hopfield_error", "retrieval_error")
-KERNELS = ("weights_leakage", "kernel_ceiling")
-ALONG_DIAL = ("entropy_along_dial", "entropy_turning_point")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
