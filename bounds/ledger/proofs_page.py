@@ -27,7 +27,8 @@ retyped; `Form.name` is the stable form that programs run. How to read Coq: `for
 every x with P; `/\\` is *and*, `exists` and `~` are what they seem, `fun x => e` is the function that takes x to e, and
 a list of keys stands for the visible ones. A statement that ends in `_attained`, `_sharp` or `_best` is an equality
 case, one in `_instance` a concrete example that satisfies every hypothesis, one in `_form` the proof that the running
-form is the formula. What the words of a statement mean is defined [below](#definitions), and so is every [symbol](#symbols)."""
+form is the formula. What the words of a statement mean is defined [below](#definitions), and so is every
+[symbol](#symbols)."""
 
 
 def _coq(text: str) -> str:
