@@ -1,4 +1,4 @@
-"""Rules on a checkpoint: the rule file of `rule_files`, blocks by name, checked for the texts that they are used on.
+"""Rules on a checkpoint: the rule file of `rules.files`, blocks by name, checked for the texts that they are used on.
 
     strength >= D + ln(W F / (r (1 - F))) in every row of the texts that triggers a rule and sees its target
     r target keys seen; W = sum over the other keys seen of e^(their own bias); D certified from the weights, a layer
@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bounds.rules.closed_forms import gap_needed
 from empirical.checkpoints.attach import Call, routed
 from empirical.checkpoints.contexts import Labels
-from empirical.rules.checks import ROUNDING, Refused, Rule, Selector, outranked
+from empirical.rules.checks import Refused, Rule, Selector, check_each, outranked, promised_strength, rounded_up
 from empirical.rules.files import lined, read_rules
 from empirical.shapes import Bool, Float, Int
 
@@ -61,35 +60,14 @@ def load_checkpoint_rules(
 
     def verified(rules: tuple[Rule, ...]) -> CheckpointRules:
         book = CheckpointRules(rules, tuple(names))
-        _references(book, texts, len(ranges))
+        check_each(rules, len(names), len(ranges), {w for text in texts for w in text.words}, "tokens of the text")
         _kept(rules, [need for text in texts for need in _promises(book, text, ranges, causal)], ranges)
         return book
 
     return lined(read_rules(Path(path)), str(path), verified, names)
 
 
-def _references(book: CheckpointRules, texts: Sequence[Text], layers: int) -> None:
-    words, called = {word for text in texts for word in text.words}, [rule.name for rule in book.rules]
-    for i, rule in enumerate(book.rules):
-        whose = f"of rule {rule.name!r} must be"
-        if called.index(rule.name) < i:
-            raise Refused(i, "name", f"name must differ from every other, got {rule.name!r} twice")
-        for key, selector in (("trigger", rule.trigger), ("target", rule.target)):
-            if selector.block is not None and not 0 <= selector.block < len(book.names):
-                raise Refused(i, key, f"{key}.block {whose} in [0, {len(book.names) - 1}], got {selector.block}")
-            for word in selector.words:
-                if word not in words:
-                    raise Refused(i, key, f"{key}.words {whose} tokens of the text, got {word!r}")
-        if not 0 < rule.mass < 1:
-            raise Refused(i, "mass", f"mass {whose} in (0, 1), got {rule.mass!r}")
-        if rule.strength < 0:
-            raise Refused(i, "strength", f"strength {whose} >= 0, got {rule.strength!r}")
-        for layer in rule.layers or ():
-            if not 0 <= layer < layers:
-                raise Refused(i, "layers", f"layers {whose} in [0, {layers - 1}], got {layer}")
-
-
-def _promises(book: CheckpointRules, text: Text, ranges: Float[np.ndarray, "L"], causal: bool) -> Iterator[Need]:
+def _promises(book: CheckpointRules, text: Text, ranges: Float[np.ndarray, "L"], causal: bool) -> Iterator[Needed]:
     """What every row of the text needs of the rules that it triggers, in every layer."""
     rules, layers, length = book.rules, range(len(ranges)), len(text.words)
     trigger = np.array([book.chosen(rule.trigger, text) for rule in rules]).reshape(len(rules), length)
@@ -109,13 +87,13 @@ def _promises(book: CheckpointRules, text: Text, ranges: Float[np.ndarray, "L"],
                 top = float(bias[others].max())
                 weight = float(np.exp(bias[others] - top).sum())
                 added = float(bias[mine].min()) - rules[i].strength  # what other rules add to the same keys
-                odds = rules[i].mass / (1 - rules[i].mass)
-                least = float(gap_needed(odds, ranges[layer] + top, 1.0, mine.sum(), weight)) - added
-                yield Need(least + ROUNDING * float(np.spacing(abs(least) + ranges[layer] + abs(top))), i, layer)
+                span = float(ranges[layer])
+                least = float(promised_strength(rules[i], span, top, mine.sum(), weight)) - added
+                yield Needed(rounded_up(least, span, top), i, layer)
 
 
 @dataclass(frozen=True, order=True)
-class Need:
+class Needed:
     """The strength that a promise needs of a rule somewhere."""
 
     strength: float
@@ -123,7 +101,7 @@ class Need:
     layer: int
 
 
-def _kept(rules: Sequence[Rule], needs: Sequence[Need], ranges: Float[np.ndarray, "L"]) -> None:
+def _kept(rules: Sequence[Rule], needs: Sequence[Needed], ranges: Float[np.ndarray, "L"]) -> None:
     """Raises Refused for a rule that is weaker than its worst row needs."""
     for i, rule in enumerate(rules):
         worst = max((need for need in needs if need.rule == i), default=None)

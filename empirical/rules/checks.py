@@ -11,8 +11,9 @@ D holds layer by layer and query block by query block (`rule_site`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,12 +58,8 @@ class Refused(BadInput):
 
 def verify(rules: Sequence[Rule], site: Site) -> None:
     """Raises Refused for the first rule that cannot be loaded."""
-    names: dict[str, int] = {}
-    for i, rule in enumerate(rules):
-        if rule.name in names:
-            raise Refused(i, "name", f"name must differ from every other, got {rule.name!r} twice")
-        names[rule.name] = i
-        _own(i, rule, site)
+    most = MOST * site.temperature
+    check_each(rules, site.blocks, site.layers, set(site.vocabulary), "words of the model's vocabulary", most)
     places = list(_places(rules, site))
     for place in places:
         _contradictions(rules, place)
@@ -86,26 +83,31 @@ def verify(rules: Sequence[Rule], site: Site) -> None:
             )
 
 
-def _own(i: int, rule: Rule, site: Site) -> None:
-    """What a rule must be by itself."""
-    known = set(site.vocabulary)
-    whose = f"of rule {rule.name!r} must be"
-    for key, selector in (("trigger", rule.trigger), ("target", rule.target)):
-        if selector.block is not None and not 0 <= selector.block < site.blocks:
-            raise Refused(i, key, f"{key}.block {whose} a block in [0, {site.blocks - 1}], got {selector.block}")
-        for word in selector.words:
-            if word not in known:
-                raise Refused(i, key, f"{key}.words {whose} words of the model's vocabulary, got {word!r}")
-    if rule.target == Selector():
-        raise Refused(i, "target", f"target {whose} a block or words, got neither")
-    most = MOST * site.temperature
-    if not 0 <= rule.strength <= most:
-        raise Refused(i, "strength", f"strength {whose} in [0, {most:g}] logits, got {rule.strength!r}")
-    if not 0 < rule.mass < 1:
-        raise Refused(i, "mass", f"mass {whose} in (0, 1), got {rule.mass!r}")
-    for layer in rule.layers or ():
-        if not 0 <= layer < site.layers:
-            raise Refused(i, "layers", f"layers {whose} in [0, {site.layers - 1}], got {layer}")
+def check_each(
+    rules: Sequence[Rule], blocks: int, layers: int, words: Container[str], known_as: str, most: float = math.inf
+) -> None:
+    """What each rule must be by itself: of blocks, layers and words that there are, of strength in [0, most] logits."""
+    names = [rule.name for rule in rules]
+    for i, rule in enumerate(rules):
+        whose = f"of rule {rule.name!r} must be"
+        if names.index(rule.name) < i:
+            raise Refused(i, "name", f"name must differ from every other, got {rule.name!r} twice")
+        for key, selector in (("trigger", rule.trigger), ("target", rule.target)):
+            if selector.block is not None and not 0 <= selector.block < blocks:
+                raise Refused(i, key, f"{key}.block {whose} a block in [0, {blocks - 1}], got {selector.block}")
+            for word in selector.words:
+                if word not in words:
+                    raise Refused(i, key, f"{key}.words {whose} {known_as}, got {word!r}")
+        if rule.target == Selector():
+            raise Refused(i, "target", f"target {whose} a block or words, got neither")
+        if not 0 <= rule.strength <= most:
+            allowed = f"in [0, {most:g}] logits" if most < math.inf else ">= 0"
+            raise Refused(i, "strength", f"strength {whose} {allowed}, got {rule.strength!r}")
+        if not 0 < rule.mass < 1:
+            raise Refused(i, "mass", f"mass {whose} in (0, 1), got {rule.mass!r}")
+        for layer in rule.layers or ():
+            if not 0 <= layer < layers:
+                raise Refused(i, "layers", f"layers {whose} in [0, {layers - 1}], got {layer}")
 
 
 def differ(one: Selector, other: Selector) -> bool:
@@ -213,20 +215,30 @@ def _need(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> NeededStr
     if not rows.any():
         return None
     span = site.ranges[place.layer, place.block]
-    with np.errstate(divide="ignore"):
-        odds = rule.mass / (1 - rule.mass)
-        needed = closed_forms.gap_needed(odds, span / tau + top, tau, count[rows], weight[rows])
+    needed = promised_strength(rule, span, top, count[rows], weight[rows], tau)
     worst = int(np.argmax(needed))
     least = float(needed[worst])
     if not least > 0:
         return None
-    least += ROUNDING * float(np.spacing(abs(least) + span + tau * abs(top)))
+    least = rounded_up(least, span, top, tau)
     others = weight[rows][worst] * math.exp(top) if top < MOST else math.inf
     words = (
         f"layer {place.layer}, queries of block {place.block}: logits span up to {span:.4g}, {count[rows][worst]:.0f} "
         f"target keys against the weight of {others:.4g}"
     )
     return NeededStrength(least, words)
+
+
+def promised_strength(rule: Rule, span: float, top: float, count: Any, weight: Any, tau: float = 1.0) -> Any:
+    """tau (D/tau + top + ln(F W / ((1 - F) r))): `count` = r target keys against others of `weight` W in e^top."""
+    odds = rule.mass / (1 - rule.mass)
+    with np.errstate(divide="ignore"):
+        return closed_forms.gap_needed(odds, span / tau + top, tau, count, weight)
+
+
+def rounded_up(strength: float, span: float, top: float, tau: float = 1.0) -> float:
+    """By what the arithmetic of `promised_strength` can err."""
+    return strength + ROUNDING * float(np.spacing(abs(strength) + span + tau * abs(top)))
 
 
 def _crowd(

@@ -39,7 +39,7 @@ def run(model):
     ("changes", "line", "words"),
     [
         ({"target": '{ block = "bird" }'}, 4, "target.block of rule 'a' must be one of cat, dog, got 'bird'"),
-        ({"target": "{ block = 7 }"}, 4, r"target.block of rule 'a' must be in \[0, 1\], got 7"),
+        ({"target": "{ block = 7 }"}, 4, r"target.block of rule 'a' must be a block in \[0, 1\], got 7"),
         ({"target": '{ words = ["w-1"] }'}, 4, "target.words of rule 'a' must be tokens of the text, got 'w-1'"),
         ({"mass": 1.0}, 6, r"mass of rule 'a' must be in \(0, 1\), got 1.0"),
         ({"strength": -1.0}, 5, "strength of rule 'a' must be >= 0"),
