@@ -104,9 +104,9 @@ def _odds_rounding(rows: Rows) -> np.ndarray:
 
 def _anchor_bound(rows: Rows) -> np.ndarray:
     logit = np.asarray(rows.get("anchor_logit", np.nan), dtype=float)
-    floor = concentration.fidelity_floor(
-        **{**margin_arguments(rows), "margin": np.where(np.isfinite(logit), logit, 0.0)}
-    )
+    arguments = margin_arguments(rows)
+    arguments["margin"] = np.where(np.isfinite(logit), logit, 0.0)
+    floor = concentration.fidelity_floor(**arguments)
     return np.where(np.isfinite(logit), floor, np.nan)
 
 

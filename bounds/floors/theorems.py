@@ -10,7 +10,7 @@ entropy  >= ln n - (c - 1 - ln c),   c = D / (1 - e^-D)                 (Specht:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from sympy import Eq, Min, Piecewise, S, Symbol, diff, exp, log, together
@@ -73,7 +73,13 @@ FORMS = {
 }
 
 
-def _arguments(rows: Rows) -> dict[str, np.ndarray]:
+class _RangeArguments(TypedDict):
+    logit_range: np.ndarray
+    n_keys: np.ndarray
+    temperature: np.ndarray
+
+
+def _arguments(rows: Rows) -> _RangeArguments:
     return {
         "logit_range": range_argument(rows),
         "n_keys": key_arguments(rows)["n_keys"],

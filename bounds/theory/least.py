@@ -23,14 +23,16 @@ class Least(ExprWithIntLimits):
 
     def doit(self, **hints: Any) -> Any:
         """The least itself, where every limit is a whole number; the limits may not name each other's index."""
-        if not all(end.is_Integer for _, low, high in self.limits for end in (low, high)):
+        limits: list[tuple[Any, ...]] = [limit.args for limit in self.limits]
+        if not all(end.is_Integer for _, *ends in limits for end in ends):
             return self
-        indices = [index for index, _, _ in self.limits]
-        ranges = [range(int(low), int(high) + 1) for _, low, high in self.limits]
+        indices = [index for index, _, _ in limits]
+        ranges = [range(int(low), int(high) + 1) for _, low, high in limits]
         places = [dict(zip(indices, place)) for place in itertools.product(*ranges)]
         return Min(*(self.function.subs(place).doit(**hints) for place in places))
 
     def _latex(self, printer: LatexPrinter) -> str:
         shown = printer.doprint
-        ranges = [rf"{shown(low)} \le {shown(index)} \le {shown(high)}" for index, low, high in self.limits]
+        limits = [map(shown, limit.args) for limit in self.limits]
+        ranges = [rf"{low} \le {index} \le {high}" for index, low, high in limits]
         return rf"\min_{{{', '.join(ranges)}}} \left[{shown(self.function)}\right]"

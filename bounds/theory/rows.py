@@ -5,6 +5,8 @@ A witness row has temperature 1; its first m keys are the block and the first r 
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 
 from bounds.theory.theorem import Hypothesis, Rows
@@ -53,13 +55,32 @@ FINITE_RANGE = Hypothesis(
 )
 
 
-def key_arguments(rows: Rows) -> dict[str, np.ndarray]:
+class KeyArguments(TypedDict):
+    """The counts as the calculators name them."""
+
+    n_keys: np.ndarray
+    n_block: np.ndarray
+    n_anchors: np.ndarray
+
+
+class MarginArguments(KeyArguments):
+    """What the calculators of a margin take."""
+
+    margin: np.ndarray
+    temperature: np.ndarray
+
+
+def key_arguments(rows: Rows) -> KeyArguments:
     """n_keys, n_block and n_anchors as the calculators take them; rows that do not apply are cleared beforehand."""
     ok = VALID.holds(rows)
-    return {name: np.where(ok, rows[name], least) for name, least in (("n_keys", 2), ("n_block", 1), ("n_anchors", 1))}
+    return {
+        "n_keys": np.where(ok, rows["n_keys"], 2),
+        "n_block": np.where(ok, rows["n_block"], 1),
+        "n_anchors": np.where(ok, rows["n_anchors"], 1),
+    }
 
 
-def margin_arguments(rows: Rows) -> dict[str, np.ndarray]:
+def margin_arguments(rows: Rows) -> MarginArguments:
     """The calculators' keyword arguments, from a row."""
     known = VALID.holds(rows) & ~np.isnan(rows["margin"])
     return {

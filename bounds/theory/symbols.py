@@ -30,7 +30,7 @@ def _symbol(name: str, meaning: str, unit: str = "1", **assumptions: bool) -> Sy
 
 def _indexed(name: str, meaning: str, unit: str = "1", **assumptions: bool) -> IndexedBase:
     """One number a layer, reload or other index."""
-    base = IndexedBase(name, **assumptions)
+    base = IndexedBase(name, **assumptions)  # pyright: ignore[reportArgumentType]
     GLOSSARY.append(Entry(base, meaning, unit, tuple(assumptions)))
     return base
 
