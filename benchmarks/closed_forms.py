@@ -29,35 +29,35 @@ Rows = dict[str, np.ndarray]
 
 
 @cache
-def formula(topic: str, name: str) -> tuple[list[str], Callable[..., Any]]:
+def formula(module: str, name: str) -> tuple[list[str], Callable[..., Any]]:
     """Symbols and mpmath function of a theorem's expression."""
     import importlib
 
     import sympy
 
-    expression = getattr(importlib.import_module(f"bounds.{topic}.theorems"), name)
+    expression = getattr(importlib.import_module(f"bounds.{module}"), name)
     symbols = sorted(expression.free_symbols, key=str)
     return [str(symbol) for symbol in symbols], sympy.lambdify(symbols, expression, "mpmath")
 
 
-def written(topic: str, name: str) -> Callable[..., Any]:
+def written(module: str, name: str) -> Callable[..., Any]:
     """The expression of a theorem at one row, given by symbol."""
 
     def evaluate(**row: Any) -> Any:
-        symbols, function = formula(topic, name)
+        symbols, function = formula(module, name)
         return function(*(row[symbol] for symbol in symbols))
 
     return evaluate
 
 
-two_levels, three_levels = written("floors", "TWO_LEVEL"), written("floors", "THREE_LEVEL")
+two_levels, three_levels = written("floors.theorems", "TWO_LEVEL"), written("floors.theorems", "THREE_LEVEL")
 
 
 def entropy_floor(D: Any, n: Any) -> Any:
     """The lesser of the two whole numbers of upper keys next to the best real one."""
     from mpmath import floor
 
-    best = floor(written("floors", "UPPER_KEYS")(D=D, n=n)) if D else n // 2
+    best = floor(written("floors.theorems", "UPPER_KEYS")(D=D, n=n)) if D else n // 2
     return min(two_levels(D=D, n=n, k=min(max(k, 1), max(n - 1, 1))) for k in (best, best + 1))
 
 
@@ -80,11 +80,11 @@ class Case:
 
 
 CASES = {
-    "fidelity_floor": Case(("x", "n", "m", "r"), written("concentration", "FIDELITY")),
-    "leakage_ceiling": Case(("x", "n", "m", "r"), written("concentration", "LEAKAGE")),
-    "entropy_ceiling": Case(("x", "n", "m", "r"), written("entropy", "ENTROPY")),
-    "entropy_envelope": Case(("x", "n", "m", "r"), written("entropy", "ENVELOPE")),
-    "fidelity_ceiling": Case(("D", "n", "m"), written("floors", "FIDELITY_CEILING")),
+    "fidelity_floor": Case(("x", "n", "m", "r"), written("concentration.theorems", "FIDELITY")),
+    "leakage_ceiling": Case(("x", "n", "m", "r"), written("concentration.theorems", "LEAKAGE")),
+    "entropy_ceiling": Case(("x", "n", "m", "r"), written("entropy.theorems.margin", "ENTROPY")),
+    "entropy_envelope": Case(("x", "n", "m", "r"), written("entropy.theorems.margin", "ENVELOPE")),
+    "fidelity_ceiling": Case(("D", "n", "m"), written("floors.theorems", "FIDELITY_CEILING")),
     "entropy_floor": Case(("D", "n"), entropy_floor),
     "entropy_floor_with_margin": Case(("x", "D", "n", "m", "r"), every_level, most_keys=16, judged=False),
 }
