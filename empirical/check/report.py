@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bounds.theory.theorem import Verdict
-from empirical.check.verdicts import Outcome
+from empirical.check.verdicts import Checked
 
 
-def verdict_table(outcomes: Sequence[Outcome]) -> str:
+def verdict_table(outcomes: Sequence[Checked]) -> str:
     """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm."""
     header = ("theorem", "verdict", "HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "least slack", "median slack")
     rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
@@ -22,7 +22,7 @@ def verdict_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, *_explanations(outcomes)])
 
 
-def _cells(outcome: Outcome) -> Iterator[str]:
+def _cells(outcome: Checked) -> Iterator[str]:
     yield from (outcome.theorem.key, outcome.verdict.name)
     for verdict in (Verdict.HOLDS, Verdict.VIOLATED, Verdict.VACUOUS, Verdict.UNKNOWN):
         yield f"{outcome.counts[verdict]:,}"
@@ -42,7 +42,7 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if part in (0, whole) else f"{min(max(percent, 0.1), 99.9):.1f} %"
 
 
-def _explanations(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _explanations(outcomes: Sequence[Checked]) -> Iterator[str]:
     said = [o for o in outcomes if o.worst]
     if said:
         yield from ("", "Tightest row:")

@@ -19,7 +19,7 @@ import numpy as np
 
 from bounds.theory.theorem import Level, Rows, Theorem, Verdict
 from empirical.check.boxes import Box, boxes
-from empirical.check.tally import CHUNK, Tally
+from empirical.check.verdict_counts import CHUNK, VerdictCounts
 from empirical.check.witness import Sample, Witness, witness
 from empirical.errors import BadInput
 from empirical.observe.schema import DIMS, PAIR, ROW
@@ -32,7 +32,7 @@ BLOCK = 2**18
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Checked:
     """What the observations say about one theorem; slacks in the quantity's unit, over rows that are not VACUOUS."""
 
     theorem: Theorem
@@ -73,18 +73,18 @@ class Outcome:
         }
 
 
-def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Outcome:
+def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Checked:
     """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
 
-    A field with one axis more than `dims` holds several values a row, layers say. Rows are judged `tally.CHUNK` at a
-    time. The median slack is exact up to `tally.EXACT` rows and within 0.2 % beyond; everything else is exact, and no
-    number depends on the chunks. Raises KeyError where the rows lack a field.
+    A field with one axis more than `dims` holds several values a row, layers say. Rows are judged `CHUNK` at a time.
+    The median slack is exact up to `verdict_counts.EXACT` rows and within 0.2 % beyond; everything else is exact, and
+    no number depends on the chunks. Raises KeyError where the rows lack a field.
     """
     most = max(values.ndim for values in rows.values()) if dims is None else len(dims)
     rows = {name: values.reshape((1,) * (most - values.ndim) + values.shape) for name, values in rows.items()}
-    tally = Tally(theorem, _spans(theorem, rows, most))
-    tally.add(rows, (0,) * most)
-    return _outcome(tally, DIMS[theorem.level] if dims is None else dims)
+    counts = VerdictCounts(theorem, _spans(theorem, rows, most))
+    counts.add(rows, (0,) * most)
+    return _outcome(counts, DIMS[theorem.level] if dims is None else dims)
 
 
 def _spans(theorem: Theorem, rows: Rows, most: int) -> tuple[bool, ...]:
@@ -93,14 +93,14 @@ def _spans(theorem: Theorem, rows: Rows, most: int) -> tuple[bool, ...]:
     return tuple(size != 1 for size in theorem.verdicts(few).shape)
 
 
-def _outcome(tally: Tally, dims: Sequence[str]) -> Outcome:
-    return Outcome(
-        tally.theorem,
-        tally.counts,
-        math.nan if tally.worst is None else tally.least,
-        tally.slacks.median(),
-        {} if tally.worst is None else dict(zip(dims, tally.worst[1])),
-        {statement: count for statement, count in tally.failed.items() if count},
+def _outcome(counts: VerdictCounts, dims: Sequence[str]) -> Checked:
+    return Checked(
+        counts.theorem,
+        counts.counts,
+        math.nan if counts.worst is None else counts.least,
+        counts.slacks.median(),
+        {} if counts.worst is None else dict(zip(dims, counts.worst[1])),
+        {statement: count for statement, count in counts.failed.items() if count},
     )
 
 
@@ -172,7 +172,7 @@ def _mean_leakage(dataset: xr.Dataset, box: Box) -> np.ndarray:
         return (total / count)[..., None]
 
 
-def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None) -> tuple[Outcome, ...]:
+def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None) -> tuple[Checked, ...]:
     """Every theorem, or those given; without a row where the dataset lacks the fields.
 
     The dataset may be larger than memory, opened lazily: blocks of rows are read one after the other, each is checked
@@ -186,7 +186,7 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
         if theorem.level not in DIMS:
             levels = ", ".join(level.value for level in DIMS)
             raise BadInput(f"theorem must speak of observations (one each {levels}), got {theorem.key!r}")
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, Checked] = {}
     for level in DIMS:
         asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level is level}
         if asked:
@@ -194,29 +194,29 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     return tuple(outcomes[at] for at in range(len(chosen)))
 
 
-def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -> dict[int, Outcome]:
+def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -> dict[int, Checked]:
     sizes = {name: dataset.sizes.get(name, 1) for name in DIMS[level]}
     few = _rows(dataset, level, {name: slice(2) for name in sizes})
-    tallies = {}
+    counted = {}
     for at, theorem in asked.items():
         with suppress(KeyError):  # the dataset lacks a field
-            tallies[at] = Tally(theorem, _spans(theorem, few, len(sizes)))
+            counted[at] = VerdictCounts(theorem, _spans(theorem, few, len(sizes)))
     sample = Sample(tuple(sizes.values())) if level is Level.ROW else None
 
-    for box in boxes(sizes, *_reading(dataset, level)) if tallies else ():
+    for box in boxes(sizes, *_reading(dataset, level)) if counted else ():
         rows, start = _rows(dataset, level, box), tuple(part.start for part in box.values())
         if sample is not None:
             sample.add(rows, start)
-        for tally in tallies.values():
-            tally.add(rows, start)
+        for counts in counted.values():
+            counts.add(rows, start)
     outcomes = {}
     for at, theorem in asked.items():
-        if at in tallies:
-            outcome = _outcome(tallies.pop(at), DIMS[level])
+        if at in counted:
+            outcome = _outcome(counted.pop(at), DIMS[level])
             outcome = replace(outcome, worst=_labelled(dataset, outcome.worst))
             seen = sample.sizes() if sample is not None else ()
         else:
-            outcome, seen = Outcome(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {}), ()
+            outcome, seen = Checked(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {}), ()
         outcomes[at] = replace(outcome, witness=witness(theorem, seen)) if theorem.tight else outcome
     return outcomes
 

@@ -12,7 +12,7 @@ from empirical.cli.exits import OK, REFUTED, UNDECIDED
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
-    from empirical.check.verdicts import Outcome
+    from empirical.check.verdicts import Checked
     from empirical.laboratory.config import Config
 
 
@@ -35,7 +35,7 @@ def check(arguments: argparse.Namespace) -> int:
     return verdicts(frame.verdicts(arguments.path), arguments.path, arguments.json)
 
 
-def verdicts(outcomes: Sequence[Outcome], folder: Path, as_json: bool = False) -> int:
+def verdicts(outcomes: Sequence[Checked], folder: Path, as_json: bool = False) -> int:
     """Prints and saves the verdicts; every theorem must have a decided row."""
     from bounds.theorems import Verdict
     from empirical.check.report import verdict_table

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from empirical.laboratory.tasks import Retrieval
 from empirical.penalise.groups import Groups
+from empirical.penalise.objective import Progress
 from empirical.penalise.proximal_gradient import Solution, cross_blocks, group_norms
-from empirical.penalise.solver import Path, Report, follow
+from empirical.penalise.solver import Path, follow
 from empirical.shapes import Bool, Float, Int
 
 
@@ -125,7 +126,7 @@ def follow_branch(
     *,
     tolerance: float,
     max_steps: int,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> tuple[Float[Tensor, "T 1 1 K d K d"], Solution]:
     """The stationary points at `penalties` in the order given, behind the points from which each was descended to.
 

@@ -64,7 +64,7 @@ def run(
     tau, outside = config.setting.temperature, ~layout.in_block
 
     def weighed(logits: Tensor, kappa: float) -> tuple[Tensor, Tensor]:
-        weights = (torch.where(outside, logits + kappa_bias(kappa, tau), logits) / tau).softmax(-1)
+        weights = (torch.where(outside, logits + float(kappa_bias(kappa, tau)), logits) / tau).softmax(-1)
         return weights, weights.where(outside, 0.0).sum(-1)
 
     states = [embedded(parameters, tokens)]

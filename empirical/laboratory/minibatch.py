@@ -16,7 +16,8 @@ from empirical.laboratory.config import Config
 from empirical.laboratory.model import Layout, Parameters, cap, cross_entropy, forward, initial_parameters
 from empirical.laboratory.tasks import Topics
 from empirical.observe.rows import row_statistics
-from empirical.penalise.proximal_gradient import Report, group_norms, shrink
+from empirical.penalise.objective import Progress
+from empirical.penalise.proximal_gradient import group_norms, shrink
 from empirical.shapes import Arrays, Float, plain
 
 OBSERVED_SEQUENCES = 16  # held-out sequences whose rows are kept
@@ -41,7 +42,7 @@ def loss_and_gradients(
 
 @torch.no_grad()
 def train_topics(
-    config: Config, task: Topics, seed: int, penalties: Float[Tensor, "S"], report: Report | None
+    config: Config, task: Topics, seed: int, penalties: Float[Tensor, "S"], report: Progress | None
 ) -> Arrays:
     sweep, device, dtype = config.sweep, penalties.device, penalties.dtype
     settings, steps = len(penalties), sweep.max_steps

@@ -105,10 +105,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What run.json says."""
     try:
         found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        assert isinstance(found, dict)
-        return found
-    except (OSError, ValueError, AssertionError):
-        raise BadInput(f"DIR must be the folder of a run with a readable run.json, got {str(folder)!r}") from None
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise BadInput(f"DIR must be the folder of a run with a readable run.json, got {str(folder)!r}")
+    return found
 
 
 def _same_run(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:

@@ -34,14 +34,15 @@ from empirical.laboratory.tasks import (
 )
 from empirical.observe.rows import row_statistics
 from empirical.observe.schema import SCHEMA
-from empirical.penalise.proximal_gradient import Report, Solution, cross_blocks, group_norms, solve
+from empirical.penalise.objective import Progress
+from empirical.penalise.proximal_gradient import Solution, cross_blocks, group_norms, solve
 from empirical.shapes import Arrays, Float, plain
 
 MAP_QUERIES = 32  # blocks: queries in the drawn attention map
 SHARED = tuple(name for name, (dims, _, _) in SCHEMA.items() if dims[0] != "setting")  # alike for all settings
 
 
-def localise(config: Config, seed: int, report: Report | None = None) -> Arrays:
+def localise(config: Config, seed: int, report: Progress | None = None) -> Arrays:
     """The in-block optimum of `blocks` with every cross block held at zero, and the critical penalty there.
 
     Proximal steps from W = 0 find which one, Newton steps end at it: to a hundredth of the tolerance of the sweep, so
@@ -81,7 +82,7 @@ def train(
     start: str,
     penalties: tuple[float, ...],
     localised: Arrays | None = None,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> Arrays:
     """One cell: a setting for each of the (absolute) `penalties`; every array but the `SHARED` has the settings first.
 
@@ -192,7 +193,7 @@ def _train_blocks(
     start: str,
     penalties: Float[Tensor, "S"],
     localised: Arrays | None,
-    report: Report | None,
+    report: Progress | None,
 ) -> Arrays:
     solve_all = _solve_branch if start in BRANCHES else _solve_each
     first, solution = solve_all(config, task.training, seed, start, penalties, localised, report)

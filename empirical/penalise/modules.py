@@ -22,9 +22,9 @@ from torch.func import functional_call
 
 from empirical.errors import BadInput
 from empirical.penalise.groups import Given, Groups
-from empirical.penalise.objective import Shared
+from empirical.penalise.objective import Progress, Shared
 from empirical.penalise.penalty import GroupNorm, Kind
-from empirical.penalise.solver import Report, follow
+from empirical.penalise.solver import follow
 from empirical.shapes import Bool, Float, Int
 
 Places = Sequence[tuple[str, Any]]
@@ -263,7 +263,7 @@ def penalty_path(
     tolerance: float = 1e-6,
     max_evaluations: int = 2000,
     step: float | None = None,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> ModulePath:
     """Stationary points at `penalties` in the order given, the first descended to from the module as it is.
 

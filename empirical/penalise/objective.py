@@ -10,6 +10,9 @@ from torch import Tensor
 
 from empirical.shapes import Float, Int
 
+Progress = Callable[[int, int, int], None]
+"""report(steps or penalties done with, at most that many, rows still moving)."""
+
 
 @runtime_checkable
 class Objective(Protocol):

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from empirical.penalise.objective import Progress
 from empirical.penalise.penalty import GroupNorm, Kind
 from empirical.shapes import Bool, Float, Int, Shaped
-
-Report = Callable[[int, int, int], None]
-"""report(step, steps at most, settings still moving)."""
 
 
 def group_norms(forms: Float[Tensor, "*lead K d K e"]) -> Float[Tensor, "*lead K K"]:
@@ -80,7 +78,7 @@ def solve(
     max_steps: int,
     accelerated: bool = True,
     penalty: Kind = GroupNorm,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> Solution:
     """Proximal gradient steps, with momentum and gradient restarts where `accelerated`.
 

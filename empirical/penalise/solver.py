@@ -15,7 +15,6 @@ value leaves the batch, and the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from empirical.penalise.directions import CURVED, Factor, coordinates, factorise, quasi_newton, sound
 from empirical.penalise.groups import Groups
-from empirical.penalise.objective import Curved, Objective
+from empirical.penalise.objective import Curved, Objective, Progress
 from empirical.penalise.penalty import GroupNorm, Kind, Penalty, active
 from empirical.shapes import Bool, Float, Int
 
@@ -35,9 +34,6 @@ ARRIVED = 20.0  # times the tolerance: the slope at which the descent from the s
 NEAR = 0.1  # of ||w||: no Newton step is longer
 PAUSE = 12  # steps until F'' is looked at again where it gave none: it costs as much as a few of them
 KEPT = 0.3  # F'' serves again where the slope fell to this share
-
-Report = Callable[[int, int, int], None]
-"""report(penalties that every row is done with, all of them, rows still moving)."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +215,7 @@ def follow(
     max_evaluations: int,
     step: float | None = None,
     penalty: Kind = GroupNorm,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> Path:
     """The stationary points that each row descends to, at its first penalties from `start`, then from point to point.
 

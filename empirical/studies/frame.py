@@ -27,7 +27,7 @@ from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
 
 if TYPE_CHECKING:
-    from empirical.check.verdicts import Outcome
+    from empirical.check.verdicts import Checked
 
 STUDIES: dict[str, str] = {
     "dial": "loss, fidelity and entropy along the dial of one trained model; a dial of each query's own; in training",
@@ -73,7 +73,7 @@ def preset(name: str, quick: bool) -> Config:
         return load(path)
 
 
-def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Outcome, ...]:
+def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Checked, ...]:
     """Measures what the folder does not hold yet, then verdicts, table and figures from what it holds."""
     from empirical.laboratory.tasks import device_of
     from empirical.laboratory.text import text_digest
@@ -112,7 +112,7 @@ def read_study(folder: Path) -> dict[str, Any]:
         raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}") from None
 
 
-def verdicts(folder: Path) -> tuple[Outcome, ...]:
+def verdicts(folder: Path) -> tuple[Checked, ...]:
     """Every saved row judged again; no training, no model."""
     from bounds.theorems import by_key
     from empirical.check.verdicts import check

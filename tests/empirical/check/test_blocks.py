@@ -14,11 +14,11 @@ import xarray as xr
 from synthetic_observations import observations
 
 from bounds.theorems import OBSERVED, Level, Theorem, Verdict, by_key
-from empirical.check import requirement, tally
+from empirical.check import requirement, verdict_counts
 from empirical.check import verdicts as checking
 from empirical.check.boxes import boxes
 from empirical.check.requirement import meets, parse
-from empirical.check.tally import Slacks
+from empirical.check.verdict_counts import Slacks
 from empirical.check.verdicts import check, check_dataset, rows_of
 from empirical.check.witness import Sample, sizes_of
 from empirical.cli import main
@@ -51,7 +51,7 @@ def whole(dataset):
 def cut(monkeypatch, block: int, chunk: int) -> None:
     for module in (checking, requirement):
         monkeypatch.setattr(module, "BLOCK", block)
-    monkeypatch.setattr(tally, "CHUNK", chunk)
+    monkeypatch.setattr(verdict_counts, "CHUNK", chunk)
 
 
 def plain(outcomes) -> list[str]:
@@ -89,7 +89,7 @@ def by_definition(theorem: Theorem, rows) -> dict:
 @pytest.mark.parametrize("theorem", OBSERVED, ids=lambda t: t.key)
 def test_chunks_give_what_the_definition_says(monkeypatch, dataset, theorem, chunk):
     rows = rows_of(dataset, theorem)
-    monkeypatch.setattr(tally, "CHUNK", chunk)
+    monkeypatch.setattr(verdict_counts, "CHUNK", chunk)
     said = by_definition(theorem, rows)
     for found in (check(theorem, rows), *check_dataset(dataset, [theorem])):
         assert found.counts == said["counts"]
@@ -193,7 +193,7 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch, tmp_path):
     """Slacks counted in bins, so that nothing at all is kept of a row."""
     cut(monkeypatch, 2**12, 2**12)
     monkeypatch.setattr(checking, "CHUNK", 2**12)
-    monkeypatch.setattr(tally, "EXACT", 2**13)  # more than a block has, fewer than either file
+    monkeypatch.setattr(verdict_counts, "EXACT", 2**13)  # more than a block has, fewer than either file
     monkeypatch.setattr("empirical.check.witness.SAMPLED", 2**6)
     theorems = [by_key("leakage_ceiling"), by_key("leakage_aware_gradient")]
     check_dataset(many_queries(16), theorems)  # what is imported is not counted
@@ -268,7 +268,7 @@ def test_boxes_without_chunks_come_in_c_order():
 
 @pytest.mark.parametrize("size", [1, 2, 99, 100, 101, 5000])
 def test_the_median_is_exact_while_slacks_are_kept_and_within_half_a_bin_beyond(monkeypatch, size):
-    monkeypatch.setattr(tally, "EXACT", 100)
+    monkeypatch.setattr(verdict_counts, "EXACT", 100)
     random = np.random.default_rng(size)
     for values in (
         random.normal(size=size) * 10.0 ** random.integers(-300, 300, size),
@@ -296,7 +296,7 @@ def test_the_sample_of_rows_does_not_depend_on_the_blocks(dataset, monkeypatch):
     found = []
     for limit in (7, 60, 10**6):
         sample = Sample(shape)
-        for box in reversed(list(boxes(dict(enumerate(shape)), limit))):
+        for box in reversed(list(boxes({str(i): n for i, n in enumerate(shape)}, limit))):
             at = tuple(box.values())
             part = {
                 n: v[tuple(s if v.shape[i] > 1 else slice(None) for i, s in enumerate(at))] for n, v in rows.items()

@@ -19,7 +19,7 @@ from empirical.check.requirement import meets, parse
 from empirical.check.verdicts import check, check_dataset, rows_of
 from empirical.errors import BadInput
 from empirical.observe import rows as observe
-from empirical.penalise import proximal_gradient as proximal
+from empirical.penalise.penalty import GroupNorm
 
 ROWS = [t for t in OBSERVED if t.level is Level.ROW and t.key != "anchor_floor"]
 
@@ -191,17 +191,13 @@ def test_a_squared_group_norm_is_noticed(monkeypatch):
     good = active_verdicts()
     assert good["kkt_active"][Verdict.HOLDS] + good["kkt_zero"][Verdict.HOLDS] == 2
     assert good["kkt_active"][Verdict.VIOLATED] + good["kkt_zero"][Verdict.VIOLATED] == 0
-    right = proximal.group_norms
 
-    def squared_penalty(forms, amount):
+    def squared(self, x, amounts):
         """The proximal map of amount * sum of squared norms: no zeros, only shorter blocks."""
-        cross = proximal.cross_blocks(forms.shape[-2])
-        weight = np.where(cross, 1.0, 0.0)
-        factor = 1 / (1 + 2 * amount.view(-1, 1, 1, 1, 1) * forms.new_tensor(weight))
-        shorter = forms * factor.unsqueeze(-1).unsqueeze(-3)
-        return shorter, right(shorter) > 0
+        shorter = x / (1 + 2 * self.groups.spread(amounts))
+        return shorter, self.groups.norms(shorter) > 0
 
-    monkeypatch.setattr(proximal, "shrink", squared_penalty)
+    monkeypatch.setattr(GroupNorm, "prox", squared)
     bad = active_verdicts()
     assert bad["kkt_active"][Verdict.VIOLATED] == 2
 

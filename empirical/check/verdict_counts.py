@@ -1,6 +1,6 @@
 """What rows say about one theorem, summed up block by block: counts, slacks, the worst row.
 
-Nothing in a tally depends on how the rows are cut into blocks, nor on the order in which blocks come.
+Nothing in the counts depends on how the rows are cut into blocks, nor on the order in which blocks come.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Slacks:
         return float(centres.mean())
 
 
-class Tally:
+class VerdictCounts:
     """The sums over the rows added so far; `spans` says along which of their dims the theorem's rows extend."""
 
     def __init__(self, theorem: Theorem, spans: tuple[bool, ...]) -> None:
