@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from small import SMALL, configured
 
 from empirical.errors import BadInput
@@ -109,11 +110,12 @@ def test_a_damaged_cell_is_trained_again(finished, tmp_path):
     assert same_bits(dataset, assemble(copy))
 
 
+SUPPORT = str(Path(small.__file__).parent)
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
 from small import SMALL, configured
-from empirical.sweep import sweep
+from empirical.laboratory.sweep import sweep
 if __name__ == "__main__":
     sweep(configured(SMALL), sys.argv[1], resume=True, progress=False)
 """
@@ -124,7 +126,7 @@ def killed_run(tmp_path, kills: int, seed: int):
     out, script = tmp_path / "killed", tmp_path / "program.py"
     script.write_text(PROGRAM)
     moments = random.Random(seed)
-    command = [sys.executable, str(script), str(out), os.path.dirname(__file__)]
+    command = [sys.executable, str(script), str(out), SUPPORT]
     for _ in range(kills):
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         time.sleep(moments.uniform(0.3, 6.0))
@@ -189,12 +191,13 @@ def test_an_interrupt_stops_the_workers_and_leaves_what_is_finished(tmp_path):
     out, script = tmp_path / "run", tmp_path / "program.py"
     script.write_text(PROGRAM)
     process = subprocess.Popen(
-        [sys.executable, str(script), str(out), os.path.dirname(__file__)],
+        [sys.executable, str(script), str(out), SUPPORT],
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
     )
     while not (out / "run.json").exists():
+        assert process.poll() is None
         time.sleep(0.05)
     time.sleep(1.0)
     os.killpg(process.pid, signal.SIGINT)
@@ -232,9 +235,9 @@ sys.meta_path.insert(0, Refuse())
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from small import SMALL, configured
-from empirical.observe import observe_attention
-from empirical.store import Store
-from empirical.sweep import plan, train_cells
+from empirical import observe_attention
+from empirical.laboratory.store import Store
+from empirical.laboratory.sweep import plan, train_cells
 config = configured(SMALL, sweep={"seeds": [1], "starts": ["zero"], "max_steps": 5})
 store = Store.open(Path(sys.argv[2]), config, {}, resume=False)
 for cell in plan(config):
@@ -244,7 +247,7 @@ print(sum(store.load(cell.spec) is not None for cell in plan(config)))
 
 
 def test_training_and_observing_need_only_torch_numpy_and_safetensors(tmp_path):
-    command = [sys.executable, "-c", ALONE, os.path.dirname(__file__), str(tmp_path / "run")]
+    command = [sys.executable, "-c", ALONE, SUPPORT, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip() == "2", done.stderr
 
