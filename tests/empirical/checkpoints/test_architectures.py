@@ -1,0 +1,106 @@
+"""Architectures are collected from their folder, each has a row of small models, and nothing global is left changed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_checkpoints import FAMILIES, ROWS, architecture_of, inputs, network
+
+import empirical.checkpoints.architectures as folder
+from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.attach import NAME, routed
+from empirical.checkpoints.contexts import Labels, guarded, observing
+from empirical.checkpoints.generate import _seeded
+from empirical.checkpoints.loading import load_checkpoint
+from empirical.dial.guard import Missed
+from empirical.errors import BadInput
+
+pytest.importorskip("transformers")
+FILES = {file.stem for file in Path(folder.__file__).parent.glob("[!_]*.py")}
+LABELS = Labels(torch.arange(16)[None].expand(2, 16) // 3 % 2)
+
+
+def registered():
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    return [
+        name for one in (AttentionInterface, AttentionMaskInterface) for name in one._global_mapping if NAME in name
+    ]
+
+
+def test_every_file_is_a_family_and_every_architecture_has_a_row():
+    assert set(FAMILIES) == FILES
+    assert {architecture_of(name).model_type for name in ROWS} == set(ARCHITECTURES)
+
+
+def test_no_other_file_knows_an_architecture_by_name():
+    names = re.compile("|".join(f"[\"']{name}[\"']" for name in ARCHITECTURES))
+    package = Path(folder.__file__).parents[2]
+    found = {file for file in package.rglob("*.py") if names.search(file.read_text(encoding="utf-8"))}
+    assert {file.parent for file in found} == {Path(folder.__file__).parent}
+
+
+def test_attention_that_does_not_ask_the_registry_is_refused():
+    model = network("gpt2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.config, "reorder_and_upcast_attn", True)
+        with pytest.raises(BadInput, match="through its registry, got reorder_and_upcast_attn=True"), routed(model):
+            pass
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_registry_holds_nothing_after_the_last_context(name):
+    one, other = network(name), network("gpt2", "eager")
+    before = registered()
+    with routed(one):
+        with routed(other), routed(one):
+            assert len(registered()) == 4
+        assert len(registered()) == 2
+    assert before == registered() == []
+
+
+def test_a_progress_bar_and_a_seed_are_the_caller_s_own_afterwards(tmp_path):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    with pytest.raises(BadInput):
+        load_checkpoint(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(BadInput, match="readable checkpoint"):
+        load_checkpoint(str(tmp_path))
+    assert logging.is_progress_bar_enabled()
+    state = torch.random.get_rng_state()
+    with _seeded(3, torch.device("cpu")):
+        first = torch.rand(2)
+    with _seeded(3, torch.device("cpu")):
+        assert torch.equal(torch.rand(2), first)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_guard_within_observing_is_the_guard_and_streams_rows_once(monkeypatch):
+    import empirical.checkpoints.contexts as module
+
+    model, given, streamed, whole = network("gpt2"), inputs("gpt2"), [], module.stream_rows
+    monkeypatch.setattr(module, "stream_rows", lambda *a, **more: streamed.append(1) or whole(*a, **more))
+    with pytest.raises(Missed) as apart, guarded(model, 0.9, LABELS):
+        model(**given)
+    with pytest.raises(Missed) as together, observing(model, LABELS, layers=(1,), promised=0.9):
+        model(**given)
+    assert together.value.misses == apart.value.misses
+    streamed.clear()
+    with torch.no_grad(), observing(model, LABELS, layers=(1,), promised=1e-9) as rows:
+        model(**given)
+    assert (len(streamed), len(rows.rows)) == (2, 1)
+
+
+def test_importing_checkpoints_leaves_transformers_unloaded():
+    code = "import sys, empirical.checkpoints, empirical.checkpoints.observe; print('transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
