@@ -44,6 +44,16 @@ def versions() -> dict[str, str]:
     return {"localist-bounds": __version__, "python": platform.python_version(), **packages}
 
 
+def make_folder(folder: Path) -> None:
+    """The folder, where it is not there yet. Raises BadInput where it cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BadInput(f"--out must be a folder, got the file {str(folder)!r}") from None
+    except OSError as error:
+        raise BadInput(f"--out must be a writable folder, got {str(folder)!r} ({error.strerror})") from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """The whole file or none: written beside it, flushed to disk, renamed. Raises BadInput where the disk is full."""
     temporary = path.with_name(path.name + TEMPORARY)

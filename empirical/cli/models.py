@@ -62,11 +62,12 @@ def _observe(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--out must be a new or empty folder, got {str(out)!r}")
     from empirical.checkpoints.loading import Request
     from empirical.checkpoints.observe import observe_model, summary
+    from empirical.files import make_folder
     from empirical.observe.files import FILE, save_dataset
 
     request = Request(**given(arguments, Request))
     dataset, heads = observe_model(request)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     save_dataset(dataset, out / FILE)
     print(f"{summary(dataset)}\n")
     from empirical.cli.runs import draw, verdicts

@@ -22,6 +22,7 @@ from empirical.figures.points import write_points
 from empirical.figures.slack import slack_histograms
 from empirical.figures.steps import steps_to_zero
 from empirical.figures.transition import transition
+from empirical.files import make_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +52,7 @@ def plot(dataset: xr.Dataset, out: Path) -> list[Path]:
     """Draws every figure that `dataset` has the data for into the folder `out`; returns the files written."""
     seen = Observed(dataset)
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files: list[Path] = []
     figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
     for name, draw in figures.items():

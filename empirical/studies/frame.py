@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from empirical.errors import BadInput
-from empirical.files import commit, versions, write_atomically
+from empirical.files import commit, make_folder, versions, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
@@ -133,7 +133,7 @@ def draw_study(folder: Path, out: Path) -> list[Path]:
     from empirical.figures import style
 
     saved = read_study(folder)
-    Path(out).mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files: list[Path] = []
     with style.drawing():
         for name, figure in module_of(saved["study"]).draw(saved["numbers"]).items():

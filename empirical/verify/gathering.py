@@ -18,7 +18,8 @@ from bounds.ledger.evidence import Evidence, digest, faults, file_of, load, wors
 from bounds.theory.theorem import Relation, Rows, Theorem, Verdict
 from empirical.check.witness import witness
 from empirical.errors import BadInput
-from empirical.files import commit, versions, write_atomically
+from empirical.files import commit, make_folder, versions, write_atomically
+from empirical.threads import one_thread
 from empirical.verify.adversary import FAMILIES, Family
 
 ROWS, QUICK_ROWS, CHUNK = 1_000_000, 20_000, 20_000
@@ -111,6 +112,7 @@ def _input(rows: Rows, at: int, slack: np.ndarray, size: int) -> dict[str, Any]:
     return {**fields, "slack": plain(slack[at])}
 
 
+@one_thread()
 def attack(family: Family, theorems: Iterable[Theorem], rows: int, advance: Advance) -> dict[str, Tally]:
     """Tallies of the family's inputs, drawn in chunks from seeds of their own."""
     tallies = {theorem.key: Tally(theorem) for theorem in theorems}
@@ -151,6 +153,7 @@ def _enclosures(theorem: Theorem) -> list[dict[str, Any]]:
     return found
 
 
+@one_thread()
 def gather(theorem: Theorem, tally: Tally, observed: list[dict[str, Any]]) -> Evidence:
     """The evidence of every kind."""
     attained = witness(theorem) if theorem.tight else None
@@ -194,9 +197,6 @@ def verify(
     theorems: Iterable[Theorem], folder: Path, runs: Iterable[Path] = (), quick: bool = False, progress: bool = False
 ) -> Iterator[tuple[Theorem, Evidence, list[str]]]:
     """Each theorem with its evidence and what is wrong or worse; good evidence is written, unless `quick`."""
-    import torch
-
-    torch.set_num_threads(1)  # small tensors: a second thread only waits
     wanted = {theorem.key: theorem for theorem in theorems}
     rows = QUICK_ROWS if quick else ROWS
     families = [family for family in FAMILIES if set(family.keys) & set(wanted)]
@@ -221,7 +221,7 @@ def verify(
             new = gather(theorem, tallies[theorem.key], observed)
             wrong = [*faults(theorem, new), *worse(new, old)]
             if not wrong and not quick:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
                 write_atomically(file_of(theorem.key, folder), (json.dumps(new, indent=1) + "\n").encode())
             yield theorem, new, wrong
     if bar is not None:
