@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import bounds.numbers.arguments as check
+from bounds.numbers.arguments import Reals
 
 HARD_MASK = 150 * np.log(2.0)  # kappa from which e^-kappa is zero in float32, whose least number is 2^-149
 UNIT = 2.0**-53
@@ -60,8 +61,8 @@ def side(
     if weight.ndim != 2 or 0 in weight.shape:
         raise check.reject("weight", "(features of a head, width)", f"shape {weight.shape}")
     h, d = weight.shape
-    bias = check.finite("bias", np.zeros(h) if bias is None else bias)
-    shift = check.finite("shift", np.zeros(d) if shift is None else shift)
+    bias = check.finite("bias", np.zeros(int(h)) if bias is None else bias)
+    shift = check.finite("shift", np.zeros(int(d)) if shift is None else shift)
     for name, given, size in (("gain", gain, d), ("shift", shift, d), ("bias", bias, h)):
         if given.shape != (size,):
             raise check.reject(name, f"of shape ({size},)", f"shape {given.shape}")
@@ -86,16 +87,21 @@ def _furthest(matrix: Reals, offset: Reals, radius: float) -> tuple[float, Reals
     high = float(sigma[0]) * size / radius  # of lambda - sigma_1^2: there the bound is at most (sigma_1 rho + ||f||)^2
     if not high * np.exp(-40.0) > 0:  # a zero among them, or so small that squares vanish: the triangle inequality
         return (float(sigma[0]) * radius + size) * (1 + 1e-12), left[:, 0] if size == 0 else offset
-    gaps = (sigma[0] - sigma) * (sigma[0] + sigma)
-    power = np.linspace(-32.0, 0.0, 65)
-    for _ in range(3):  # the bound is convex in lambda: three times finer around the best
+    gaps: Reals = (sigma[0] - sigma) * (sigma[0] + sigma)
+
+    def squared(power: Reals) -> tuple[Reals, Reals, Reals]:
         excess = high * np.exp(power)
         level = sigma[0] ** 2 + excess
-        values = level * (radius**2 + (along**2 / (excess[:, None] + gaps)).sum(1)) + rest
-        best = int(values.argmin())
-        step = power[1] - power[0]
-        power = np.linspace(power[best] - step, min(power[best] + step, 0.0), 65)
-    top = left @ (level[best] * along / (excess[best] + gaps))
+        return excess, level, level * (radius**2 + (along**2 / (excess[:, None] + gaps)).sum(1)) + rest
+
+    power = np.linspace(-32.0, 0.0, 65)
+    excess, level, values = squared(power)
+    for _ in range(2):  # the bound is convex in lambda: twice finer around the best
+        best, step = float(power[values.argmin()]), float(power[1] - power[0])
+        power = np.linspace(best - step, min(best + step, 0.0), 65)
+        excess, level, values = squared(power)
+    best = int(values.argmin())
+    top: Reals = left @ (level[best] * along / (excess[best] + gaps))
     return float(np.sqrt(values[best])) * (1 + 1e-12), top if np.linalg.norm(top) > size / 2 else left[:, 0]
 
 
@@ -135,10 +141,11 @@ def plane_scales(query: Side, key: Side) -> Reals:
         (matrix**2).sum(1).reshape(2, half).sum(0) * radius**2 + (offset**2).reshape(2, half).sum(0)
         for matrix, offset, radius in sides
     ]
-    logs = best = np.log(np.maximum(weights[1], 1e-300) / np.maximum(weights[0], 1e-300)).clip(-40, 40) / 4
-    least = np.inf
+    logs: Reals = np.log(np.maximum(weights[1], 1e-300) / np.maximum(weights[0], 1e-300)).clip(-40, 40) / 4
+    best, least = logs, np.inf
     for number in range(ROUNDS):
-        shares, product = [], 1.0
+        shares: list[Reals] = []
+        product = 1.0
         for (matrix, offset, radius), sign in zip(sides, (1, -1)):
             both = np.exp(sign * np.concatenate([logs, logs]))
             value, top = _furthest(both[:, None] * matrix, both * offset, radius)
@@ -160,7 +167,7 @@ def rotary_range(query: Side, key: Side, scaling: float) -> float:
     _match(query, key)
     if query.matrix.shape[0] % 2:
         raise check.reject("query", "of an even number of features", query.matrix.shape[0])
-    products = []
+    products: list[float] = []
     for scales in (np.ones(query.matrix.shape[0] // 2), plane_scales(query, key)):
         products.append(norm_bound(scaled_by_plane(query, scales)) * norm_bound(scaled_by_plane(key, 1 / scales)))
     return 2 * abs(scaling) * min(products) * (1 + 1e-14)

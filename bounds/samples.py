@@ -9,6 +9,10 @@ for the audit are others than those that the dial was read off. It is a statemen
 not about a text chosen by an adversary, for which see `bounds.logit_range`, nor about a drifting source.
 """
 
+# scipy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,11 +20,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import beta, binom
 
 import bounds.numbers.arguments as check
 from bounds.dial.closed_forms import kappa_needed
+from bounds.numbers.arguments import RealLike, Reals
 from bounds.numbers.search import Unreachable, greatest, least
 
 ROUNDING = 1e-11  # relative, of a tail of scipy's binomial law at any count up to MOST; measured below 1e-12
@@ -194,7 +198,7 @@ def most_count_met(count: int, share: float, confidence: float) -> int | Unreach
     return int(place)
 
 
-def row_kappa(log_leakage: RealLike, fidelity: RealLike, target: RealLike) -> NDArray[np.float64]:
+def row_kappa(log_leakage: RealLike, fidelity: RealLike, target: RealLike) -> Reals:
     """Least kappa at which rows meet the target, by the odds law: max(0, ln(eps/F) - ln((1-F*)/F*)), rounded up.
 
     From ln eps and F of the row, so that no digits are lost at either end; inf for a row with no mass in its block.

@@ -6,10 +6,10 @@ import functools
 
 from bounds.anchors.theorems import FORMS
 from bounds.concentration.exact import with_rest
-from bounds.rigour.balls import Ball, ball, printed
+from bounds.rigour.balls import Ball, OnBalls, ball, printed
 from bounds.rigour.exact import ClosedForm
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

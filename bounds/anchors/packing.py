@@ -7,6 +7,10 @@ A packing found by search is an upper bound on the best coherence; `coherence_fl
 where both agree is it known to be best. Angles in radians. scipy is imported when a search starts.
 """
 
+# scipy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ import numpy as np
 
 import bounds.numbers.arguments as check
 from bounds.anchors.calculators import coherence_floor
+from bounds.numbers.arguments import Reals
 
 ULP = float(np.finfo(np.float64).eps)
 MOST_BLOCKS, MOST_DIM = 1024, 16384  # a search holds a few K x K arrays, and takes minutes at the most

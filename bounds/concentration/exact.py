@@ -6,10 +6,10 @@ import math
 
 from bounds.concentration.inverse import MOST_KEYS
 from bounds.concentration.theorems import FORMS
-from bounds.rigour.balls import Ball, ball, outward, printed
+from bounds.rigour.balls import Ball, OnBalls, ball, outward, printed
 from bounds.rigour.exact import Bracket, ClosedForm, Ends
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 def over_temperature(logits: float, temperature: float) -> Ball:

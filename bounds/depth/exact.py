@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from bounds.numbers.arguments import RealLike
+from bounds.numbers.arguments import RealLike, last_axis
 from bounds.rigour.exact import Rounded
 
 
 def _over_layers(*arguments: RealLike) -> int:
-    return 8 + 4 * max(np.shape(np.atleast_1d(a))[-1] for a in arguments)
+    return 8 + 4 * max(map(last_axis, arguments))
 
 
 @Rounded

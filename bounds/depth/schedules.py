@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
 from bounds.depth.calculators import amplification, fill, schedule
+from bounds.numbers.arguments import RealLike, Reals
 
 POWERS = (1, 3, 5)
 OPTIMUM, LAST, FIRST, UNIFORM = "optimum", "last layers first", "first layers first", "uniform"

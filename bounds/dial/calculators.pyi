@@ -3,14 +3,9 @@
 # Scalars are real arguments too, so the overload for arrays takes them after the one for scalars has.
 # pyright: reportOverlappingOverload=false
 
-from collections.abc import Callable, Sequence
+
 from typing import Literal, overload
-
-import numpy as np
-from numpy.typing import NDArray
-
-from bounds.numbers.arguments import RealLike, Reals, Scalar, Value, Vector, VectorLike
-from bounds.numbers.search import Solutions, Unreachable
+from bounds.numbers.arguments import RealLike, Reals, Scalar, Value
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['dial_bias', 'dial_for_fidelity', 'dial_leakage', 'dial_of_kappa', 'kappa_bias', 'kappa_for_fidelity', 'kappa_leakage', 'kappa_of_dial', 'worst_case_dial', 'worst_case_kappa']

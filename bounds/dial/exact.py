@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bounds.concentration.exact import over_temperature, scaled_margin, with_rest
 from bounds.dial.theorems import FORMS
-from bounds.rigour.balls import Ball, ball, printed
+from bounds.rigour.balls import Ball, OnBalls, ball, printed
 from bounds.rigour.exact import ClosedForm
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

@@ -7,10 +7,10 @@ from functools import partial
 
 from bounds.concentration.exact import anchors_or_block, leakage_ceiling, over_temperature, with_rest
 from bounds.entropy.theorems import FORMS
-from bounds.rigour.balls import Ball, minus_infinity, printed
+from bounds.rigour.balls import Ball, OnBalls, minus_infinity, printed
 from bounds.rigour.exact import Bracket, ClosedForm, Ends
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

@@ -3,13 +3,9 @@
 # Scalars are real arguments too, so the overload for arrays takes them after the one for scalars has.
 # pyright: reportOverlappingOverload=false
 
-from collections.abc import Callable, Sequence
+
 from typing import Literal, overload
-
-import numpy as np
-from numpy.typing import NDArray
-
-from bounds.numbers.arguments import RealLike, Reals, Scalar, Value, Vector, VectorLike
+from bounds.numbers.arguments import RealLike, Reals, Scalar
 from bounds.numbers.search import Solutions, Unreachable
 from bounds.rigour.enclosed import Enclosed
 

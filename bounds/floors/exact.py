@@ -7,10 +7,10 @@ import functools
 from bounds.concentration.exact import anchors_or_block, over_temperature
 from bounds.floors.calculators import best_upper_keys
 from bounds.floors.theorems import FORMS
-from bounds.rigour.balls import Ball, printed
+from bounds.rigour.balls import Ball, OnBalls, printed
 from bounds.rigour.exact import ClosedForm
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

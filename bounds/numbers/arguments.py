@@ -116,6 +116,11 @@ def together(*arrays: Reals) -> tuple[Reals, ...]:
         raise BadInput(f"arguments must broadcast against each other, got shapes {shapes}") from None
 
 
+def last_axis(value: RealLike) -> int:
+    """How many numbers the last axis holds; a single number is one."""
+    return np.atleast_1d(np.asarray(value)).shape[-1]
+
+
 def scaled(value: Array, temperature: Array) -> Reals:
     """value / temperature, held to the finite numbers: an infinite margin is the largest one."""
     with np.errstate(over="ignore", under="ignore"):

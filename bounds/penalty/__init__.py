@@ -5,4 +5,5 @@ from __future__ import annotations
 from bounds.penalty import calculators
 from bounds.penalty.calculators import *
 
-__all__ = list(calculators.__all__)
+__all__: list[str] = []
+__all__ += calculators.__all__

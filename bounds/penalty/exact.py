@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from bounds.numbers.arguments import RealLike
+from bounds.numbers.arguments import RealLike, last_axis
 from bounds.penalty.theorems import FORMS
-from bounds.rigour.balls import Ball, printed
+from bounds.rigour.balls import Ball, OnBalls, printed
 from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm
@@ -52,8 +50,7 @@ def penalty_threshold_mean_of_products(
     temperature: RealLike,
 ) -> int:
     """A mean of n products: each carries 6 ulp, their sum log2 n more."""
-    factors = (gradient_bounds, value_diameters, key_diameters, query_norms)
-    return 8 + np.broadcast_shapes(*(np.shape(factor) for factor in factors))[-1]
+    return 8 + max(map(last_axis, (gradient_bounds, value_diameters, key_diameters, query_norms)))
 
 
 @Rounded
@@ -65,7 +62,7 @@ def critical_penalty(gradient_norms: RealLike, axis: int | tuple[int, ...] | Non
 @Rounded
 def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms: RealLike) -> int:
     """One difference, one sum of n norms, one quotient."""
-    return 4 + np.shape(np.atleast_1d(group_norms))[-1]
+    return 4 + last_axis(group_norms)
 
 
 @Bracket

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bounds.concentration.exact import anchors_or_block, over_temperature
 from bounds.published.theorems import FORMS
-from bounds.rigour.balls import Ball, printed
+from bounds.rigour.balls import Ball, OnBalls, printed
 from bounds.rigour.exact import ClosedForm
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from bounds.recruitment.theorems import FORMS
-from bounds.rigour.balls import Ball, outward, printed
+from bounds.rigour.balls import Ball, OnBalls, outward, printed
 from bounds.rigour.exact import Bracket, ClosedForm, Ends
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm

@@ -6,10 +6,14 @@
 Needs python-flint (the extra `rigorous`).
 """
 
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +23,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
 from bounds.numbers.errors import BadInput
+from bounds.theory.stable_forms import Forms
 
 try:
     import flint
@@ -32,8 +37,8 @@ else:
 
 BITS = 200
 Evaluator: TypeAlias = "Callable[[Mapping[sympy.Symbol, Ball]], Ball]"
-Form: TypeAlias = "tuple[tuple[sympy.Symbol, ...], sympy.Expr]"
-"""The arguments of a printed form in their order, and its expression."""
+OnBalls: TypeAlias = "Callable[..., Ball]"
+"""The forms of a topic by name: `form("most_attention", D, n)`, arguments in their printed order."""
 
 
 def _flint() -> ModuleType:
@@ -43,7 +48,7 @@ def _flint() -> ModuleType:
 
 
 @contextmanager
-def working_precision() -> Iterator[None]:
+def working_precision() -> Generator[None]:
     """Our precision inside, the caller's again afterwards. Raises BadInput with the remedy without python-flint."""
     context = _flint().ctx
     before = context.prec
@@ -59,7 +64,7 @@ def ball(value: float | sympy.Rational) -> Ball:
     arb = _flint().arb
     if isinstance(value, sympy.Rational):
         return arb(int(value.p)) / arb(int(value.q))
-    return arb(value) if isinstance(value, (int, float)) else arb(float(value))
+    return arb(value)
 
 
 def minus_infinity() -> Ball:
@@ -174,8 +179,8 @@ def compiled(expression: Any) -> Evaluator:
     return evaluate
 
 
-def printed(forms: Mapping[str, Form]) -> Callable[..., Ball]:
-    """The forms of a topic on balls: `form("most_attention", D, n)`, arguments in their printed order."""
+def printed(forms: Forms) -> OnBalls:
+    """The printed forms of a topic on balls."""
     evaluators: dict[str, Evaluator] = {}
 
     def form(name: str, *values: Ball | float) -> Ball:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.numbers.arguments import RealLike, Reals, Value, result
+from bounds.numbers.arguments import RealLike, Reals
 from bounds.numbers.search import Solutions, Unreachable
 
 if TYPE_CHECKING:
@@ -64,16 +64,18 @@ def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(calculator)
 
     @functools.wraps(calculator)
-    def wrapped(*arguments: P.args, rigorous: bool = False, **keywords: P.kwargs) -> Any:
+    def wrapped(*arguments: P.args, **keywords: P.kwargs) -> Any:
+        rigorous = keywords.pop("rigorous", False)
         estimate = calculator(*arguments, **keywords)
         if not rigorous or isinstance(estimate, Unreachable):
             return estimate
         bound = signature.bind(*arguments, **keywords)
         bound.apply_defaults()
-        return _enclosed(exact_twin(calculator), bound.arguments, estimate)
+        values = estimate.values if isinstance(estimate, Solutions) else estimate
+        return _enclosed(exact_twin(calculator), bound.arguments, np.asarray(values, dtype=np.float64))
 
     switch = inspect.Parameter("rigorous", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
-    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), switch])
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), switch])  # pyright: ignore[reportAttributeAccessIssue]
     return wrapped
 
 
@@ -84,19 +86,20 @@ def exact_twin(calculator: Callable[..., object]) -> ClosedForm[...] | Bracket[.
 
 
 def _enclosed(
-    exact: ClosedForm[...] | Bracket[...] | Rounded[...], arguments: Mapping[str, Any], estimate: Value | Solutions
-) -> Enclosed[Any]:
+    exact: ClosedForm[...] | Bracket[...] | Rounded[...], arguments: Mapping[str, Any], values: Reals
+) -> Enclosed[float] | Enclosed[Reals]:
     """Entry by entry, or whole arrays; where nothing meets a target the ends are NaN."""
     from bounds.rigour.balls import working_precision
     from bounds.rigour.exact import Rounded
 
-    values = np.asarray(estimate.values if isinstance(estimate, Solutions) else estimate, dtype=np.float64)
     with working_precision():
         if isinstance(exact, Rounded):
             lower, upper = exact.arrays(values, arguments)
         else:
             lower, upper = _entry_by_entry(exact, arguments, values)
-    return Enclosed(result(lower), result(values), result(upper))
+    if values.ndim == 0:
+        return Enclosed(lower.item(), values.item(), upper.item())
+    return Enclosed(lower, values, upper)
 
 
 def _entry_by_entry(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bounds.concentration.exact import over_temperature
 from bounds.dial.exact import worst_case_kappa
-from bounds.numbers.arguments import RealLike
-from bounds.rigour.balls import Ball, printed
+from bounds.numbers.arguments import RealLike, last_axis
+from bounds.rigour.balls import Ball, OnBalls, printed
 from bounds.rigour.exact import ClosedForm, Rounded
 from bounds.rules.theorems import FORMS
 
-form = printed(FORMS)
+form: OnBalls = printed(FORMS)
 
 
 @ClosedForm
@@ -27,4 +25,4 @@ def priority_gap(ratio: float, logit_range: float, n_first: float, n_second: flo
 @Rounded
 def violation_after_reloads(removal: RealLike) -> int:
     """A product of T factors, each a difference."""
-    return 8 + 4 * np.shape(np.atleast_1d(removal))[-1]
+    return 8 + 4 * last_axis(removal)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from sympy import exp, log
+from sympy import Expr, Symbol, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
 from bounds.theory.symbols import F, eps, x, x_plus
 from bounds.theory.theorem import ProofStep
 
-Forms = Mapping[str, tuple[Any, Any]]
+Forms: TypeAlias = dict[str, tuple[tuple[Symbol, ...], Expr]]
 """name -> (arguments, stable expression)"""
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from bounds.concentration.calculators import fidelity_floor, leakage_ceiling
 from bounds.concentration.inverse import (
@@ -35,11 +34,13 @@ from bounds.entropy.inverse import margin_for_entropy
 from bounds.floors.calculators import entropy_floor, fidelity_ceiling
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
-from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
+from bounds.thresholds.setting import PenaltySetting, Setting
 
 __all__ = ["Design", "Line", "PenaltySetting", "Region", "Setting", "design"]
 
 BITS = 1 / math.log(2)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Design:
         """Aligned text; the reasons why a threshold is unreachable stand below."""
         given = {k: v for k, v in asdict(self.setting).items() if v is not None}
         rows = [("threshold", "value", "unit", "theorem")]
-        reasons = []
+        reasons: list[str] = []
         for line in self.lines:
             bits = "" if line.bits is None else f" = {_text(line.bits)} bits"
             if line.reason is not None:
@@ -135,160 +136,145 @@ def _text(value: float | int) -> str:
     return f"{value:.6g}"
 
 
-def _known(*values: Any) -> bool:
-    return all(value is not None for value in values)
+@dataclass(frozen=True)
+class _Ends:
+    """Evaluates calculators: in float64, or at the end of an enclosure that promises no more than is proved."""
+
+    rigorous: bool
+
+    def lower(self, calculator: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        """For what is guaranteed at least, or may be at most."""
+        return self._at(0, calculator, *arguments, **keywords)
+
+    def upper(self, calculator: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        """For what is guaranteed at most, or must be at least."""
+        return self._at(-1, calculator, *arguments, **keywords)
+
+    def _at(self, end: int, calculator: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        estimate = calculator(*arguments, **keywords)
+        if not self.rigorous or isinstance(estimate, Unreachable):
+            return estimate
+        enclose: Callable[..., Any] = calculator
+        same_type: Callable[..., T] = type(estimate)  # a whole number stays one
+        return same_type(enclose(*arguments, **keywords, rigorous=True)[end])
 
 
-SAFE_SIDE: dict[Callable[..., Any], str] = {
-    fidelity_floor: "lower",
-    entropy_floor: "lower",
-    context_for_fidelity: "lower",
-    dial_bias: "lower",
-    kappa_bias: "lower",
-    **dict.fromkeys((leakage_ceiling, entropy_ceiling, fidelity_ceiling, dial_leakage), "upper"),
-    **dict.fromkeys((margin_for_fidelity, margin_for_entropy, anchors_for_fidelity), "upper"),
-    **dict.fromkeys((dial_for_fidelity, kappa_for_fidelity, worst_case_dial, worst_case_kappa), "upper"),
-    **dict.fromkeys((penalty_threshold_worst_case, penalty_threshold_leakage_aware, steps_to_zero), "upper"),
-    temperature_for_fidelity: "cooler",
-}
-"""The end of a rigorous enclosure that promises no more than is proved."""
-
-
-def _safe(calculator: Callable[..., Any], side: str) -> Callable[..., Any]:
-    def safe(*arguments: Any, **keywords: Any) -> Any:
-        found = calculator(*arguments, **keywords, rigorous=True)
-        if isinstance(found, Unreachable):
-            return found
-        if side == "cooler":  # the largest temperature that will do; at a negative margin the least
-            return found.lower if arguments[1] >= 0 else found.upper
-        value = getattr(found, side)
-        return int(value) if calculator in WHOLE else value
-
-    return safe
-
-
-WHOLE = (anchors_for_fidelity, context_for_fidelity, steps_to_zero)
-
-
-def _concentration(c: Any, setting: Setting) -> Iterator[Line]:
-    """What the margin guarantees and what the targets need of it."""
-    s: Any = setting  # `_known` is what tells its optional fields
-    tau = s.temperature
-    n, m, r = s.n_keys, s.n_block, s.n_anchors
-    row = {"n_keys": n, "n_block": m, "n_anchors": r, "temperature": tau}
-    if _known(n, m, s.fidelity):
-        least = c.margin_for_fidelity(s.fidelity, **row)
+def _wanted(at: _Ends, s: Setting) -> Iterator[Line]:
+    """The margins that the targets need, and the dial as a bias."""
+    n, m, r, tau = s.n_keys, s.n_block, s.n_anchors, s.temperature
+    if n is not None and m is not None and s.fidelity is not None:
+        least = at.upper(margin_for_fidelity, s.fidelity, n, m, r, tau)
         yield Line("margin_for_fidelity", "least margin for the fidelity", least, "logits", "fidelity_floor")
-    if _known(n, m, s.entropy):
-        least = c.margin_for_entropy(s.entropy, **row)
+    if n is not None and m is not None and s.entropy is not None:
+        least = at.upper(margin_for_entropy, s.entropy, n, m, r, tau)
         yield Line("margin_for_entropy", "least margin for the entropy", least, "logits", "entropy_ceiling")
     if s.dial is not None:
-        yield Line("dial_bias", "bias of the dial outside the block", c.dial_bias(s.dial, tau), "logits", "odds_law")
-    if _known(s.margin, n, m):
-        ranged = {**row, "logit_range": s.logit_range}
-        theorem = "leakage_ceiling" if s.logit_range is None else "leakage_ceiling_range"
-        leakage = c.leakage_ceiling(s.margin, **ranged)
-        floor = c.fidelity_floor(s.margin, **ranged)
-        yield Line("leakage_ceiling", "leakage at most", leakage, "of 1", theorem)
-        yield Line("fidelity_floor", "fidelity at least", floor, "of 1", theorem if s.logit_range else "fidelity_floor")
-        ceiling = c.entropy_ceiling(s.margin, **row)
-        yield Line("entropy_ceiling", "entropy at most", ceiling, "nats", "entropy_ceiling")
-        if s.dial is not None:
-            after = (
-                c.dial_leakage(leakage, s.dial)
-                if leakage < 1 or s.dial < 1
-                else Unreachable("a row may have all its attention outside the block, and the dial at 1 masks it")
-            )
-            yield Line("leakage_dialled", "leakage at most, dialled", after, "of 1", "odds_law")
-    if _known(s.margin, s.fidelity):
-        yield from _for_fidelity(c, s)
+        bias = at.lower(dial_bias, s.dial, tau)
+        yield Line("dial_bias", "bias of the dial outside the block", bias, "logits", "odds_law")
 
 
-def _for_fidelity(c: Any, s: Any) -> Iterator[Line]:
-    """What else would meet the fidelity at this margin."""
-    n: Any = s.n_keys
-    m: Any = s.n_block
-    tau = s.temperature
-    if _known(n, m):
-        anchors = c.anchors_for_fidelity(s.fidelity, s.margin, n, m, tau)
-        yield Line("anchors_for_fidelity", "least anchors at this margin", anchors, "keys", "fidelity_floor")
-    if s.n_block is not None:
-        context = c.context_for_fidelity(s.fidelity, s.margin, m, s.n_anchors, tau)
-        yield Line("context_for_fidelity", "most keys at this margin", context, "keys", "fidelity_floor")
-    if _known(n, m):
-        hottest = c.temperature_for_fidelity(s.fidelity, s.margin, n, m, s.n_anchors)
-        yield Line("temperature_for_fidelity", "temperature at this margin", hottest, "", "fidelity_floor")
-        leakage = c.leakage_ceiling(s.margin, n, m, s.n_anchors, tau, s.logit_range)
-        if leakage < 1:
-            dial, kappa = c.dial_for_fidelity(s.fidelity, leakage), c.kappa_for_fidelity(s.fidelity, leakage)
-            bias = c.kappa_bias(kappa, tau)
-        else:
-            dial = kappa = bias = Unreachable("at this margin a row may have all its attention outside the block")
-        yield Line("dial_at_margin", "least dial at this margin", dial, "of 1", "odds_law")
-        yield Line("kappa_at_margin", "the same as kappa", kappa, "", "odds_law")
-        yield Line("bias_at_margin", "the same as a logit bias", bias, "logits", "odds_law")
-
-
-def _range(c: Any, s: Any) -> Iterator[Line]:
-    """What the logit range excludes, and the dial that its worst row needs."""
-    n: Any = s.n_keys
-    m, span, tau = s.n_block, s.logit_range, s.temperature
-    if span is None:
+def _guaranteed(at: _Ends, s: Setting) -> Iterator[Line]:
+    """What the margin guarantees."""
+    n, m, r, tau = s.n_keys, s.n_block, s.n_anchors, s.temperature
+    if s.margin is None or n is None or m is None:
         return
-    if _known(n, m):
-        best = c.fidelity_ceiling(span, n, m, tau)
+    key = leakage_ceiling.__name__
+    theorem = key if s.logit_range is None else "leakage_ceiling_range"
+    leakage = at.upper(leakage_ceiling, s.margin, n, m, r, tau, s.logit_range)
+    floor = at.lower(fidelity_floor, s.margin, n, m, r, tau, s.logit_range)
+    yield Line(key, "leakage at most", leakage, "of 1", theorem)
+    yield Line("fidelity_floor", "fidelity at least", floor, "of 1", theorem if s.logit_range else "fidelity_floor")
+    ceiling = at.upper(entropy_ceiling, s.margin, n, m, r, tau)
+    yield Line("entropy_ceiling", "entropy at most", ceiling, "nats", "entropy_ceiling")
+    if s.dial is not None:
+        masked = Unreachable("a row may have all its attention outside the block, and the dial at 1 masks it")
+        after = at.upper(dial_leakage, leakage, s.dial) if leakage < 1 or s.dial < 1 else masked
+        yield Line("leakage_dialled", "leakage at most, dialled", after, "of 1", "odds_law")
+
+
+def _for_fidelity(at: _Ends, s: Setting) -> Iterator[Line]:
+    """What else would meet the fidelity at this margin."""
+    n, m, r, tau = s.n_keys, s.n_block, s.n_anchors, s.temperature
+    if s.margin is None or s.fidelity is None or m is None:
+        return
+    if n is not None:
+        anchors = at.upper(anchors_for_fidelity, s.fidelity, s.margin, n, m, tau)
+        yield Line("anchors_for_fidelity", "least anchors at this margin", anchors, "keys", "fidelity_floor")
+    context = at.lower(context_for_fidelity, s.fidelity, s.margin, m, r, tau)
+    yield Line("context_for_fidelity", "most keys at this margin", context, "keys", "fidelity_floor")
+    if n is not None:
+        cooler = at.lower if s.margin >= 0 else at.upper  # at a negative margin the least temperature is what is found
+        hottest = cooler(temperature_for_fidelity, s.fidelity, s.margin, n, m, r)
+        yield Line("temperature_for_fidelity", "temperature at this margin", hottest, "", "fidelity_floor")
+        leakage = at.upper(leakage_ceiling, s.margin, n, m, r, tau, s.logit_range)
+        yield from _dial_at_margin(at, s.fidelity, leakage, tau)
+
+
+def _dial_at_margin(at: _Ends, fidelity: float, leakage: float, tau: float) -> Iterator[Line]:
+    dial = kappa = bias = Unreachable("at this margin a row may have all its attention outside the block")
+    if leakage < 1:
+        dial, kappa = at.upper(dial_for_fidelity, fidelity, leakage), at.upper(kappa_for_fidelity, fidelity, leakage)
+        bias = at.lower(kappa_bias, kappa, tau)
+    yield Line("dial_at_margin", "least dial at this margin", dial, "of 1", "odds_law")
+    yield Line("kappa_at_margin", "the same as kappa", kappa, "", "odds_law")
+    yield Line("bias_at_margin", "the same as a logit bias", bias, "logits", "odds_law")
+
+
+def _range(at: _Ends, s: Setting) -> Iterator[Line]:
+    """What the logit range excludes, and the dial that its worst row needs."""
+    n, m, span, tau = s.n_keys, s.n_block, s.logit_range, s.temperature
+    if span is None or n is None:
+        return
+    if m is not None:
+        best = at.upper(fidelity_ceiling, span, n, m, tau)
         yield Line("fidelity_ceiling", "fidelity at most, by the range", best, "of 1", "fidelity_ceiling")
-    if s.n_keys is not None:
-        yield Line(
-            "entropy_floor", "entropy at least, by the range", c.entropy_floor(span, n, tau), "nats", "entropy_floor"
-        )
-    if _known(n, m, s.fidelity):
-        dial, kappa = c.worst_case_dial(s.fidelity, span, n, m, tau), c.worst_case_kappa(s.fidelity, span, n, m, tau)
+    floor = at.lower(entropy_floor, span, n, tau)
+    yield Line("entropy_floor", "entropy at least, by the range", floor, "nats", "entropy_floor")
+    if m is not None and s.fidelity is not None:
+        dial = at.upper(worst_case_dial, s.fidelity, span, n, m, tau)
+        kappa = at.upper(worst_case_kappa, s.fidelity, span, n, m, tau)
+        bias = at.lower(kappa_bias, kappa, tau)
         yield Line("dial_worst_case", "least dial for every row of the range", dial, "of 1", "odds_law")
         yield Line("kappa_worst_case", "every row: the same as kappa", kappa, "", "odds_law")
-        yield Line(
-            "bias_worst_case", "every row: the same as a logit bias", c.kappa_bias(kappa, tau), "logits", "odds_law"
-        )
+        yield Line("bias_worst_case", "every row: the same as a logit bias", bias, "logits", "odds_law")
 
 
-def _penalty(c: Any, setting: Any, penalty: Any) -> Iterator[Line]:
-    ingredients = {name: getattr(penalty, name) for name in LEVEL_BOUNDS}
-    if not _known(*ingredients.values()):
+def _penalty(at: _Ends, s: Setting, penalty: PenaltySetting) -> Iterator[Line]:
+    if (norms := penalty.norms) is None:
         return
-    common: dict[str, Any] = {**ingredients, "query_share": penalty.query_share, "temperature": setting.temperature}
-    level = c.penalty_threshold_worst_case(**common)
+    level = at.upper(penalty_threshold_worst_case, *norms, penalty.query_share, s.temperature)
     yield Line("penalty_worst_case", "penalty, level A: worst case", level, "loss/norm", "worst_case_threshold")
-    if _known(setting.margin, setting.n_keys, setting.n_block):
-        keys = (setting.n_keys, setting.n_block, setting.n_anchors)
-        leakage = c.leakage_ceiling(setting.margin, *keys, setting.temperature, setting.logit_range)
-        aware = c.penalty_threshold_leakage_aware(**common, leakage=leakage)
+    if s.margin is not None and s.n_keys is not None and s.n_block is not None:
+        keys = (s.n_keys, s.n_block, s.n_anchors)
+        leakage = at.upper(leakage_ceiling, s.margin, *keys, s.temperature, s.logit_range)
+        share, tau = penalty.query_share, s.temperature
+        aware = at.upper(penalty_threshold_leakage_aware, *norms, share, tau, leakage=leakage)
         label = "penalty, level B: at this leakage"
         yield Line("penalty_leakage_aware", label, aware, "loss/norm", "leakage_aware_gradient")
-    if _known(penalty.group_norm, penalty.step):
+    if penalty.group_norm is not None and penalty.step is not None:
         chosen = 2 * level if penalty.penalty is None else penalty.penalty
-        steps = c.steps_to_zero(penalty.group_norm, chosen, level, penalty.step)
+        steps = at.upper(steps_to_zero, penalty.group_norm, chosen, level, penalty.step)
         label = f"steps to zero at penalty {_text(chosen)}"
         yield Line("steps_to_zero", label, steps, "steps", "steps_to_zero")
 
 
-def _regions(c: Any, s: Any) -> Iterator[Region]:
+def _regions(at: _Ends, s: Setting) -> Iterator[Region]:
     """A row of range D has a margin of -D at least."""
-    n, m, tau = s.n_keys, s.n_block, s.temperature
-    if not _known(n, m) or (s.margin is None and s.logit_range is None):
+    n, m, r, tau, span = s.n_keys, s.n_block, s.n_anchors, s.temperature, s.logit_range
+    if n is None or m is None or (s.margin is None and span is None):
         return
-    margin = s.margin if s.margin is not None else -(s.logit_range or 0.0)
-    place = (margin / tau, None if s.logit_range is None else s.logit_range / tau)
+    margin = s.margin if s.margin is not None else -(span or 0.0)
+    place = (margin / tau, None if span is None else span / tau)
     if s.fidelity is not None:
-        keys = (n, m, s.n_anchors, tau, s.logit_range)
-        met = c.fidelity_floor(margin, *keys) >= s.fidelity and (
-            s.fidelity <= 0.5 or c.leakage_ceiling(margin, *keys) <= 1 - s.fidelity
+        met = at.lower(fidelity_floor, margin, n, m, r, tau, span) >= s.fidelity and (
+            s.fidelity <= 0.5 or at.upper(leakage_ceiling, margin, n, m, r, tau, span) <= 1 - s.fidelity
         )
-        best = math.inf if s.logit_range is None else c.fidelity_ceiling(s.logit_range, n, m, tau)
-        by = "fidelity_floor" if s.logit_range is None else "leakage_ceiling_range"
+        best = math.inf if span is None else at.upper(fidelity_ceiling, span, n, m, tau)
+        by = "fidelity_floor" if span is None else "leakage_ceiling_range"
         yield Region("fidelity", s.fidelity, *_place(met, best < s.fidelity, by, "fidelity_ceiling"), *place)
     if s.entropy is not None:
-        met = c.entropy_ceiling(margin, n, m, s.n_anchors, tau) <= s.entropy
-        least = -math.inf if s.logit_range is None else c.entropy_floor(s.logit_range, n, tau)
+        met = at.upper(entropy_ceiling, margin, n, m, r, tau) <= s.entropy
+        least = -math.inf if span is None else at.lower(entropy_floor, span, n, tau)
         yield Region("entropy", s.entropy, *_place(met, least > s.entropy, "entropy_ceiling", "entropy_floor"), *place)
 
 
@@ -302,7 +288,7 @@ def design(setting: Setting, penalty: PenaltySetting | None = None, rigorous: bo
     `rigorous` takes the safe end of each rigorous enclosure: what is needed rounds up, what is guaranteed is never more
     than is proved. It needs python-flint.
     """
-    c = SimpleNamespace(**{f.__name__: _safe(f, side) if rigorous else f for f, side in SAFE_SIDE.items()})
-    known = () if penalty is None else _penalty(c, setting, penalty)
-    lines = [*_concentration(c, setting), *_range(c, setting), *known]
-    return Design(setting, penalty, tuple(lines), tuple(_regions(c, setting)), rigorous)
+    at = _Ends(rigorous)
+    lines = [*_wanted(at, setting), *_guaranteed(at, setting), *_for_fidelity(at, setting), *_range(at, setting)]
+    lines += () if penalty is None else _penalty(at, setting, penalty)
+    return Design(setting, penalty, tuple(lines), tuple(_regions(at, setting)), rigorous)

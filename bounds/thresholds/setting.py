@@ -7,11 +7,13 @@ describes the training problem of one cross block. Only what is given is used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
 import bounds.numbers.arguments as check
+from bounds.numbers.arguments import Reals
 from bounds.penalty.fields import LEVEL_FIELDS
 
 LEVEL_BOUNDS = tuple(name for name in LEVEL_FIELDS if name != "query_share")
@@ -26,7 +28,7 @@ def _scalars(owner: Any) -> None:
             raise check.reject(field.name, "one number", repr(value))
 
 
-def _given(owner: Any, name: str, allowed: Any, whole: bool = False) -> None:
+def _given(owner: Any, name: str, allowed: Callable[[str, Any], Reals], whole: bool = False) -> None:
     value = getattr(owner, name)
     if value is not None:
         number = float(allowed(name, value))
@@ -51,7 +53,7 @@ class Setting:
         _scalars(self)
         for name in ("n_keys", "n_block", "n_anchors"):
             _given(self, name, check.count, whole=True)
-        if self.temperature is None:
+        if self.temperature is None:  # pyright: ignore[reportUnnecessaryComparison]  (not every caller has types)
             raise check.reject("temperature", "finite and > 0", None)
         _given(self, "temperature", check.positive)
         _given(self, "margin", check.finite)
@@ -85,9 +87,15 @@ class PenaltySetting:
         _scalars(self)
         for name in LEVEL_BOUNDS:
             _given(self, name, check.non_negative)
-        if self.query_share is None:
+        if self.query_share is None:  # pyright: ignore[reportUnnecessaryComparison]
             raise check.reject("query_share", "in [0, 1]", None)
         _given(self, "query_share", check.unit_closed)
         _given(self, "penalty", check.non_negative)
         _given(self, "group_norm", check.non_negative)
         _given(self, "step", check.positive)
+
+    @property
+    def norms(self) -> tuple[float, float, float, float, float] | None:
+        """(G, V, X_b, X_c, D_c), which levels A and B need together; None while one is missing."""
+        g, v, query, key, diameter = (getattr(self, name) for name in LEVEL_BOUNDS)
+        return None if None in (g, v, query, key, diameter) else (g, v, query, key, diameter)
