@@ -57,11 +57,11 @@ proofs-check: proofs ## mutations, 1,000 random inputs, and the proofs once more
 
 evidence: $(VENV)/installed-dev ## the ledger from nothing: a million inputs a theorem, the studies, paper_checks.md (40 minutes)
 	$(BIN)/localist verify
-	$(BIN)/python -m empirical.studies.floors.measure --out bounds/ledger/evidence/studies
-	$(BIN)/python -m empirical.studies.edges.bracket examples/blocks.toml --out bounds/ledger/evidence/studies
-	$(BIN)/python -m empirical.studies.edges.dual examples/blocks.toml --out bounds/ledger/evidence/studies
-	$(BIN)/python -m empirical.studies.edges.measure examples/blocks.toml examples/topics_edges.toml --out bounds/ledger/evidence/studies
-	$(BIN)/python -m empirical.studies.schedule.measure examples/topics.toml --out bounds/ledger/evidence/studies
+	$(BIN)/localist run --study floors --out $(RUNS)/evidence/floors --resume
+	$(BIN)/localist run --study schedule --out $(RUNS)/evidence/schedule --resume
+	$(BIN)/localist run --study edges --out $(RUNS)/evidence/edges_blocks --resume
+	$(BIN)/localist run --study edges examples/topics_edges.toml --out $(RUNS)/evidence/edges_topics --resume
+	$(BIN)/python -m empirical.studies.evidence $(addprefix $(RUNS)/evidence/,floors schedule edges_blocks edges_topics) --out bounds/ledger/evidence/studies
 	$(BIN)/localist claims
 
 benchmarks: $(VENV)/installed-dev ## every benchmark in turn, saved as JSON, and one table of their ratios

@@ -20,7 +20,7 @@ from typing import Any
 
 from common import quick_and_out, save
 
-from empirical.studies.frame import STUDIES
+from empirical.studies import STUDIES
 
 KILLED_AFTER = 8.0  # seconds: after the imports, in the middle of the training or the measuring
 

@@ -59,12 +59,12 @@ def test_branches_agree_with_the_cpu(start):
 
 def test_edges_agree_with_the_cpu():
     """To the precision that they are looked for; the critical penalty, which is exact, to that of the start."""
-    from empirical.studies.edges.measure import blocks_problem
-    from empirical.studies.edges.transition import find_edges
+    from empirical.laboratory.penalty_levels import blocks_problem
+    from empirical.laboratory.training import localise
+    from empirical.laboratory.transition import find_edges
 
-    one, two = (
-        find_edges(blocks_problem(configured(SMALL, sweep={"device": device}), 1)[0]) for device in ("cpu", "cuda")
-    )
+    configs = [configured(SMALL, sweep={"device": device}) for device in ("cpu", "cuda")]
+    one, two = (find_edges(blocks_problem(config, 1, localise(config, 1))[0]) for config in configs)
     torch.testing.assert_close(two.critical.cpu(), one.critical, rtol=1e-6, atol=0)
     for name in ("lower", "upper", "crossing"):
         torch.testing.assert_close(getattr(two, name).cpu(), getattr(one, name), rtol=4e-3, atol=0, equal_nan=True)

@@ -46,19 +46,18 @@ STUDIES = """\
 ![The bracket of the penalty thresholds](bounds/ledger/evidence/studies/bracket.png)
 
 *C3 on the `blocks` task: what is exact, searched from below and proved from above,
-`python -m empirical.studies.edges.bracket examples/blocks.toml`; the lowest proved level, by theorem
-`quadratic_dual`, has a certificate: `python -m empirical.studies.edges.dual`. Proved in float64, with room for its
-rounding.*
+`localist run --study edges`; the lowest proved level, by theorem `quadratic_dual`, has a certificate in the same study.
+Proved in float64, with room for its rounding.*
 
 ![Entropy floors from the range and from the norm](bounds/ledger/evidence/studies/floors.png)
 
-*sigma-Reparam's published floor and ours on the same rows: `python -m empirical.studies.floors.measure`.*
+*sigma-Reparam's published floor and ours on the same rows: `localist run --study floors`.*
 
 ![Costs of layers, bounds and measured drift](bounds/ledger/evidence/studies/schedule.png)
 
-*C13 on a trained model of six layers: `python -m empirical.studies.schedule.measure examples/topics.toml`. The
-condition of `late_layers` holds, every drift is within its bound, late layers cost less than early ones. Yet the
-knapsack optimises the bound: spread-out allocations drift less at small budgets.*"""
+*C13 on a trained model of six layers: `localist run --study schedule`. The condition of `late_layers` holds, every
+drift is within its bound, late layers cost less than early ones. Yet the knapsack optimises the bound: spread-out
+allocations drift less at small budgets.*"""
 
 
 def _kinds(theorem: Theorem, evidence: Evidence) -> Iterator[str]:

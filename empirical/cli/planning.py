@@ -43,7 +43,7 @@ def _add_anchors(commands: Commands) -> None:
 def _add_schedule(commands: Commands) -> None:
     schedule = commands.add_parser("schedule", help="a drift budget shared out among layers, the optimum beside others")
     schedule.add_argument(
-        "file", nargs="?", metavar="SCHEDULE.json", type=Path, help="by python -m empirical.studies.schedule.measure"
+        "file", nargs="?", metavar="SCHEDULE.json", type=Path, help="study.json of the study schedule"
     )
     for name, words in (
         ("diameters", "V_l, one a layer"),

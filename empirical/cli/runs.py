@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 
 def add_parsers(commands: Commands) -> None:
+    from empirical.studies import STUDIES
+
     run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures; or a study")
     run.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="with --study: in place of its preset")
-    run.add_argument("--study", metavar="NAME", help="dial, hysteresis, rules, depth, interference or ablation")
+    run.add_argument("--study", metavar="NAME", help=", ".join(STUDIES))
     run.add_argument("--quick", action="store_true", help="the smaller preset of a study: a minute or so")
     run.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
     run.add_argument("--resume", action="store_true", help="go on with what DIR holds of this very configuration")

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace, config: Config) -> int:
     from empirical.studies.frame import run_study
-    from empirical.threads import one_thread
 
     if arguments.require:
         raise BadInput(f"--require must go with a run without --study, got {arguments.require[0]!r}")
-    with one_thread():
-        outcomes = run_study(arguments.study, config, arguments.out, arguments.resume)
+    outcomes = run_study(arguments.study, config, arguments.out, arguments.resume)
     return verdicts(outcomes, arguments.out) or draw(arguments.out, arguments.out / "figures")
 
 

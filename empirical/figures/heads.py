@@ -15,7 +15,6 @@ import bounds
 from bounds.concentration.closed_forms import scaled_margin
 from bounds.dial.closed_forms import dial_leakage
 from empirical.figures import style
-from empirical.figures.dial_study import dress, places
 from empirical.figures.observed import Absent, Observed, average, thinned
 from empirical.figures.phase import GUARANTEED
 
@@ -88,7 +87,7 @@ def along_the_dial(seen: Observed) -> Figure:
     fidelity, leakage = seen.row("fidelity"), seen.row("leakage")
     valid = seen.valid[0]
     order = np.argsort(dials).tolist()
-    x = places(np.array(dials)[order])
+    x = style.dial_places(np.array(dials)[order])
     loss = seen.values("loss_heldout")[order]
     figure = style.sheet(
         7.2,
@@ -113,7 +112,7 @@ def along_the_dial(seen: Observed) -> Figure:
     if layers <= 8:
         right.legend()
     for axes in (left, right):
-        dress(axes)
+        style.dress_dials(axes)
     return figure
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -119,39 +122,52 @@ def frontier(seen: Observed) -> Figure:
     reach = min(1.0, 1.12 * float(leakage[known].max()))
     eps = np.linspace(0, 1, 2001)
     axes.plot(eps, bounds.entropy_split(eps, **sizes), color=style.BLACK, lw=1.0)
-    representative = np.unique(np.round(np.percentile(x[known], [5, 35, 65, 95]), 1) + 0.0)
     colours = ScalarMappable(norm, style.ORDERED)
-    dashes = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1.2)))
-    handles: list = [Line2D([], [], color=style.BLACK, lw=1.0, label="entropy split: any margin")]
-    for margin, dash in zip(representative, dashes):
-        largest = bounds.leakage_ceiling(margin, n_anchors=r, **sizes)
-        part = np.linspace(0, largest, 801)
-        line = bounds.frontier(part, margin, n_anchors=r, **sizes)
-        if np.allclose(line, bounds.entropy_split(part, **sizes), atol=1e-3):
-            continue  # a margin too small to say more than the split
-        colour = tuple(colours.to_rgba(margin))
-        axes.plot(part, line, color=colour, lw=1.4, ls=dash)
-        axes.plot([largest], [line[-1]], "|", color=colour, ms=7, mew=1.4)
-        handles.append(Line2D([], [], color=colour, lw=1.4, ls=dash, label=f"frontier at $x$ = {margin:g}"))
-    if len(handles) > 1:
-        ends = {"ls": "", "marker": "|", "color": style.GREY, "ms": 7, "mew": 1.4}
-        handles.append(Line2D([], [], label="largest leakage at that $x$", **ends))
+    handles = [
+        Line2D([], [], color=style.BLACK, lw=1.0, label="entropy split: any margin"),
+        *_frontiers(axes, x[known], colours, r, sizes),
+    ]
     widest = float(np.nanmax(np.where(known, span, np.nan)))
     lowest = bounds.entropy_floor(widest, n_keys=n)
-    least = 1 - bounds.fidelity_ceiling(widest, **sizes)
-    axes.axhline(lowest, color=style.RED, lw=0.8, ls=(0, (5, 1.5, 1, 1.5)))
-    axes.axvline(least, color=style.RED, lw=0.8, ls=(0, (5, 1.5, 1, 1.5)))
-    handles.append(
-        Line2D(
-            [], [], color=style.RED, lw=0.8, ls=(0, (5, 1.5, 1, 1.5)), label=f"floors at the largest $D$, {widest:.1f}"
-        )
-    )
+    handles.append(_floors(axes, widest, lowest, 1 - bounds.fidelity_ceiling(widest, **sizes)))
     axes.set(xlim=(-0.02 * reach, reach), ylim=(min(0, lowest) - 0.05, 1.04 * np.log(n)))
     axes.set_xlabel("leakage $\\varepsilon$ (attention mass outside the block)")
     axes.set_ylabel("attention entropy $H$ (nats)")
     figure.colorbar(colours, ax=axes, label="margin / temperature, $x$ (nats)", pad=0.01, aspect=35, extend="both")
     style.legend_below(figure, handles, columns=3)
     return figure
+
+
+def _frontiers(
+    axes: Axes, margins: np.ndarray, colours: ScalarMappable, r: int, sizes: Mapping[str, int]
+) -> list[Line2D]:
+    """The frontier of some margins, each in its colour, and their legend; one that says no more than the split is not
+    drawn.
+    """
+    dashes = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1.2)))
+    handles = []
+    for margin, dash in zip(np.unique(np.round(np.percentile(margins, [5, 35, 65, 95]), 1) + 0.0), dashes):
+        largest = bounds.leakage_ceiling(margin, n_anchors=r, **sizes)
+        part = np.linspace(0, largest, 801)
+        line = bounds.frontier(part, margin, n_anchors=r, **sizes)
+        if np.allclose(line, bounds.entropy_split(part, **sizes), atol=1e-3):
+            continue
+        colour = tuple(colours.to_rgba(margin))
+        axes.plot(part, line, color=colour, lw=1.4, ls=dash)
+        axes.plot([largest], [line[-1]], "|", color=colour, ms=7, mew=1.4)
+        handles.append(Line2D([], [], color=colour, lw=1.4, ls=dash, label=f"frontier at $x$ = {margin:g}"))
+    if handles:
+        ends = {"ls": "", "marker": "|", "color": style.GREY, "ms": 7, "mew": 1.4}
+        handles.append(Line2D([], [], label="largest leakage at that $x$", **ends))
+    return handles
+
+
+def _floors(axes: Axes, widest: float, entropy: float, leakage: float) -> Line2D:
+    """What the largest range cannot reach, and its legend."""
+    look = {"color": style.RED, "lw": 0.8, "ls": (0, (5, 1.5, 1, 1.5))}
+    axes.axhline(entropy, **look)
+    axes.axvline(leakage, **look)
+    return Line2D([], [], label=f"floors at the largest $D$, {widest:.1f}", **look)
 
 
 def _title(seen: Observed, known: np.ndarray, sizes: tuple[int, int, int], beyond: int) -> tuple[str, str]:

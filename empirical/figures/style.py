@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
+from bounds.dial.closed_forms import kappa_of_dial
 from bounds.penalty.fields import Start
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
@@ -44,6 +45,7 @@ STARTS = {  # start: (marker, colour, words)
 }
 ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
 DPI = 200
+DIAL_ONE = 11.0  # where dial 1 stands on an axis of kappa
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
@@ -170,3 +172,16 @@ def start_key(starts: Sequence[str], hollow: bool = False, grey: bool = False) -
 
 def legend_below(figure: Figure, handles: Sequence[Any], columns: int = 4) -> None:
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, handlelength=2.2, columnspacing=1.6)
+
+
+def dial_places(dials: Any) -> np.ndarray:
+    """Where dials stand on an axis of kappa; dial 1 at its end."""
+    with np.errstate(divide="ignore"):
+        return np.minimum(kappa_of_dial(np.asarray(dials, dtype=float)), DIAL_ONE)
+
+
+def dress_dials(axes: Axes) -> None:
+    """An axis of kappa, told as dials: near 1 nothing else is even."""
+    ticks = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1]
+    axes.set_xticks(dial_places(ticks), ["0", ".5", ".9", ".99", ".999", ".9999", "1"])
+    axes.set_xlabel("dial, evenly in $\\kappa = -\\ln(1 - dial)$")

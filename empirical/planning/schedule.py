@@ -3,8 +3,8 @@
     most sum z_l with sum A_l z_l <= B:  ascending A_l = V_l prod_{k>l} (1 + Lip_k);  `bounds.schedules` has the others
     last layers first, whatever the budget, if V_{l+1} <= (1 + Lip_{l+1}) V_l in every layer
 
-A file is one that `python -m empirical.studies.schedule.measure` writes: layers.diameters, layers.lipschitz (attention and MLP in turn)
-and layers.leakage, what is available. Flags win over the file.
+A file is study.json of `localist run --study schedule`, or the ledger's schedule.json, or any with layers.diameters,
+layers.lipschitz (attention and MLP in turn) and layers.leakage, what is available. Flags win over the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ FIELDS = {"diameters": "diameters", "lipschitz": "lipschitz", "available": "leak
 def from_file(path: Path) -> dict[str, Any]:
     """Diameters, lipschitz and available of a saved study. Raises BadInput for a file that is not one."""
     try:
-        layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if "numbers" in saved:
+            saved = saved["numbers"]
+        layers = saved["layers"]
         return {ours: [float(number) for number in layers[theirs]] for ours, theirs in FIELDS.items()}
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8"

@@ -3,7 +3,7 @@
     folder: run.json, cells/ (a trained model, what was measured, every judged row), study.json, model.safetensors,
             verdicts.json, figures/
 
-A study is a module with `measure(config, store) -> Findings`, `table(numbers)` and `draw(numbers)`; `store.keep` saves
+A study is a folder with `measure(config, store) -> Findings`, `table(numbers)` and `draw(numbers)`; `store.keep` saves
 what takes long, so that a killed study goes on where it was. Verdicts and figures come from what is saved: `localist
 check` and `localist plot` make both again.
 """
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -25,18 +25,15 @@ from empirical.files import commit, make_folder, versions, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
+from empirical.studies import STUDIES
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from empirical.check.verdicts import Checked
 
-STUDIES: dict[str, str] = {
-    "dial": "loss, fidelity and entropy along the dial of one trained model; a dial of each query's own; in training",
-    "hysteresis": "penalty up and down again: both edges, predicted and met",
-    "rules": "rules injected, conflicting, reloaded and removed; attention mass guaranteed, compliance measured",
-    "depth": "what dialling each layer does at the output, against the predicted sum; over-smoothing",
-    "interference": "what tokens outside a block can change of it: nothing at dial 1, the depth sum below",
-    "ablation": "whether attention mass is causal use: keys and values inside and outside the block taken away",
-}
+Numbers = dict[str, Any]
+"""What a study found, ready for JSON."""
 FILE = "study.json"
 
 
@@ -54,21 +51,51 @@ class Judged:
 class Findings:
     """What a study found: numbers for its table and figures, ready for JSON, and the rows to be judged."""
 
-    numbers: dict[str, Any]
+    numbers: Numbers
     judged: tuple[Judged, ...]
 
 
-def module_of(name: str) -> Any:
-    """The study's module. Raises BadInput for an unknown name."""
+@runtime_checkable
+class Measures(Protocol):
+    """The module `measure` of a study."""
+
+    __name__: str
+
+    @staticmethod
+    def measure(config: Config, store: Store) -> Findings: ...
+
+    @staticmethod
+    def table(numbers: Numbers) -> str: ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """The module `figures` of a study."""
+
+    @staticmethod
+    def draw(numbers: Numbers) -> dict[str, Figure]: ...
+
+
+def known(name: str) -> str:
+    """The name, if it is a study's. Raises BadInput for another."""
     if name not in STUDIES:
         raise BadInput(f"--study must be one of {', '.join(STUDIES)}, got {name!r}")
-    return importlib.import_module(f"empirical.studies.{name}.measure")
+    return name
+
+
+def measures(name: str) -> Measures:
+    """How the study is measured and told."""
+    return cast(Measures, importlib.import_module(f"empirical.studies.{known(name)}.measure"))
+
+
+def draws(name: str) -> Draws:
+    """How the study is drawn."""
+    return cast(Draws, importlib.import_module(f"empirical.studies.{known(name)}.figures"))
 
 
 def preset(name: str, quick: bool) -> Config:
     """The configuration that comes with a study; the quick one takes a minute or so on 2 cores."""
-    module_of(name)
-    file = resources.files("empirical.studies") / name / f"{'quick' if quick else 'preset'}.toml"
+    file = resources.files("empirical.studies") / known(name) / f"{'quick' if quick else 'preset'}.toml"
     with resources.as_file(file) as path:
         return load(path)
 
@@ -77,13 +104,15 @@ def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tup
     """Measures what the folder does not hold yet, then verdicts, table and figures from what it holds."""
     from empirical.laboratory.tasks import device_of
     from empirical.laboratory.text import text_digest
+    from empirical.threads import one_thread
 
-    module = module_of(name)
+    study = measures(name)
     device_of(config)
     text = text_digest(config) if config.task.name == "topics" else {}
-    store = Store.open(out, config, text, resume, study=name, code=digest(module.__name__))
+    store = Store.open(out, config, text, resume, study=name, code=digest(study.__name__))
 
-    found: Findings = module.measure(config, store)
+    with one_thread():
+        found = study.measure(config, store)
     for part in found.judged:
         store.save(_cell(part.name), dict(part.rows))
     saved = {
@@ -94,7 +123,7 @@ def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tup
         "commit": commit(),
     }
     write_atomically(store.folder / FILE, (json.dumps(saved, indent=1, allow_nan=False) + "\n").encode())
-    print(module.table(found.numbers), "\n", sep="")
+    print(study.table(found.numbers), "\n", sep="")
     return verdicts(out)
 
 
@@ -136,6 +165,6 @@ def draw_study(folder: Path, out: Path) -> list[Path]:
     make_folder(out)
     files: list[Path] = []
     with style.drawing():
-        for name, figure in module_of(saved["study"]).draw(saved["numbers"]).items():
+        for name, figure in draws(saved["study"]).draw(saved["numbers"]).items():
             files += style.save(figure, Path(out), name)
     return files

@@ -1,1 +1,1 @@
-"""The study `ablation`."""
+"""whether attention mass is causal use: keys and values inside and outside the block taken away"""

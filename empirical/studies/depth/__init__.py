@@ -1,1 +1,1 @@
-"""The study `depth`."""
+"""what dialling each layer does at the output, against the predicted sum; over-smoothing"""

@@ -301,9 +301,3 @@ def table(found: dict[str, Any]) -> str:
         + ", ".join(f"{d:g}: {100 * a:.0f} % active" for d, a in zip(training["dials"], training["active"])),
     ]
     return "\n".join(lines)
-
-
-def draw(found: dict[str, Any]) -> dict[str, Any]:
-    from empirical.figures.dial_study import draw
-
-    return draw(found)

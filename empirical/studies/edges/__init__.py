@@ -1,1 +1,1 @@
-"""The study `edges`."""
+"""penalty levels of both edges and of the crossing: exact, followed, searched from below, proved from above"""

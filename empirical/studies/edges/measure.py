@@ -1,49 +1,74 @@
-"""Both edges, the crossing and the proved levels, in one table and one figure: `blocks` as it is, `topics` frozen.
+"""Study `edges`: where the transition begins and ends, and all that is known of the levels between (claims C3, C10).
 
-    lower edge = lambda_crit;  crossing <= lambda_glob <= proved levels;  upper edge <= lambda_stat* <= level C
+    lower edge = lambda_crit;  crossing, witness <= lambda_glob <= proved levels;  upper edge <= lambda_stat* <= level C
 
-`python -m empirical.studies.edges.measure CONFIG.toml ... --out DIR` writes edges.json and edges.png, every seed of every
-configuration. A certificate by `empirical.dual` in DIR adds its level to the seed that it is of.
+Of every seed: both edges and the crossing, followed from penalty to penalty, and the proved levels. `blocks` is studied
+as it is, `topics` with all but its forms frozen as trained. Of the first seed of `blocks` also the bracket: witnesses
+searched by ascent, and the level of quadratic majorants with its certificate.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from bounds import penalty_threshold_worst_case
-from empirical.errors import BadInput
 from empirical.laboratory.config import Config
-from empirical.laboratory.continuation import as_rows, penalised_groups, query_blocks, row_groups
-from empirical.laboratory.tasks import Blocks, device_of, make_task
+from empirical.laboratory.penalty_levels import Level, blocks_problem, gradient_levels, sublevel_level
+from empirical.laboratory.store import Store
+from empirical.laboratory.tasks import Blocks, device_of, level_ingredients, make_task
 from empirical.laboratory.training import localise
-from empirical.studies.edges.bracket import Level, gradient_levels, proved_levels
-from empirical.studies.edges.frozen import frozen_problem, token_ingredients
-from empirical.studies.edges.transition import Edges, Problem, find_edges
+from empirical.laboratory.transition import Edges, PenalisedRows, find_edges
+from empirical.shapes import Arrays, plain
+from empirical.studies.edges.certificate import dual_level
+from empirical.studies.edges.trained_forms import frozen_problem, token_ingredients
+from empirical.studies.edges.witnesses import witnesses
+from empirical.studies.frame import Findings, Judged, Numbers
+
+FOUND = ("critical", "lower", "upper", "crossing", "residual")
+SUBLEVEL, MAJORANTS = "sublevel, Cauchy-Schwarz", "quadratic majorants"
 
 
-def blocks_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
-    """Distributed branches are looked for from W = 0."""
-    task = make_task(config, seed, device_of(config))
-    assert isinstance(task, Blocks)
-    data = task.training
-    device, objective = data.query.device, query_blocks(data)
-    localised = as_rows(torch.as_tensor(localise(config, seed)["parameter/forms"], device=device))[:, 0]
-    groups = row_groups(data.blocks, config.model.d_block, device=device)
-    penalised = penalised_groups(data.blocks, device=device)
-    problem = Problem(objective, groups, penalised, localised, torch.zeros_like(localised))
-    return problem, proved_levels(data, objective(localised)[0])
+def measure(config: Config, store: Store) -> Findings:
+    blocks = config.task.name == "blocks"
+    levels: dict[str, dict[str, Any]] = {}
+    rows, judged = [], []
+    bracket = certificate = None
+    for seed in config.sweep.seeds:
+        problem, proved = (_blocks if blocks else _topics)(config, seed, store)
+        edges = _edges(config, seed, store, problem)
+        found = [*_found(edges), *proved]
+        if blocks and bracket is None:
+            bracket, certificate = _bracket(config, seed, store, proved)
+            found.append(_certified(certificate))
+        for name, kind, value, words in found:
+            kept = levels.setdefault(name, {"level": name, "kind": kind, "words": words, "value": {}})
+            kept["value"][str(seed)] = value if value else None
+        kept = {name: getattr(edges, name).tolist() for name in FOUND}
+        rows.append({"seed": seed, "evaluations": edges.evaluations, **kept})
+        judged.append(_judged(edges, proved))
+    numbers = {
+        "task": config.task.name,
+        "problem_digest": config.problem_digest(),
+        "seeds": list(config.sweep.seeds),
+        "levels": sorted(levels.values(), key=lambda level: np.nanmedian(np.array([*level["value"].values()], float))),
+        "rows": rows,
+        "bracket": bracket,
+        "certificate": certificate,
+    }
+    stacked = {name: np.array([row[name] for row in judged]) for name in judged[0]}
+    return Findings(numbers, (Judged("crossings", ("seed",), stacked, ("global_below_gradient",)),))
 
 
-def topics_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
+def _blocks(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[Level]]:
+    return blocks_problem(config, seed, store.keep(f"localised {seed}", lambda: localise(config, seed)))
+
+
+def _topics(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[Level]]:
     """Levels from what the frozen model bounds at every W, and level A from the caps alone."""
-    problem, objective = frozen_problem(config, seed)
+    problem, objective = frozen_problem(config, seed, store)
     known, tau = token_ingredients(objective), config.setting.temperature
     share = known["query_share"].max()
     capped = penalty_threshold_worst_case(**config.level_bounds, query_share=share, temperature=tau)
@@ -53,7 +78,16 @@ def topics_problem(config: Config, seed: int) -> tuple[Problem, list[Level]]:
     ]
 
 
-def measured(edges: Edges) -> list[Level]:
+def _edges(config: Config, seed: int, store: Store, problem: PenalisedRows) -> Edges:
+    def found() -> Arrays:
+        edges = find_edges(problem, tolerance=config.sweep.tolerance, max_evaluations=config.sweep.max_steps)
+        return {**{name: plain(getattr(edges, name)) for name in FOUND}, "evaluations": np.array(edges.evaluations)}
+
+    kept = store.keep(f"edges {seed}", found)
+    return Edges(**{name: torch.as_tensor(kept[name]) for name in FOUND}, evaluations=int(kept["evaluations"]))
+
+
+def _found(edges: Edges) -> list[Level]:
     """The levels that were found, of the whole problem; an edge by its end where the branch still is."""
     whole = edges.whole()
     return [
@@ -64,111 +98,86 @@ def measured(edges: Edges) -> list[Level]:
     ]
 
 
-def study(config: Config, folder: Path | None = None) -> dict[str, Any]:
-    """Every level of every seed; one that a branch does not show is null."""
-    make = blocks_problem if config.task.name == "blocks" else topics_problem
-    levels: dict[str, dict[str, Any]] = {}
-    details = []
-    for seed in config.sweep.seeds:
-        problem, proved = make(config, seed)
-        edges = find_edges(problem, tolerance=config.sweep.tolerance, max_evaluations=config.sweep.max_steps)
-        for name, kind, value, words in (*measured(edges), *certified(config, seed, folder), *proved):
-            kept = levels.setdefault(name, {"level": name, "kind": kind, "words": words, "value": {}})
-            kept["value"][str(seed)] = value if value else None
-        rows = {name: getattr(edges, name).tolist() for name in ("critical", "lower", "upper", "crossing", "residual")}
-        details.append({"seed": seed, "evaluations": edges.evaluations, **rows})
+def _judged(edges: Edges, proved: list[Level]) -> dict[str, float]:
+    """Fields of `global_below_gradient`; no better in-block point than the localised one was found on the way."""
+    whole = edges.whole()
     return {
-        "task": config.task.name,
-        "problem_digest": config.problem_digest(),
-        "seeds": list(config.sweep.seeds),
-        "levels": sorted(levels.values(), key=lambda level: np.nanmedian(np.array([*level["value"].values()], float))),
-        "rows": details,
+        "global_witness": float(whole.crossing),
+        "localised_excess": 0.0,
+        "gradient_sublevel": float(whole.critical),
+        "gradient_bound": proved[0][2],
     }
 
 
-def certified(config: Config, seed: int, folder: Path | None) -> list[Level]:
-    """The level of quadratic majorants, where the folder holds its certificate for this problem and seed."""
-    path = None if folder is None else folder / "dual.json"
-    if path is None or not path.is_file():
-        return []
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    if (saved["problem_digest"], saved["seed"]) != (config.problem_digest(), seed):
-        return []
-    return [("quadratic majorants", "proved", saved["level"], "above lambda_glob")]
+def _bracket(config: Config, seed: int, store: Store, proved: list[Level]) -> tuple[Numbers, Numbers]:
+    """Every level of the seed's task and its certificate; what is proved of lambda_glob takes the least losses met."""
+    task = make_task(config, seed, device_of(config))
+    assert isinstance(task, Blocks)
+    data, most = task.training, config.sweep.max_steps
+    start = store.keep(f"localised {seed}", lambda: localise(config, seed))
+    searched = store.keep(f"witnesses {seed}", lambda: witnesses(data, config, start, 3 * most // 2, 3 * most // 8))
+    losses, steps = torch.as_tensor(searched["losses"]), max(1, most // 160)
+    certified = store.keep(f"certificate {seed}", lambda: dual_level(data, losses.tolist(), config, steps))
+    certificate = _certificate(certified)
+    sublevel = sublevel_level(level_ingredients(data), losses, data.temperature)
+    levels = [
+        ("lambda_crit", "exact", float(start["critical"]), "largest cross gradient at the localised optimum"),
+        ("lambda_glob, witness", "searched", float(searched["witness"]), "(L_loc - L)/sum of cross norms, ascended"),
+        (
+            *("lambda_stat*, witness", "searched", float(searched["stationary"])),
+            "stationary with a cross block, penalty continued upwards",
+        ),
+        _certified(certificate),
+        (SUBLEVEL, "proved", sublevel, "above lambda_glob"),
+        *(level for level in proved if level[0] != SUBLEVEL),
+    ]
+    bracket = {
+        "seed": seed,
+        "loss_localised": losses.tolist(),
+        "residual_localised": float(start["residual"]),
+        "levels": [dict(zip(("level", "kind", "value", "words"), level, strict=True)) for level in levels],
+    }
+    return bracket, certificate
 
 
-def table(saved: dict[str, Any]) -> str:
+def _certificate(found: Arrays) -> Numbers:
+    """The level, and for each interval of n the majorant and the level of each block."""
+    columns = zip(*(found[name].tolist() for name in ("low", "high", "logs", "levels")), strict=True)
+    return {
+        "level": float(max(found["beyond"], found["levels"].max())),
+        "beyond": float(found["beyond"]),
+        "losses": found["losses"].tolist(),
+        "rows": [dict(zip(("low", "high", "logs", "levels"), column, strict=True)) for column in columns],
+    }
+
+
+def _certified(certificate: Numbers) -> Level:
+    return MAJORANTS, "proved", certificate["level"], "above lambda_glob"
+
+
+def table(numbers: Numbers) -> str:
     """One line a level: its value for every seed, and the median multiple of the seed's own critical penalty."""
-    seeds = [str(seed) for seed in saved["seeds"]]
-    lines = [f"{saved['task']:27}{'kind':10}" + "".join(f"{'seed ' + s:>12}" for s in seeds) + "  times lambda_crit"]
-    for level in saved["levels"]:
-        value, known = level["value"], over_critical(saved, level["level"])
+    seeds = [str(seed) for seed in numbers["seeds"]]
+    lines = [f"{numbers['task']:27}{'kind':10}" + "".join(f"{'seed ' + s:>12}" for s in seeds) + "  times lambda_crit"]
+    for level in numbers["levels"]:
+        value, known = level["value"], over_critical(numbers, level["level"])
         shown = "".join(f"{value[s]:12.4g}" if value.get(s) else f"{'-':>12}" for s in seeds)
         times = f"{np.median(known):11.5g}" if known else f"{'-':>11}"
         lines.append(f"{level['level']:27}{level['kind']:10}{shown}{times}  {level['words']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_bracket_lines(numbers["bracket"]) if numbers["bracket"] else [])])
 
 
-def draw(saved: list[dict[str, Any]]) -> Any:
-    """One panel a problem, a marker a seed."""
-    from empirical.figures import style
-    from empirical.figures.levels import draw_levels
-
-    off = max(abs(ratio - 1) for problem in saved for ratio in over_critical(problem, "lower edge"))
-    further = ", ".join(f"{np.median(over_critical(p, 'upper edge')):.2g} times that ({p['task']})" for p in saved)
-    with style.drawing():
-        figure = style.sheet(
-            7.2,
-            0.8 + sum(0.5 + 0.25 * len(problem["levels"]) for problem in saved),
-            f"The localised branch ends at the critical penalty, within {100 * off:.1g} %; the other at {further}",
-            "followed from penalty to penalty; searched values bound lambda_glob from below, proved ones from above",
-        )
-        panels = figure.subplots(
-            len(saved), 1, squeeze=False, height_ratios=[1 + len(problem["levels"]) for problem in saved]
-        )
-        for axes, problem in zip(panels[:, 0], saved):
-            shown = [
-                {**level, "value": [v for v in level["value"].values() if v]}
-                for level in problem["levels"]
-                if any(level["value"].values())
-            ]
-            draw_levels(axes, shown)
-            seeds = len(problem["seeds"])
-            axes.set_title(f"{problem['task']}, {seeds} seed{'s' if seeds > 1 else ''}")
-        figure.align_ylabels(panels[:, 0])
-    return figure
+def _bracket_lines(bracket: Numbers) -> list[str]:
+    """One line a level, and how far it lies above lambda_crit."""
+    first = bracket["levels"][0]["value"]
+    lines = ["", f"{'bracket of seed ' + str(bracket['seed']):28}{'kind':10}{'value':>11}  times lambda_crit"]
+    for level in bracket["levels"]:
+        ratio = level["value"] / first
+        lines.append(f"{level['level']:28}{level['kind']:10}{level['value']:11.4g}  {ratio:9.4g}  {level['words']}")
+    return lines
 
 
-def over_critical(saved: dict[str, Any], name: str) -> list[float]:
+def over_critical(numbers: Numbers, name: str) -> list[float]:
     """A level in multiples of the critical penalty, every seed that has one."""
-    by_name = {level["level"]: level["value"] for level in saved["levels"]}
+    by_name = {level["level"]: level["value"] for level in numbers["levels"]}
     return [value / by_name["lambda_crit"][seed] for seed, value in by_name[name].items() if value]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    from empirical.files import commit, versions, write_atomically
-    from empirical.laboratory.config import load
-
-    parser = argparse.ArgumentParser(
-        prog="python -m empirical.studies.edges.measure", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="+")
-    parser.add_argument("--out", required=True, metavar="DIR", type=Path)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        found = [study(load(path), options.out) for path in options.config]
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    saved = {"problems": found, "commit": commit(), "versions": versions()}
-    path = options.out / "edges.json"
-    write_atomically(path, (json.dumps(saved, indent=1) + "\n").encode())
-    draw(found).savefig(path.with_suffix(".png"), dpi=160, metadata={"Software": None})
-    print("\n\n".join(table(problem) for problem in found))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,1 +1,1 @@
-"""The study `hysteresis`."""
+"""penalty up and down again: both edges, predicted and met"""

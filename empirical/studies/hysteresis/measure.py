@@ -26,13 +26,13 @@ from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
 from empirical.laboratory.continuation import follow_branch
+from empirical.laboratory.penalty_levels import blocks_problem
 from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import Blocks, device_of, dtype_of, make_task
 from empirical.laboratory.training import localise, observe_blocks, zero_forms
+from empirical.laboratory.transition import find_edges
 from empirical.observe.schema import PAIR, ROW
 from empirical.shapes import Arrays, plain
-from empirical.studies.edges.measure import blocks_problem
-from empirical.studies.edges.transition import find_edges
 from empirical.studies.frame import Findings, Judged
 
 ROW_FIELDS = (
@@ -54,7 +54,7 @@ def measure(config: Config, store: Store) -> Findings:
     seeds, rows, pairs = [], [], []
     for seed in config.sweep.seeds:
         legs = [store.keep(f"{leg} {seed}", lambda leg=leg, seed=seed: _leg(config, seed, leg, store)) for leg in LEGS]
-        edges = store.keep(f"edges {seed}", lambda seed=seed: _edges(config, seed))
+        edges = store.keep(f"edges {seed}", lambda seed=seed: _edges(config, seed, store))
         seeds.append(_told(config, seed, legs, edges))
         rows.append(_stacked([_rows(config, arrays) for arrays in legs]))
         pairs.append(_stacked([_pairs(config, arrays) for arrays in legs]))
@@ -75,7 +75,7 @@ def _leg(config: Config, seed: int, leg: str, store: Store) -> Arrays:
     """One way of the ramp: up from W = 0, or down from where the way up ended."""
     task = make_task(config, seed, device_of(config))
     assert isinstance(task, Blocks)
-    localised = store.keep(f"localised {seed}", lambda: localise(config, seed))
+    localised = _localised(config, seed, store)
     device, dtype = device_of(config), dtype_of(config)
     penalties = torch.tensor(sorted(config.sweep.penalties), dtype=dtype, device=device) * float(localised["critical"])
     start = zero_forms(config, 1, device)[0]
@@ -93,8 +93,12 @@ def _leg(config: Config, seed: int, leg: str, store: Store) -> Arrays:
     }
 
 
-def _edges(config: Config, seed: int) -> Arrays:
-    problem, proved = blocks_problem(config, seed)
+def _localised(config: Config, seed: int, store: Store) -> Arrays:
+    return store.keep(f"localised {seed}", lambda: localise(config, seed))
+
+
+def _edges(config: Config, seed: int, store: Store) -> Arrays:
+    problem, proved = blocks_problem(config, seed, _localised(config, seed, store))
     whole = find_edges(problem, tolerance=config.sweep.tolerance, max_evaluations=config.sweep.max_steps).whole()
     at_every_w = [value for _, _, value, words in proved if "lambda_stat*" in words]
     found = {name: plain(getattr(whole, name)[0]) for name in ("critical", "lower", "upper", "crossing", "residual")}
@@ -183,9 +187,3 @@ def table(found: dict[str, Any]) -> str:
     factor = np.concatenate([leg["factor"] for seed in found["seeds"] for leg in seed["legs"].values()])
     lines.append(f"level B is between {factor.min():.2f} and {factor.max():.2f} of level A along the loop")
     return "\n".join(lines)
-
-
-def draw(found: dict[str, Any]) -> dict[str, Any]:
-    from empirical.figures.hysteresis import draw
-
-    return draw(found)

@@ -1,1 +1,1 @@
-"""The study `rules`."""
+"""rules injected, conflicting, reloaded and removed; attention mass guaranteed, compliance measured"""

@@ -12,7 +12,7 @@ Behaviour is the model's: nothing here predicts it. Thresholds hold for every in
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +30,6 @@ from empirical.studies.rules.compliance import Subject, along_gap, along_strengt
 from empirical.studies.rules.reloads import Author, Course, course, promised, reload_rows
 from empirical.studies.rules.running import REQUIRED, cycling, rule_files_for, running
 from empirical.studies.trained import trained
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SEQUENCES = 16  # held out, on which masses and behaviour are measured
 STRENGTHS = (*np.linspace(0, 0.6, 21).tolist(), 0.7, 0.8, 0.9, 0.95, 1.0, 1.05)  # of what 99.9 % needs
@@ -205,9 +202,3 @@ def table(numbers: dict[str, Any]) -> str:
         *(f"  {said}" for said in numbers["refused"]),
     ]
     return "\n".join(lines)
-
-
-def draw(numbers: dict[str, Any]) -> dict[str, Figure]:
-    from empirical.figures.rules import figures
-
-    return figures(numbers)

@@ -1,1 +1,1 @@
-"""The study `schedule`."""
+"""which layers are cheapest to dial, predicted and then measured; allocations of a drift budget"""

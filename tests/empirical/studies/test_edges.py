@@ -10,17 +10,22 @@ import pytest
 import torch
 from small import SMALL, TOPICS, configured
 
+from bounds.theorems import Verdict
 from empirical.errors import BadInput
 from empirical.laboratory.config import load
 from empirical.laboratory.continuation import as_forms, as_rows
 from empirical.laboratory.model import cross_entropy
+from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import level_c
+from empirical.laboratory.transition import PenalisedRows, find_edges
 from empirical.penalise.groups import Groups
 from empirical.penalise.objective import Shared
 from empirical.penalise.proximal_gradient import group_norms
 from empirical.studies.edges import measure as edges_study
-from empirical.studies.edges.frozen import frozen_problem, token_ingredients
-from empirical.studies.edges.transition import Problem, find_edges
+from empirical.studies.edges.certificate import dual_level
+from empirical.studies.edges.trained_forms import frozen_problem, token_ingredients
+from empirical.studies.evidence import main as evidence
+from empirical.studies.frame import draw_study, read_study, run_study
 
 ROOT = Path(__file__).resolve().parents[3]
 FROZEN = configured(
@@ -61,7 +66,7 @@ def test_edges_in_closed_form():
 
     zero = torch.zeros(4, 2, dtype=torch.float64)
     penalised = torch.tensor([[True, False]]).expand(4, 2)
-    problem = Problem(Quartic(c, k), Groups(("w",), torch.tensor([0, 1])), penalised, zero, zero + 3.0)
+    problem = PenalisedRows(Quartic(c, k), Groups(("w",), torch.tensor([0, 1])), penalised, zero, zero + 3.0)
     found = find_edges(problem, tolerance=1e-9, precision=1e-3)
     assert found.critical.tolist() == c.tolist()
     upper, crossing = c + 2 * k / 3 * (k / 3).sqrt(), c + k / 3 * (2 * k / 3).sqrt()
@@ -94,16 +99,20 @@ def test_a_better_localised_point_found_on_the_way_lowers_the_witness():
 
     start = torch.tensor([[0.0, 0.0]], dtype=torch.float64)
     other = torch.tensor([[0.5, 2.0]], dtype=torch.float64)
-    problem = Problem(
+    problem = PenalisedRows(
         Shared(objective), Groups(("w",), torch.tensor([0, 1])), torch.tensor([[True, False]]), start, other
     )
     found = find_edges(problem, tolerance=1e-9)
     assert float(found.crossing) <= 0.21  # ||grad_w|| = 0.1 v at the better point; against v = 0 it would exceed 1
 
 
+def store_of(config, folder):
+    return Store.open(folder, config, {}, resume=True)
+
+
 @pytest.fixture(scope="module")
-def frozen():
-    return frozen_problem(FROZEN, 1)
+def frozen(tmp_path_factory):
+    return frozen_problem(FROZEN, 1, store_of(FROZEN, tmp_path_factory.mktemp("frozen")))
 
 
 def test_rows_of_a_frozen_model_are_its_loss(frozen):
@@ -147,22 +156,56 @@ def test_no_gradient_of_a_frozen_model_exceeds_the_measured_level(frozen):
     assert 1e-3 < largest <= 1
 
 
-def test_the_study_of_both_tasks(tmp_path, monkeypatch):
-    small = configured(SMALL, sweep={"seeds": [1, 2], "tolerance": 1e-8})
-    monkeypatch.setattr("empirical.studies.edges.frozen.SEQUENCES", 8)
-    one_head = configured(FROZEN.as_dict(), model={"heads": 1}, sweep={"max_steps": 400, "tolerance": 1e-6})
-    configs = {"blocks.toml": small, "topics.toml": one_head}
-    monkeypatch.setattr("empirical.laboratory.config.load", lambda path: configs[path.name])
-    digest = small.problem_digest()
-    tmp_path.joinpath("dual.json").write_text(json.dumps({"problem_digest": digest, "seed": 2, "level": 0.5}))
-    assert edges_study.main(["blocks.toml", "topics.toml", "--out", str(tmp_path)]) == 0
-    saved = json.loads((tmp_path / "edges.json").read_text())["problems"]
-    assert (tmp_path / "edges.png").stat().st_size > 10_000
-    for problem in saved:
-        assert max(abs(r - 1) for r in edges_study.over_critical(problem, "lower edge")) < 3e-3
-        check_order(problem)
-    by_name = {level["level"]: level["value"] for level in saved[0]["levels"]}
-    assert by_name["quadratic majorants"] == {"2": 0.5}
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folders of both tasks; of `blocks` with a certificate on one interval of n alone."""
+    one_head = {"heads": 1}
+    small = configured(SMALL, sweep={"seeds": [1, 2], "tolerance": 1e-8, "workers": 1})
+    text = configured(FROZEN.as_dict(), model=one_head, sweep={"max_steps": 400, "tolerance": 1e-6})
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("blocks", "topics")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("empirical.studies.edges.trained_forms.SEQUENCES", 8)
+        patch.setattr(edges_study, "dual_level", lambda *given: dual_level(*given[:3], 2, (0.0, 0.5)))
+        outcomes = [run_study("edges", config, folders[config.task.name]) for config in (small, text)]
+    assert all(o.verdict is Verdict.HOLDS for found in outcomes for o in found)
+    return folders
+
+
+@pytest.mark.parametrize("task", ["blocks", "topics"])
+def test_the_study_of_both_tasks(finished, task, tmp_path):
+    numbers = read_study(finished[task])["numbers"]
+    assert max(abs(r - 1) for r in edges_study.over_critical(numbers, "lower edge")) < 3e-3
+    check_order(numbers)
+    drawn = [file.name for file in draw_study(finished[task], tmp_path)]
+    names = ("edges", "bracket") if task == "blocks" else ("edges",)
+    assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+
+
+def test_the_bracket_and_its_certificate_are_of_the_first_seed(finished):
+    numbers = read_study(finished["blocks"])["numbers"]
+    bracket, certificate = numbers["bracket"], numbers["certificate"]
+    value = {level["level"]: level["value"] for level in bracket["levels"]}
+    by_name = {level["level"]: level["value"] for level in numbers["levels"]}
+    assert bracket["seed"] == 1
+    assert bracket["loss_localised"] == certificate["losses"]
+    assert by_name["quadratic majorants"] == {"1": certificate["level"]}
+    assert value["quadratic majorants"] == certificate["level"]
+    assert value["lambda_crit"] == pytest.approx(by_name["lambda_crit"]["1"], rel=1e-12)
+    assert 0 < value["lambda_glob, witness"] < certificate["level"]
+    assert read_study(finished["topics"])["numbers"]["bracket"] is None
+
+
+def test_the_ledger_keeps_one_file_of_both(finished, tmp_path):
+    assert evidence([*map(str, finished.values()), "--out", str(tmp_path)]) == 0
+    both = json.loads((tmp_path / "edges.json").read_text())["problems"]
+    assert [problem["task"] for problem in both] == ["blocks", "topics"]
+    saved = read_study(finished["blocks"])["numbers"]
+    for name, key in (("bracket", "bracket"), ("dual", "certificate")):
+        kept = json.loads((tmp_path / f"{name}.json").read_text())
+        assert saved[key].items() <= kept.items()
+        assert kept["problem_digest"] == saved["problem_digest"]
+    assert {file.name for file in tmp_path.glob("*.png")} == {"edges.png", "bracket.png"}
+    assert evidence([str(tmp_path), "--out", str(tmp_path)]) == 2
 
 
 def check_order(problem):
@@ -190,11 +233,9 @@ def test_the_committed_study():
     assert values["upper edge"] > 4 * values["lambda_crit"]  # hysteresis
 
 
-def test_bad_configurations_are_named(capsys, tmp_path):
+def test_bad_configurations_are_named(tmp_path):
     with pytest.raises(BadInput, match="one layer, no MLP and both caps"):
-        frozen_problem(configured(TOPICS), 1)
+        run_study("edges", configured(TOPICS), tmp_path / "deep")
+    free = configured(FROZEN.as_dict(), sweep={"penalties": [0.0], "max_steps": 2})
     with pytest.raises(BadInput, match=r"makes every cross block zero, got 0\.0 at most"):
-        frozen_problem(configured(FROZEN.as_dict(), sweep={"penalties": [0.0], "max_steps": 2}), 1)
-    assert edges_study.main(["nowhere.toml", "--out", str(tmp_path / "out")]) == 2
-    assert "nowhere.toml" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+        run_study("edges", free, tmp_path / "free")

@@ -11,11 +11,14 @@ import torch
 from small import SMALL, TOPICS, configured
 
 from bounds.depth.calculators import fill
+from bounds.theorems import Verdict
+from empirical.cli import main
 from empirical.dial.drift import MOST_KAPPA
 from empirical.errors import BadInput
 from empirical.laboratory.dialled_pass import logits_and_values
 from empirical.laboratory.model import Layout, forward, initial_parameters
 from empirical.laboratory.tasks import make_task
+from empirical.studies.frame import draw_study, read_study, run_study
 from empirical.studies.schedule import measure as study
 
 LAYERS = 3
@@ -40,7 +43,9 @@ def laboratory(request):
 @pytest.fixture(scope="module")
 def measured(laboratory):
     parameters, sequences, layout, config = laboratory
-    return study.measure(parameters, sequences[:8], sequences[8:], layout, config, shares=(0.2, 0.6))
+    laboratory = study.Laboratory(parameters, layout, config, sequences[:8], sequences[8:])
+    layers, shares = laboratory.calibrated(), (0.2, 0.6)
+    return study.told(layers, shares, [study.dialled_away(laboratory, layers, share) for share in shares])
 
 
 def traced(laboratory, kappas):
@@ -158,23 +163,23 @@ def test_a_budget_that_is_not_positive_is_refused(budget):
         study.allocations(np.ones(2), np.ones(2), budget)
 
 
-def test_the_study_is_of_topics_in_the_localist_stream(tmp_path, capsys):
+def test_the_study_is_of_topics_in_the_localist_stream(tmp_path):
     with pytest.raises(BadInput, match=r"task.name must be 'topics' .*, got 'blocks'"):
-        study.derived(configured(SMALL))
+        run_study("schedule", configured(SMALL), tmp_path / "blocks")
     with pytest.raises(BadInput, match=r"model.stream must be 'localist' .*, got 'shared'"):
-        study.derived(configured(TOPICS, model={"stream": "shared"}))
-    assert study.main([str(tmp_path / "none.toml"), "--out", str(tmp_path)]) == 2
-    assert "CONFIG must be a readable TOML file" in capsys.readouterr().err
+        run_study("schedule", configured(TOPICS, model={"stream": "shared"}), tmp_path / "shared")
 
 
-def test_the_whole_study_writes_what_it_draws(tmp_path, monkeypatch, capsys):
+def test_the_whole_study(tmp_path, capsys):
     config = configured(TOPICS, model={"layers": LAYERS}, sweep={"penalties": [0.0], "max_steps": 2})
-    monkeypatch.setattr("empirical.laboratory.config.load", lambda path: config)
-    monkeypatch.setattr(study, "LAYERS", LAYERS)
-    assert study.main(["any.toml", "--out", str(tmp_path), "--quick"]) == 0
-    saved = json.loads((tmp_path / "schedule.json").read_text())
-    assert saved["config_digest"] == study.derived(config, quick=True).digest()
-    assert {"seed", "versions", "commit"} <= set(saved)
-    assert (tmp_path / "schedule.png").stat().st_size > 10_000
-    assert not list(tmp_path.glob("*.part"))
-    assert study.KNAPSACK in capsys.readouterr().out
+    (outcome,) = run_study("schedule", config, tmp_path / "run")
+    assert outcome.verdict is Verdict.HOLDS
+    numbers = read_study(tmp_path / "run")["numbers"]
+    assert numbers["config_digest"] == config.digest()
+    assert outcome.rows == len(numbers["rows"]) * len(numbers["rows"][0]["drift"])
+    assert [file.name for file in draw_study(tmp_path / "run", tmp_path)] == ["schedule.png", "schedule.svg"]
+    run_study("schedule", config, tmp_path / "run", resume=True)
+    assert read_study(tmp_path / "run")["numbers"] == numbers
+    capsys.readouterr()
+    assert main(["schedule", str(tmp_path / "run" / "study.json"), "--budget", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["layers"]["costs"] == pytest.approx(numbers["layers"]["costs"])

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small import SMALL, TOPICS, configured
 
 from bounds.theorems import Verdict
 from empirical.cli import main
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, load
+from empirical.studies import STUDIES
 from empirical.studies import frame as studies
 from empirical.studies.dial import measure as dial_study
-from empirical.studies.frame import STUDIES, preset, read_study, run_study, verdicts
+from empirical.studies.floors import measure as floors
+from empirical.studies.frame import preset, read_study, run_study, verdicts
 from empirical.studies.hysteresis import measure as hysteresis
 
+ROOT = Path(__file__).resolve().parents[3]
 LOOP = {"penalties": [0.5, 0.97, 1.03, 3.0, 40.0], "seeds": [1], "starts": [*BRANCHES], "max_steps": 4000}
 CONFIGS = {
     "dial": configured(TOPICS, model={"anchor_logit": None}, sweep={"penalties": [0.0]}),
     "hysteresis": configured(SMALL, sweep=LOOP),
+    "floors": preset("floors", True),
 }  # the others are run from end to end in tests of their own
 
 
@@ -97,7 +105,7 @@ def test_another_study_or_configuration_is_not_resumed(finished, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--study", "dails", "--out", "x"], "--study must be one of dial, .* got 'dails'"),
+        (["run", "--study", "dails", "--out", "x"], "--study must be one of ablation, depth, dial, .* got 'dails'"),
         (["run", "--out", "x"], "must be given CONFIG.toml or --study NAME, got neither"),
         (
             ["run", "examples/topics.toml", "--quick", "--study", "dial", "--out", "x"],
@@ -119,7 +127,39 @@ def test_bad_input_is_named(arguments, words, capsys, tmp_path):
 def test_every_study_has_presets(name, quick):
     config = preset(name, quick)
     assert config.sweep.workers >= 1
-    assert (config.task.name == "blocks") == (name == "hysteresis")
+    assert (config.task.name == "blocks") == (name in ("hysteresis", "edges", "floors"))
+
+
+def test_studies_are_collected_from_their_folders_without_torch():
+    """A new one is a folder; its line is what `__init__.py` says."""
+    folder = Path(studies.__file__).parent
+    assert set(STUDIES) == {file.parent.name for file in folder.glob("*/measure.py")}
+    assert all("\n" not in line and line for line in STUDIES.values())
+    probe = (
+        "import sys; from empirical.studies import STUDIES; print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
+
+
+def test_the_ledger_s_floors_are_those_of_the_study(finished):
+    """Equal up to the last digits of another machine's exp."""
+    numbers = read_study(finished("floors"))["numbers"]
+    kept = json.loads((ROOT / "bounds" / "ledger" / "evidence" / "studies" / "floors.json").read_text())
+    for kind in ("curves", "rows"):
+        for name, values in numbers[kind].items():
+            np.testing.assert_allclose(values, kept[kind][name], rtol=1e-12, atol=1e-14)
+
+
+def test_threads_are_the_caller_s_again(monkeypatch, tmp_path):
+    seen, whole, before = [], floors.rows_of, torch.get_num_threads()
+    monkeypatch.setattr(floors, "rows_of", lambda *given: (seen.append(torch.get_num_threads()), whole(*given))[1])
+    torch.set_num_threads(2)
+    try:
+        run_study("floors", CONFIGS["floors"], tmp_path)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_on_the_dial_of_one_model_predictions_are_the_observations(finished):

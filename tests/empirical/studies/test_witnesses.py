@@ -1,18 +1,16 @@
-"""The bracket: searched values below, proved levels above; no gradient of the sublevel set exceeds its level."""
+"""Witnesses: searched values below, proved levels above; no gradient of the sublevel set exceeds its level."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
-from small import SMALL, TOPICS, configured
+from small import SMALL, configured
 
-from empirical.errors import BadInput
+from empirical.laboratory import penalty_levels
 from empirical.laboratory.tasks import make_task
 from empirical.laboratory.training import localise
 from empirical.penalise.proximal_gradient import cross_blocks, group_norms
-from empirical.studies.edges import bracket as study
+from empirical.studies.edges import witnesses as study
 
 CONFIG = configured(SMALL)
 
@@ -23,16 +21,16 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def found():
-    return study.bracket(CONFIG, 1, quick=True)
+def found(data):
+    return study.witnesses(data, CONFIG, localise(CONFIG, 1), 400, 100, study.STARTS[:1])
 
 
-def test_order(found):
-    value = {level["level"]: level["value"] for level in found["levels"]}
-    proved = [level["value"] for level in found["levels"] if level["kind"] == "proved"]
-    assert 0 < value["lambda_crit"] <= value["lambda_stat*, witness"]
-    assert 0 < value["lambda_glob, witness"] < value["sublevel, Cauchy-Schwarz"]
-    assert max(value["lambda_stat*, witness"], value["lambda_glob, witness"]) < min(proved)
+def test_what_is_searched_lies_between_the_critical_penalty_and_what_is_proved(data, found):
+    critical = float(localise(CONFIG, 1)["critical"])
+    value = {name: level for name, _, level, _ in penalty_levels.proved_levels(data, torch.as_tensor(found["losses"]))}
+    assert 0 < critical <= found["stationary"]
+    assert 0 < found["witness"] < value["sublevel, Cauchy-Schwarz"]
+    assert max(found["stationary"], found["witness"]) < min(value.values())
     assert value["level C, Cauchy-Schwarz"] <= value["level A, with query shares"]
     assert value["level C, mean of products"] <= value["level A, with query shares"]
 
@@ -43,7 +41,7 @@ def test_block_losses_add_up(data):
 
 
 def operator_level(data):
-    return study.operator_level(study.level_ingredients(data), data.temperature)
+    return penalty_levels.operator_level(penalty_levels.level_ingredients(data), data.temperature)
 
 
 def gradients(data, forms):
@@ -58,36 +56,25 @@ def test_no_gradient_exceeds_its_level(data):
     generator = torch.Generator().manual_seed(0)
     scale = 10 ** (2.5 * torch.rand(60, 1, 1, 1, 1, 1, 1, generator=generator, dtype=torch.float64) - 1)
     forms = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
-    forms = torch.cat([forms, *(study._aligned(data, s) * f for s in study.STARTS for f in (0.3, 1.0, 3.0))])
+    forms = torch.cat([forms, *(study.aligned(data, s) * f for s in study.STARTS for f in (0.3, 1.0, 3.0))])
     norms = gradients(data, forms)
     assert norms.max() <= operator
-    known = study.level_ingredients(data)
+    known = penalty_levels.level_ingredients(data)
     levels = torch.tensor(
-        [study.sublevel_level(known, losses, data.temperature) for losses in study.block_losses(data, forms)]
+        [penalty_levels.sublevel_level(known, losses, data.temperature) for losses in study.block_losses(data, forms)]
     )
     assert (norms.flatten(1).amax(1) <= levels).all()
     assert (norms.flatten(1).amax(1) > levels / 20).any()  # and it says something
 
 
 def test_a_level_ten_thousand_times_smaller_would_be_exceeded(data):
-    forms = study._aligned(data, 5.0)
+    forms = study.aligned(data, 5.0)
     assert gradients(data, forms).max() > operator_level(data) / 1e4
 
 
 def test_an_ascended_witness_is_a_witness(data):
     losses = study.block_losses(data, torch.as_tensor(localise(CONFIG, 1)["parameter/forms"]))[0]
-    start = study._aligned(data, 5.0)
+    start = study.aligned(data, 5.0)
     ratio, forms = study.ascend_ratio(data, start, losses, 30)
-    assert ratio >= float(study._ratios(data, start, losses).max()) - 1e-12
-    assert float(study._ratios(data, forms, losses).max()) == pytest.approx(ratio)
-
-
-def test_it_writes_what_it_draws_and_refuses_other_tasks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("empirical.laboratory.config.load", lambda path: CONFIG)
-    assert study.main(["any.toml", "--out", str(tmp_path), "--quick"]) == 0
-    saved = json.loads((tmp_path / "bracket.json").read_text())
-    assert saved["problem_digest"] == CONFIG.problem_digest()
-    assert (tmp_path / "bracket.png").stat().st_size > 10_000
-    assert "lambda_crit" in capsys.readouterr().out
-    with pytest.raises(BadInput, match=r"task\.name must be 'blocks' for a bracket, got 'topics'"):
-        study.bracket(configured(TOPICS), 1)
+    assert ratio >= float(study.ratios_of(data, start, losses).max()) - 1e-12
+    assert float(study.ratios_of(data, forms, losses).max()) == pytest.approx(ratio)

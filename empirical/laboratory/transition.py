@@ -46,7 +46,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Problem:
+class PenalisedRows:
     """A penalised problem a row, with a localised solution and a start from which to look for a distributed one."""
 
     objective: Objective
@@ -68,7 +68,7 @@ class Problem:
 class _Search:
     """Follows branches of one problem, keeping count and the worst residual that a result stands on."""
 
-    def __init__(self, problem: Problem, tolerance: float, most: int):
+    def __init__(self, problem: PenalisedRows, tolerance: float, most: int):
         self.problem, self.tolerance, self.most = problem, tolerance, most
         self.residual = problem.localised.new_zeros(len(problem.localised))
         self.evaluations = 0
@@ -115,7 +115,7 @@ class _Search:
 
 
 def find_edges(
-    problem: Problem, *, tolerance: float = 1e-7, precision: float = 2e-3, max_evaluations: int = 4000
+    problem: PenalisedRows, *, tolerance: float = 1e-7, precision: float = 2e-3, max_evaluations: int = 4000
 ) -> Edges:
     """Every edge to a relative `precision`, from points stationary to `tolerance`."""
     loss, gradient = problem.objective(problem.localised)

@@ -11,9 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from empirical.figures import style
+from empirical.studies.frame import Numbers
 
-Numbers = dict[str, Any]
 LEGS = {"up": ("^", style.RED, "penalty rising, from W = 0"), "down": ("v", style.BLUE, "penalty falling again")}
+
+
+def draw(found: Numbers) -> dict[str, Figure]:
+    return {"loop": loop(found), "levels": leakage_aware_levels(found)}
 
 
 def loop(found: Numbers) -> Figure:
@@ -68,7 +72,7 @@ def _edges(axes: Axes, seeds: list[Numbers]) -> None:
         axes.axvspan(min(low, middle / 1.01), max(high, middle * 1.01), color=style.PALE, zorder=0)
 
 
-def levels(found: Numbers) -> Figure:
+def leakage_aware_levels(found: Numbers) -> Figure:
     """Level B over level A, and the gradients that both bound, against the mean leakage of a block."""
     ways = [(leg, seed["legs"][leg]) for seed in found["seeds"] for leg in LEGS]
     factor = np.concatenate([way["factor"] for _, way in ways])
@@ -94,7 +98,3 @@ def levels(found: Numbers) -> Figure:
     ]
     style.legend_below(figure, handles, 2)
     return figure
-
-
-def draw(found: Numbers) -> dict[str, Figure]:
-    return {"loop": loop(found), "levels": levels(found)}

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from empirical.figures import style
+from empirical.studies.frame import Numbers
 
 
-def figures(numbers: dict[str, Any]) -> dict[str, Figure]:
+def draw(numbers: Numbers) -> dict[str, Figure]:
     return {
         "rules_mass": mass_and_behaviour(numbers),
         "rules_priority": priority(numbers),
         "rules_reloads": reloads(numbers),
-        "rules_running": running(numbers),
+        "rules_running": running_file(numbers),
     }
 
 
@@ -25,7 +26,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def mass_and_behaviour(numbers: dict[str, Any]) -> Figure:
+def mass_and_behaviour(numbers: Numbers) -> Figure:
     """A row for each rule: attention beside its floors; what the model then says, which no theorem predicts."""
     rules = numbers["strength"]
     ends = [f"{percent(c['share'][0])} to {percent(c['share'][-1])}" for c in rules.values()]
@@ -59,7 +60,7 @@ def mass_and_behaviour(numbers: dict[str, Any]) -> Figure:
     return figure
 
 
-def _mass(axes: Axes, curve: dict[str, Any]) -> None:
+def _mass(axes: Axes, curve: Numbers) -> None:
     axes.plot(curve["line"], curve["line_floor"], color=style.BLACK, label="predicted floor, every input")
     axes.plot(curve["strength"], curve["floor_seen"], "--", color=style.GREY, label="predicted floor, ranges seen")
     axes.plot(curve["strength"], curve["least"], "o", color=style.BLUE, label="measured, least row")
@@ -69,7 +70,7 @@ def _mass(axes: Axes, curve: dict[str, Any]) -> None:
     axes.set_ylim(-0.03, 1.05)
 
 
-def priority(numbers: dict[str, Any]) -> Figure:
+def priority(numbers: Numbers) -> Figure:
     """Attention of a rule over that of a lower one on other keys, against the gap of their strengths."""
     gaps = numbers["gap"]
     x, floor, least = (np.array(gaps[k]) for k in ("gap", "floor", "least"))
@@ -92,7 +93,7 @@ def priority(numbers: dict[str, Any]) -> Figure:
     return figure
 
 
-def reloads(numbers: dict[str, Any]) -> Figure:
+def reloads(numbers: Numbers) -> Figure:
     """Probability that the violation is still there, author by author, against the product."""
     courses = numbers["reloads"]
     exact = [name for name, found in courses.items() if found["exactly_the_product"]]
@@ -122,7 +123,7 @@ def reloads(numbers: dict[str, Any]) -> Figure:
     return figure
 
 
-def running(numbers: dict[str, Any]) -> Figure:
+def running_file(numbers: Numbers) -> Figure:
     """Attention of the newest token on the rule's block, while the file changes."""
     run = numbers["running"]
     at, promise, mass = np.arange(len(run["mass"])), np.array(run["promise"]), np.array(run["mass"])

@@ -20,11 +20,12 @@ from empirical.laboratory.config import Config
 from empirical.laboratory.continuation import as_forms, as_rows, penalised_groups, row_groups
 from empirical.laboratory.dialled_pass import embedded, keys_and_values
 from empirical.laboratory.model import Layout, Parameters, token_losses
+from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import Topics, gathered, make_task
 from empirical.laboratory.training import parameters_of, train
+from empirical.laboratory.transition import PenalisedRows
 from empirical.penalise.solver import follow
 from empirical.shapes import Float, Int
-from empirical.studies.edges.transition import Problem
 
 SEQUENCES = 64  # of the fixed set
 LOCALISED = 1e-9  # residual of the in-block optimum: the critical penalty is exact at 0
@@ -55,7 +56,7 @@ class FrozenRows:
         return replace(self, rows=self.rows[rows])
 
 
-def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
+def frozen_problem(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, FrozenRows]:
     """A model trained with the largest penalty of the sweep, then descended to its in-block optimum.
 
     Raises BadInput for a model that does not end in its head, and where a cross block is left by the training.
@@ -64,7 +65,7 @@ def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
     if not isinstance(task, Topics) or not config.ends_in_head:
         raise BadInput("CONFIG must be of task.name='topics', one layer, no MLP and both caps, got another model")
     model, penalty = config.model, max(config.sweep.penalties)
-    arrays = train(config, seed, "random", (penalty,))
+    arrays = store.keep(f"trained {seed}", lambda: train(config, seed, "random", (penalty,)))
     parameters = parameters_of(arrays)
     trained = as_rows(parameters.pop("forms"))[:, 0]
     batches = [task.batch(config) for _ in range(-(-SEQUENCES // config.sweep.batch))]
@@ -88,7 +89,7 @@ def frozen_problem(config: Config, seed: int) -> tuple[Problem, FrozenRows]:
         max_evaluations=10_000,
     )
     localised = path.points[:, 0]
-    return Problem(objective, groups, penalised, localised, torch.zeros_like(localised)), objective
+    return PenalisedRows(objective, groups, penalised, localised, torch.zeros_like(localised)), objective
 
 
 def token_ingredients(objective: FrozenRows) -> dict[str, np.ndarray]:

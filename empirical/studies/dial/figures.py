@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bounds.dial.closed_forms import kappa_of_dial
 from empirical.figures import style
+from empirical.studies.frame import Numbers
 
-Numbers = dict[str, Any]
 LAYERS = (("o", style.BLUE), ("s", style.RED), ("^", style.GREEN), ("D", style.PURPLE))
 AT = 2  # the promise that the title tells of
-LAST = 11.0  # where dial 1 stands on an axis of kappa
 
 
-def places(dials: Any) -> np.ndarray:
-    """Where dials stand on an axis of kappa; dial 1 at its end."""
-    with np.errstate(divide="ignore"):
-        return np.minimum(kappa_of_dial(np.asarray(dials, dtype=float)), LAST)
+def draw(found: Numbers) -> dict[str, Figure]:
+    return {"dial": along_the_dial(found), "costs": costs_of_a_promise(found)}
 
 
-def dress(axes: Axes) -> None:
-    """An axis of kappa, told as dials: near 1 nothing else is even."""
-    ticks = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1]
-    axes.set_xticks(places(ticks), ["0", ".5", ".9", ".99", ".999", ".9999", "1"])
-    axes.set_xlabel("dial, evenly in $\\kappa = -\\ln(1 - dial)$")
-
-
-def along(found: Numbers) -> Figure:
+def along_the_dial(found: Numbers) -> Figure:
     """Fidelity, entropy and loss along the dial, and rows whose entropy must first rise."""
     rising, loss = found["entropies"], np.array(found["loss"])
     best = int(loss.argmin())
@@ -45,7 +32,7 @@ def along(found: Numbers) -> Figure:
         "markers: observed, every layer dialled alike",
     )
     (fidelity, entropy), (losses, rows) = figure.subplots(2, 2)
-    x = places(found["dials"])
+    x = style.dial_places(found["dials"])
     for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS):
         for axes, name in ((fidelity, "fidelity"), (entropy, "entropy")):
             axes.plot(x, np.array(found[f"{name}_predicted"])[:, layer], color=colour, ls="-" if layer == 0 else "--")
@@ -57,7 +44,7 @@ def along(found: Numbers) -> Figure:
     entropy.set_ylabel("mean attention entropy (nats)")
     losses.set_ylabel("held-out loss (nats a token)")
     for axes in (fidelity, entropy, losses):
-        dress(axes)
+        style.dress_dials(axes)
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour, label=f"layer {layer + 1}")
         for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS)
@@ -88,7 +75,7 @@ def _rising(axes: Axes, found: Numbers) -> None:
     axes.legend(handles=handles, loc="upper right", ncols=2)
 
 
-def costs(found: Numbers) -> Figure:
+def costs_of_a_promise(found: Numbers) -> Figure:
     """Loss against the fidelity that every row is promised; and what the dial in training does."""
     adaptive, training = found["adaptive"], found["training"]
     rise = {name: adaptive[name][AT] - found["loss"][0] for name in ("loss", "loss_fixed")}
@@ -125,10 +112,3 @@ def _vanish(training: Numbers) -> str:
     none = [dial for dial, active in zip(training["dials"], training["active"]) if active == 0]
     some = [dial for dial, active in zip(training["dials"], training["active"]) if active > 0]
     return f"between dial {max(some):g} and {min(none):g}" if none and some else "at no dial tried"
-
-
-FIGURES = {"dial": along, "costs": costs}
-
-
-def draw(found: Numbers) -> dict[str, Figure]:
-    return {name: make(found) for name, make in FIGURES.items()}

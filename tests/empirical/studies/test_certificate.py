@@ -7,19 +7,22 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small import SMALL, configured
 
 from empirical.laboratory.config import load
+from empirical.laboratory.penalty_levels import sublevel_level
 from empirical.laboratory.tasks import Retrieval, level_ingredients, make_task
 from empirical.penalise.proximal_gradient import solve
-from empirical.studies.edges import bracket, dual, majorants
+from empirical.studies.edges import certificate, majorants, remainder, witnesses
 from empirical.studies.edges.majorants import Majorant
 
 CONFIG = configured(
     SMALL, setting={"n_keys": 24, "n_block": 6}, model={"blocks": 4, "d_block": 4}, task={"queries": 32}
 )
+ALONE = replace(CONFIG, sweep=replace(CONFIG.sweep, workers=1))
 INTERVALS = ((0.0, 0.25), (0.75, 1.0), (1.75, 2.0))
 
 
@@ -31,23 +34,23 @@ def data() -> Retrieval:
 @pytest.fixture(scope="module")
 def losses(data) -> list[float]:
     forms = torch.zeros(1, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks), dtype=data.query.dtype)
-    return bracket.in_block_losses(data, CONFIG, forms, 300).tolist()
+    return witnesses.in_block_losses(data, CONFIG, forms, 300).tolist()
 
 
 @pytest.fixture(scope="module")
 def chosen(data, losses):
-    of = dual.problem(data, 0, losses[0])
-    return of, {interval: dual.choose(of, majorants.START, interval, 20) for interval in INTERVALS}
+    of = certificate.majorised(data, 0, losses[0])
+    return of, {interval: certificate.choose(of, majorants.START, interval, 20) for interval in INTERVALS}
 
 
-def sublevel_level(data, losses):
-    return bracket.sublevel_level(level_ingredients(data), torch.tensor(losses), data.temperature)
+def level_before(data, losses):
+    return sublevel_level(level_ingredients(data), torch.tensor(losses), data.temperature)
 
 
 def certified(of, majorant, interval):
     with torch.no_grad():
-        points = majorants.scaled_psi(of.queries, majorant, interval, majorants.POINTS)
-        return majorants.certified_psi(of.queries, majorant, interval, points + 0.01 * points.abs())
+        points = remainder.scaled_psi(of.queries, majorant, interval, remainder.POINTS)
+        return remainder.certified_psi(of.queries, majorant, interval, points + 0.01 * points.abs())
 
 
 def exact_psi(queries, majorant, n, logits, omega):
@@ -87,12 +90,12 @@ def test_no_attack_exceeds_a_certified_psi(chosen, data, losses, interval):
     of, found = chosen
     bound = certified(of, found[interval], interval)
     with torch.no_grad():
-        points = majorants.scaled_psi(of.queries, found[interval], interval, majorants.POINTS)
+        points = remainder.scaled_psi(of.queries, found[interval], interval, remainder.POINTS)
     for n in (max(interval[0] + 1e-3, 0.01), sum(interval) / 2, interval[1]):
         reached = attacked(of.queries, found[interval], n)
         assert (reached <= bound + 1e-12).all()
     assert (bound >= points - 1e-12).all()
-    assert float(of.level(found[interval], bound)) < sublevel_level(data, losses) / 4
+    assert float(of.level(found[interval], bound)) < level_before(data, losses) / 4
 
 
 @pytest.mark.parametrize("interval", INTERVALS[:2])
@@ -104,28 +107,29 @@ def test_the_attack_would_win_without_the_quadratic_forms(chosen, interval):
 
 
 def test_no_w_exceeds_the_level(data, losses):
-    found = dual.dual_level(data, losses, edges=(0.0, 0.25, 0.5, 1.0), steps=15)
+    found = certificate.dual_level(data, losses, ALONE, 15, (0.0, 0.25, 0.5, 1.0))
+    level = max(float(found["beyond"]), found["levels"].max())
     generator = torch.Generator().manual_seed(0)
     starts = torch.zeros(6, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks), dtype=data.query.dtype)
     starts = starts + torch.logspace(-1, 1, 6).view(-1, *[1] * 6) * torch.randn(starts.shape, generator=generator)
     penalties = torch.logspace(-5, -3, 6, dtype=starts.dtype)
     end = solve(data.loss_and_gradient, starts, penalties, step=CONFIG.step, tolerance=1e-6, max_steps=500)
     forms = torch.cat([starts, end.forms])
-    ratios = (torch.tensor(losses) - bracket.block_losses(data, forms)) / bracket.cross_norms(forms)
-    assert 1e-4 < float(ratios.nan_to_num(0.0).max()) <= found["level"]
-    assert found["level"] < sublevel_level(data, losses)  # better than the bound before it
+    ratios = (torch.tensor(losses) - witnesses.block_losses(data, forms)) / witnesses.cross_norms(forms)
+    assert 1e-4 < float(ratios.nan_to_num(0.0).max()) <= level
+    assert level < level_before(data, losses)  # better than the bound before it
 
 
 def test_levels_are_certified_alike_for_any_number_of_workers(data, losses):
-    one, two = (dual.dual_level(data, losses, edges=(0.0, 0.5), steps=2, workers=w) for w in (1, 2))
-    assert one == two
+    one, two = (certificate.dual_level(data, losses, config, 2, (0.0, 0.5)) for config in (ALONE, CONFIG))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_what_cannot_be_certified_is_refused(chosen, data):
     of, found = chosen
     steep = replace(found[INTERVALS[1]], logs=found[INTERVALS[1]].logs + torch.tensor([9.0] + [0.0] * 7))
     with pytest.raises(ValueError, match=r"majorant must have a slope of at most 1/1, got "):
-        majorants.certified_psi(of.queries, steep, INTERVALS[1], torch.zeros(len(of.queries.own)))
+        remainder.certified_psi(of.queries, steep, INTERVALS[1], torch.zeros(len(of.queries.own)))
     shared = replace(data, keys=data.keys + 1.0)
     with pytest.raises(ValueError, match="keys with features of their own block alone"):
         majorants.block_queries(shared, 0)
@@ -140,37 +144,10 @@ def test_the_price_is_a_floor_of_what_an_excess_costs(chosen):
     radius = torch.rand(400, 1, generator=generator, dtype=torch.float64)
     omega = omega / omega.norm(dim=-1, keepdim=True) * size * radius
     scores = torch.einsum("qrf,qof->qro", omega, of.queries.keys)
-    excess = majorants._excess(n * scores).mean(-1) / n
+    excess = remainder.excess_of(n * scores).mean(-1) / n
     cost = paying[0] * scores.square().sum(-1) + paying[1] * omega.square().sum(-1)
     with torch.no_grad():
-        assert (majorants._price(of.queries, paying, excess, n) <= cost * (1 + 1e-12)).all()
-
-
-def test_it_adds_its_level_to_the_bracket_it_finds(tmp_path, monkeypatch, capsys, losses):
-    monkeypatch.setattr("empirical.laboratory.config.load", lambda path: CONFIG)
-    assert dual.main(["any.toml", "--out", str(tmp_path)]) == 2
-    assert "--out must hold bracket.json" in capsys.readouterr().err
-    proved = {"level": "sublevel, Cauchy-Schwarz", "kind": "proved", "value": 9.0, "words": "above lambda_glob"}
-    levels = [
-        {"level": "lambda_crit", "kind": "exact", "value": 1e-3, "words": ""},
-        {"level": "lambda_glob, witness", "kind": "searched", "value": 2e-3, "words": ""},
-        proved,
-        {**proved, "level": "level A, with query shares", "value": 10.0},
-    ]
-    saved = {"problem_digest": CONFIG.problem_digest(), "seed": 1, "loss_localised": losses, "levels": levels}
-    (tmp_path / "bracket.json").write_text(json.dumps({**saved, "problem_digest": "0" * 64}))
-    assert dual.main(["any.toml", "--out", str(tmp_path)]) == 2
-    assert "bracket of this configuration, got one of 000000000000" in capsys.readouterr().err
-    (tmp_path / "bracket.json").write_text(json.dumps(saved))
-    real = dual.dual_level
-    monkeypatch.setattr(dual, "dual_level", lambda data, losses, workers: real(data, losses, (0.0, 0.5), 2))
-    for _ in range(2):  # once more changes nothing
-        assert dual.main(["any.toml", "--out", str(tmp_path)]) == 0
-        now = json.loads((tmp_path / "bracket.json").read_text())
-        assert [level["level"] for level in now["levels"]].count("quadratic majorants") == 1
-    certificate = json.loads((tmp_path / "dual.json").read_text())
-    assert certificate["level"] == now["levels"][2]["value"]
-    assert (tmp_path / "bracket.png").stat().st_size > 10_000
+        assert (remainder.price(of.queries, paying, excess, n) <= cost * (1 + 1e-12)).all()
 
 
 def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
@@ -191,12 +168,12 @@ def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
     assert [saved["level"]] == [x["value"] for x in shown["levels"] if x["level"] == "quadratic majorants"]
     task = make_task(config, saved["seed"], torch.device("cpu"))
     for block, loss in enumerate(losses):
-        of = dual.problem(task.training, block, loss)
+        of = certificate.majorised(task.training, block, loss)
         for row in rows[2::6]:
             majorant, interval = Majorant(torch.tensor(row["logs"], dtype=torch.float64)), (row["low"], row["high"])
             with torch.no_grad():
                 level = float(
-                    of.level(majorant, majorants.scaled_psi(of.queries, majorant, interval, majorants.POINTS))
+                    of.level(majorant, remainder.scaled_psi(of.queries, majorant, interval, remainder.POINTS))
                 )
             trivial = loss / row["low"]
             assert min(level, trivial) <= row["levels"][block] <= trivial * (1 + 1e-12)
