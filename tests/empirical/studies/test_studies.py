@@ -201,7 +201,9 @@ def test_an_edge_elsewhere_would_be_seen(finished, monkeypatch, tmp_path):
     """With a critical penalty 3 % too high, the return edge is off by as much."""
     whole = hysteresis._edges
     monkeypatch.setattr(
-        hysteresis, "_edges", lambda *given: (lambda e: {**e, "critical": np.asarray(e["critical"] * 1.03)})(whole(*given))
+        hysteresis,
+        "_edges",
+        lambda *given: (lambda e: {**e, "critical": np.asarray(e["critical"] * 1.03)})(whole(*given)),
     )
     run_study("hysteresis", CONFIGS["hysteresis"], tmp_path / "out")
     (seed,) = read_study(tmp_path / "out")["numbers"]["seeds"]
