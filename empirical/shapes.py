@@ -13,7 +13,7 @@ try:
 except ImportError:  # annotations are never evaluated in production, so a subscript that returns the type is enough
 
     class Float:
-        def __class_getitem__(cls, item):
+        def __class_getitem__(cls, item: tuple[type, str]) -> type:
             return item[0]
 
     Bool = Int = Shaped = Float

@@ -15,7 +15,7 @@ def verdict_table(outcomes: Sequence[Checked]) -> str:
     rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
-    lines = []
+    lines: list[str] = []
     for row in rows:
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())

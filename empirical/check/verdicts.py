@@ -197,7 +197,7 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
 def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -> dict[int, Checked]:
     sizes = {name: dataset.sizes.get(name, 1) for name in DIMS[level]}
     few = _rows(dataset, level, {name: slice(2) for name in sizes})
-    counted = {}
+    counted: dict[int, VerdictCounts] = {}
     for at, theorem in asked.items():
         with suppress(KeyError):  # the dataset lacks a field
             counted[at] = VerdictCounts(theorem, _spans(theorem, few, len(sizes)))
@@ -209,7 +209,7 @@ def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -
             sample.add(rows, start)
         for counts in counted.values():
             counts.add(rows, start)
-    outcomes = {}
+    outcomes: dict[int, Checked] = {}
     for at, theorem in asked.items():
         if at in counted:
             outcome = _outcome(counted.pop(at), DIMS[level])

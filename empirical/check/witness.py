@@ -98,7 +98,8 @@ def witness(theorem: Theorem, sizes: tuple[Size, ...] = ()) -> Witness:
     """
     assert theorem.witness is not None
     exact = theorem.witness_ratio == 1
-    ratios, good = [], []
+    ratios: list[float] = []
+    good: list[bool] = []
     for size in (*ALWAYS, *sizes):
         row = observed_row(theorem.witness(*size), size[1], size[2])
         with np.errstate(all="ignore"):

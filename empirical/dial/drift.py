@@ -67,7 +67,11 @@ def size(x: Float[Tensor, "*lead B T d"]) -> Float[Tensor, "*lead B"]:
 
 def given(kappas: Iterable[float]) -> Choose:
     fixed = [float(kappa) for kappa in kappas]
-    return lambda layer, *_: fixed[layer]
+
+    def choose(layer: int, leakage: Reals, fidelity: Reals) -> float:
+        return fixed[layer]
+
+    return choose
 
 
 def least(reached: Callable[[float], float], goal: float, high: float) -> float:

@@ -54,7 +54,7 @@ class Guard:
             missed = ~keeps(leakage, self.promised)
             self.rows += leakage.numel()
             if missed.any():
-                places = missed.nonzero().tolist()
+                places: list[list[int]] = missed.nonzero().tolist()
                 found = [Miss(s, layer, h, b, t, float(fidelity[s, h, b, t])) for s, h, b, t in places]
                 self.misses += found
                 if not self.record:

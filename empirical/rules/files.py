@@ -178,15 +178,16 @@ def _rule(i: int, given: Mapping[str, Any], names: Sequence[str]) -> Rule:
     for key in KEYS:
         if key not in given and key not in DEFAULTS:
             raise _Wrong(path, f"{called} must have a {key}, got {', '.join(given) or 'an empty table'}")
-    values = {**DEFAULTS, **given}
+    values: dict[str, Any] = {**DEFAULTS, **given}
     for key in KEYS:
         if key in KINDS:
             values[key] = _selector(values[key], key, (*path, key), called, names)
         elif key in given:
             _checked(values[key], key, path, f"{key} of {called}")
-    layers = values["layers"]
+    layers: list[int] | None = values["layers"]
     values |= {"strength": float(values["strength"]), "mass": float(values["mass"])}
-    return Rule(**{**values, "layers": None if layers is None else tuple(sorted(layers))})
+    values["layers"] = None if layers is None else tuple(sorted(layers))
+    return Rule(**values)
 
 
 def _selector(given: Any, key: str, path: KeyPath, called: str, names: Sequence[str]) -> Selector:
