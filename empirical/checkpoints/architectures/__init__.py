@@ -12,7 +12,7 @@ from empirical.checkpoints.architecture import Architecture
 
 def _collected() -> Mapping[str, Architecture]:
     files = sorted(found.name for found in pkgutil.iter_modules(__path__))
-    each = [one for name in files for one in import_module(f"{__name__}.{name}").ARCHITECTURES]
+    each = [one for name in files for one in import_module(f"empirical.checkpoints.architectures.{name}").ARCHITECTURES]
     return MappingProxyType({one.model_type: one for one in each})
 
 
