@@ -57,17 +57,17 @@ def _add_schedule(commands: Commands) -> None:
 
 
 def _anchors(arguments: argparse.Namespace) -> int:
-    from empirical.planning.anchors import Asked, run, text
+    from empirical.planning.anchors import AnchorPlan, run, text
 
-    result, files = run(Asked(**given(arguments, Asked)), arguments.out)
+    result, files = run(AnchorPlan(**given(arguments, AnchorPlan)), arguments.out)
     print(json.dumps(result, indent=2) if arguments.json else "\n".join([text(result), *map(str, files)]))
     return OK
 
 
 def _schedule(arguments: argparse.Namespace) -> int:
-    from empirical.planning.schedule import gathered, report, text
+    from empirical.planning.schedule import gathered, shared_out, text
 
     layers = gathered(arguments.file, arguments.diameters, arguments.lipschitz, arguments.available)
-    result = report(layers, arguments.budget)
+    result = shared_out(layers, arguments.budget)
     print(json.dumps(result, indent=2, allow_nan=False) if arguments.json else text(result))
     return OK

@@ -19,7 +19,7 @@ ZOOM = (0.9, 1.1)  # penalty / critical in the close-up
 
 
 @dataclass(frozen=True)
-class Level:
+class MarkedLevel:
     """A penalty that theory singles out, with its values by seed."""
 
     letter: str
@@ -34,13 +34,13 @@ def share_of_zero_groups(seen: Observed) -> np.ndarray:
     return (norms == 0).reshape(norms.shape[0], -1).mean(axis=1)
 
 
-def levels(seen: Observed) -> list[Level]:
+def levels(seen: Observed) -> list[MarkedLevel]:
     """The levels that the dataset determines, smallest first."""
     found = [
-        Level("D", "critical, predicted from the localised model", _finite(seen, "critical"), ()),
-        Level("E", "global transition, at least (witness)", _global_witness(seen), (1, 1.5)),
-        Level("C", "level C, mean of products", _worst_of_pairs(seen, "level_c"), (5, 2)),
-        Level("A", "level A, proved: zero above it", _worst_case(seen), (5, 1.5, 1, 1.5)),
+        MarkedLevel("D", "critical, predicted from the localised model", _finite(seen, "critical"), ()),
+        MarkedLevel("E", "global transition, at least (witness)", _global_witness(seen), (1, 1.5)),
+        MarkedLevel("C", "level C, mean of products", _worst_of_pairs(seen, "level_c"), (5, 2)),
+        MarkedLevel("A", "level A, proved: zero above it", _worst_case(seen), (5, 1.5, 1, 1.5)),
     ]
     return sorted((level for level in found if level.values.size), key=lambda level: float(np.median(level.values)))
 
@@ -94,7 +94,7 @@ def _draw(axes: Axes, seen: Observed, x: np.ndarray, y: np.ndarray) -> None:
         axes.plot(x[order][~done], y[order][~done], marker, color=colour, ms=size, mew=0.8, mfc="white", zorder=3)
 
 
-def _mark(axes: Axes, marks: list[Level], letters: bool) -> None:
+def _mark(axes: Axes, marks: list[MarkedLevel], letters: bool) -> None:
     for level in marks:
         axes.axvspan(level.values.min(), level.values.max(), color=style.PALE, lw=0, zorder=0)
         axes.axvline(
@@ -111,7 +111,7 @@ def _mark(axes: Axes, marks: list[Level], letters: bool) -> None:
             )
 
 
-def _key(seen: Observed, marks: list[Level]) -> tuple[list, list]:
+def _key(seen: Observed, marks: list[MarkedLevel]) -> tuple[list, list]:
     """Handles of the starts, and of the levels with their values."""
     starts: list = style.start_key(seen.starts, hollow=not seen.solid.all())
     lines: list = []
@@ -182,7 +182,7 @@ def _worst_of_pairs(seen: Observed, name: str) -> np.ndarray:
 
 
 def _worst_case(seen: Observed) -> np.ndarray:
-    """Level A of the worst pair; nothing where no gradient bound is proved."""
+    """MarkedLevel A of the worst pair; nothing where no gradient bound is proved."""
     names = (*LEVEL_FIELDS, "temperature")
     if not seen.has(*names):
         return np.array([])

@@ -25,7 +25,7 @@ from empirical.laboratory.transition import PenalisedRows
 from empirical.penalise.proximal_gradient import cross_blocks
 from empirical.shapes import Arrays, Float
 
-Level = tuple[str, str, float, str]
+PenaltyLevel = tuple[str, str, float, str]
 """(level, kind, value, words)"""
 
 
@@ -47,7 +47,7 @@ def sublevel_level(known: Arrays, losses: Float[Tensor, "K"], temperature: float
 
 
 def operator_level(known: Arrays, temperature: float) -> float:
-    """Level C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
+    """PenaltyLevel C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
     query, levels = torch.as_tensor(known["query"]), []
     for b in range(query.shape[1]):
         operator = float(torch.linalg.matrix_norm(query[:, b], 2)) / len(query) ** 0.5
@@ -59,7 +59,7 @@ def operator_level(known: Arrays, temperature: float) -> float:
     return max(levels)
 
 
-def gradient_levels(known: Arrays, temperature: float) -> list[Level]:
+def gradient_levels(known: Arrays, temperature: float) -> list[PenaltyLevel]:
     """What no gradient of a cross block exceeds, at any W: levels C and A, least first."""
     fields = {name: known[name] for name in LEVEL_FIELDS}
     fields = {k: v[:, None] if k in ("query_norm", "query_share") else v for k, v in fields.items()}
@@ -72,14 +72,14 @@ def gradient_levels(known: Arrays, temperature: float) -> list[Level]:
     ]
 
 
-def proved_levels(data: Retrieval, losses: Float[Tensor, "K"]) -> list[Level]:
+def proved_levels(data: Retrieval, losses: Float[Tensor, "K"]) -> list[PenaltyLevel]:
     """All that is proved for the task, least first; `losses` as in `sublevel_level`."""
     known, tau = level_ingredients(data), data.temperature
     sublevel = sublevel_level(known, losses, tau)
     return [("sublevel, Cauchy-Schwarz", "proved", sublevel, "above lambda_glob"), *gradient_levels(known, tau)]
 
 
-def blocks_problem(config: Config, seed: int, start: Arrays) -> tuple[PenalisedRows, list[Level]]:
+def blocks_problem(config: Config, seed: int, start: Arrays) -> tuple[PenalisedRows, list[PenaltyLevel]]:
     """The seed's task a row a block, and its proved levels; `start` is what `localise` returned.
 
     Distributed branches are looked for from W = 0.

@@ -33,7 +33,7 @@ from bounds import (
 from bounds.anchors.packing import Packing, pack, room
 from bounds.thresholds.design import Line
 from empirical.errors import BadInput
-from empirical.planning.redundancy import COURSES, draw, landmarks, redundancy
+from empirical.planning.redundancy import COURSES, draw_redundancy, landmarks, redundancy
 from empirical.tables import rounded, table
 
 FILES = ("anchors.npy", "anchors.json", "redundancy.png", "redundancy.svg")
@@ -41,7 +41,7 @@ SIDE = {"coherence": "nearest", "coherence_limit": "nearest", "leakage_ceiling":
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnchorPlan:
     """What is to be packed and what rows it serves."""
 
     blocks: int  # K anchors, one a block
@@ -81,19 +81,19 @@ class Asked:
             raise check.reject("theta", "in [0, phi]", f"{self.theta:g}", f" with phi={phi:g}")
 
 
-def margin_of(packing: Packing, asked: Asked) -> float:
+def margin_of(packing: Packing, plan: AnchorPlan) -> float:
     """The guaranteed margin over temperature, rounded down by what rounding may do to a logit."""
-    asked.within(packing.phi)
-    return anchor_margin(asked.theta, packing.phi, asked.beta) - asked.beta * room(asked.dim)
+    plan.within(packing.phi)
+    return anchor_margin(plan.theta, packing.phi, plan.beta) - plan.beta * room(plan.dim)
 
 
-def report(asked: Asked, packing: Packing) -> dict[str, Any]:
+def guarantees(plan: AnchorPlan, packing: Packing) -> dict[str, Any]:
     """All numbers, JSON-ready. Raises ValueError for a theta beyond phi."""
-    (n, m), r = asked.keys, asked.n_anchors
-    margin = margin_of(packing, asked)
+    (n, m), r = plan.keys, plan.n_anchors
+    margin = margin_of(packing, plan)
     leakage = leakage_ceiling(margin, n, m, r)
-    informative = leakage <= 1 - 1 / asked.blocks
-    information = max(0.0, pointer_information(math.log(asked.blocks), leakage, asked.blocks)) if informative else 0.0
+    informative = leakage <= 1 - 1 / plan.blocks
+    information = max(0.0, pointer_information(math.log(plan.blocks), leakage, plan.blocks)) if informative else 0.0
     notes = []
     if not informative:
         notes.append(
@@ -106,21 +106,21 @@ def report(asked: Asked, packing: Packing) -> dict[str, Any]:
         Line("coherence_limit", "least that any anchors have", packing.limit, "of 1", "coherence_floor"),
         Line("phi", "least angle of two anchors", packing.phi, "rad", "achieved"),
         Line("theta_useful", "theta is useful below", packing.phi / 2, "rad", "anchor_margin"),
-        Line("anchor_margin", f"margin at theta {asked.theta:g}", margin, "logits/tau", "anchor_margin"),
+        Line("anchor_margin", f"margin at theta {plan.theta:g}", margin, "logits/tau", "anchor_margin"),
         Line("leakage_ceiling", f"leakage at most, r = {r}", leakage, "of 1", "leakage_ceiling"),
         Line("fidelity_floor", "fidelity at least", fidelity_floor(margin, n, m, r), "of 1", "fidelity_floor"),
         Line("pointer_information", "information at least", information, "nats", "pointer_information"),
     ]
     fewest: Any = None
-    if asked.target_fidelity is not None:
-        fewest = anchors_for_fidelity(asked.target_fidelity, margin, n, m)
-        label = f"least r for fidelity {asked.target_fidelity:g}"
+    if plan.target_fidelity is not None:
+        fewest = anchors_for_fidelity(plan.target_fidelity, margin, n, m)
+        label = f"least r for fidelity {plan.target_fidelity:g}"
         lines.append(Line("anchors_for_fidelity", label, fewest, "anchors", "fidelity_floor"))
     known = (r,) if fewest is None or isinstance(fewest, Unreachable) else (r, fewest)
     limit_degrees, degrees = math.degrees(math.acos(packing.limit)), math.degrees(packing.phi)
     return {
-        "config": asdict(asked),
-        "seed": asked.seed,
+        "config": asdict(plan),
+        "seed": plan.seed,
         "method": packing.method,
         "restarts": packing.restarts,
         "optimal": packing.optimal,
@@ -135,9 +135,9 @@ def report(asked: Asked, packing: Packing) -> dict[str, Any]:
 
 def text(result: dict[str, Any]) -> str:
     """Aligned tables: guarantees rounded to the safe side, then the redundancy curve at some r."""
-    asked, curve = Asked(**result["config"]), result["redundancy"]
-    (n, m), how = asked.keys, result["method"]
-    how += f", best of {result['restarts']} starts, seed {asked.seed}" if result["restarts"] else ""
+    plan, curve = AnchorPlan(**result["config"]), result["redundancy"]
+    (n, m), how = plan.keys, result["method"]
+    how += f", best of {result['restarts']} starts, seed {plan.seed}" if result["restarts"] else ""
     apart = f"{rounded(result['angle_degrees'], 'down', 7)} degrees apart at least"
     best = (
         "optimal: the coherence meets the proved limit"
@@ -145,8 +145,8 @@ def text(result: dict[str, Any]) -> str:
         else f"no packing exceeds {rounded(result['angle_limit_degrees'], 'up', 7)}, "
         f"{rounded(result['angle_short_degrees'], 'up', 3)} more; whether this one is best is not known"
     )
-    lines = [f"{asked.blocks} anchors in {asked.dim} dimensions ({how}): {apart}; {best}"]
-    lines += [f"Setting: n_keys {n}, n_block {m}, n_anchors {asked.n_anchors}, beta {asked.beta:g}", ""]
+    lines = [f"{plan.blocks} anchors in {plan.dim} dimensions ({how}): {apart}; {best}"]
+    lines += [f"Setting: n_keys {n}, n_block {m}, n_anchors {plan.n_anchors}, beta {plan.beta:g}", ""]
     rows = [("guarantee", "value", "unit", "theorem")]
     for line in result["thresholds"]:
         side = SIDE.get(line["key"], "down")
@@ -162,12 +162,12 @@ def text(result: dict[str, Any]) -> str:
     rows = [("r", "fidelity >=", "entropy (nats)", "dH/dr (nats)", "")]
     fewest = next((line["value"] for line in result["thresholds"] if line["key"] == "anchors_for_fidelity"), None)
     said = {curve["bottom"]: "least entropy", m: "the whole block"}
-    shown = landmarks(m) | {asked.n_anchors, *said, *(() if fewest is None else (fewest,))}
+    shown = landmarks(m) | {plan.n_anchors, *said, *(() if fewest is None else (fewest,))}
     columns = (curve[key] for key in ("n_anchors", "fidelity_floor", "entropy_nats", "slope_nats"))
     for r, fidelity, entropy, slope in zip(*columns):
         if r in shown:
             words = [said[r]] if r in said else []
-            words += [f"least r for fidelity {asked.target_fidelity:g}"] if r == fewest else []
+            words += [f"least r for fidelity {plan.target_fidelity:g}"] if r == fewest else []
             rows.append((str(r), rounded(fidelity, "down"), rounded(entropy), f"{slope:+.3g}", "; ".join(words)))
     width = max(len(row[4]) for row in rows)
     return "\n".join([*lines, *table([(*row[:4], row[4].ljust(width)) for row in rows], 0)])
@@ -197,7 +197,7 @@ def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> 
         write_atomically(folder / "anchors.npy", array.getvalue())
         saved = (json.dumps(result, indent=2, allow_nan=False) + "\n").encode()
         write_atomically(folder / "anchors.json", saved)
-        draw(folder / "anchors.json")
+        draw_redundancy(folder / "anchors.json")
     except BaseException as error:
         if made:
             shutil.rmtree(folder, ignore_errors=True)
@@ -210,7 +210,7 @@ def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> 
     return [folder / name for name in FILES]
 
 
-def run(asked: Asked, out: Path | None = None) -> tuple[dict[str, Any], list[Path]]:
+def run(plan: AnchorPlan, out: Path | None = None) -> tuple[dict[str, Any], list[Path]]:
     """Packs, reports, and where `out` is given saves: (result, files)."""
     from scipy import __version__ as scipy_version
 
@@ -218,7 +218,7 @@ def run(asked: Asked, out: Path | None = None) -> tuple[dict[str, Any], list[Pat
 
     if out is not None:
         new_folder(out)
-    packing = pack(asked.blocks, asked.dim, asked.seed, asked.restarts)
-    result = report(asked, packing)
+    packing = pack(plan.blocks, plan.dim, plan.seed, plan.restarts)
+    result = guarantees(plan, packing)
     result |= {"versions": {**versions(), "scipy": scipy_version}, "commit": commit()}
     return result, [] if out is None else save(out, packing.vectors, result)

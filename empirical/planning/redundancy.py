@@ -63,39 +63,12 @@ def redundancy(margin: float, n_keys: int, n_block: int, also: tuple[int, ...] =
     }
 
 
-def draw(path: Path) -> list[Path]:
-    """redundancy.png and .svg beside the saved anchors.json: entropy and fidelity against the number of anchors."""
+def draw_redundancy(path: Path) -> list[Path]:
+    """redundancy.png and .svg beside the saved anchors.json."""
     from empirical.figures import style
+    from empirical.figures.redundancy import redundancy_curve
 
     result = json.loads(path.read_text(encoding="utf-8"))
-    asked, curve = result["config"], result["redundancy"]
-    r, fidelity, entropy = (np.array(curve[k]) for k in ("n_anchors", "fidelity_floor", "entropy_nats"))
-    known = {line["key"]: line["value"] for line in result["thresholds"]}
-    target, fewest = asked["target_fidelity"], known.get("anchors_for_fidelity")
-    course = COURSES[curve["course"]].format(curve["bottom"])
-    note = (
-        f"{asked['blocks']} anchors in {asked['dim']} dimensions, {result['angle_degrees']:.4g} degrees apart at "
-        f"least, beta {asked['beta']:g}, theta {asked['theta']:g}: margin {known['anchor_margin']:.4g} over "
-        f"temperature; n = {asked['n_keys']:,} keys, m = {asked['n_block']:,} in the block. Row: r equal anchors "
-        "against n - m keys outside, where the floor is attained"
-    )
+    course = COURSES[result["redundancy"]["course"]].format(result["redundancy"]["bottom"])
     with style.drawing():
-        figure = style.sheet(7.2, 3.2, f"Entropy {course}; fidelity always rises", note)
-        left, right = figure.subplots(1, 2, sharex=True)
-        for axes, values, colour in ((left, entropy, style.BLUE), (right, fidelity, style.GREEN)):
-            axes.plot(r, values, "." if len(r) == 1 else "-", color=colour)
-            axes.set(xscale="log", xlabel="equal anchors r in the block")
-            axes.xaxis.set_major_formatter("{x:g}")
-        least_entropy = f"least at r = {curve['bottom']}: {curve['bottom_entropy_nats']:.3f} nats"
-        left.plot(curve["bottom"], curve["bottom_entropy_nats"], "o", color=style.RED, label=least_entropy)
-        left.set(ylabel="entropy of the row (nats)")
-        right.set(ylabel="fidelity at least")
-        if target is not None:
-            words = f"target {target:g}" + (", out of reach" if fewest is None else "")
-            right.axhline(target, color=style.GREY, ls="--", lw=0.8, label=words)
-        if fewest is not None:
-            right.plot(fewest, fidelity[r == fewest], "s", color=style.RED, label=f"met from r = {fewest}")
-        left.legend(loc="best")
-        if target is not None:
-            right.legend(loc="best")
-        return style.save(figure, path.parent, "redundancy")
+        return style.save(redundancy_curve(result, course), path.parent, "redundancy")

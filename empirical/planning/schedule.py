@@ -58,7 +58,7 @@ def gathered(
     return Layers(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
 
 
-def report(layers: Layers, budget: float) -> dict[str, Any]:
+def shared_out(layers: Layers, budget: float) -> dict[str, Any]:
     """All numbers, JSON-ready. Raises ValueError for a budget that is not positive."""
     ways = compare(layers, budget)
     last = next(way for way in ways if way.name == LAST)

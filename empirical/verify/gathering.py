@@ -39,7 +39,7 @@ def tightened(theorem: Theorem, share: float = CHANGE) -> Theorem:
     return replace(theorem, bound=bound)
 
 
-class Tally:
+class AttackCounts:
     """What the inputs of a family say about one theorem."""
 
     def __init__(self, theorem: Theorem) -> None:
@@ -113,15 +113,15 @@ def _input(rows: Rows, at: int, slack: np.ndarray, size: int) -> dict[str, Any]:
 
 
 @one_thread()
-def attack(family: Family, theorems: Iterable[Theorem], rows: int, advance: Advance) -> dict[str, Tally]:
+def attack(family: Family, theorems: Iterable[Theorem], rows: int, advance: Advance) -> dict[str, AttackCounts]:
     """Tallies of the family's inputs, drawn in chunks from seeds of their own."""
-    tallies = {theorem.key: Tally(theorem) for theorem in theorems}
+    counts = {theorem.key: AttackCounts(theorem) for theorem in theorems}
     for chunk in range(-(-rows // CHUNK)):
         drawn = family.sample(np.random.default_rng([SEED, FAMILIES.index(family), chunk]), min(CHUNK, rows))
-        for tally in tallies.values():
-            tally.add(drawn)
+        for count in counts.values():
+            count.add(drawn)
         advance(family.name, min(CHUNK, rows))
-    return tallies
+    return counts
 
 
 def _symbolic(theorem: Theorem) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _enclosures(theorem: Theorem) -> list[dict[str, Any]]:
 
 
 @one_thread()
-def gather(theorem: Theorem, tally: Tally, observed: list[dict[str, Any]]) -> Evidence:
+def gather(theorem: Theorem, counts: AttackCounts, observed: list[dict[str, Any]]) -> Evidence:
     """The evidence of every kind."""
     attained = witness(theorem) if theorem.tight else None
     wrong = witness(tightened(theorem)) if theorem.tight else None
@@ -165,11 +165,11 @@ def gather(theorem: Theorem, tally: Tally, observed: list[dict[str, Any]]) -> Ev
         "symbolic": _symbolic(theorem),
         "enclosure": enclosure,
         "witness": None if attained is None else attained.as_dict(),
-        "necessity": tally.necessity(),
-        "adversary": tally.as_dict(),
+        "necessity": counts.necessity(),
+        "adversary": counts.as_dict(),
         "mutation": {
             "witness": wrong is not None and not wrong.attained,
-            "adversary": bool(tally.noticed),
+            "adversary": bool(counts.noticed),
             "enclosure": any(e["expected"] == "REFUTED" and e["decision"] == "REFUTED" for e in enclosure),
         },
         "observed": observed,
@@ -214,11 +214,11 @@ def verify(
 
     for family in families:
         mine = [wanted[key] for key in family.keys if key in wanted]
-        tallies = attack(family, mine, rows, advance)
+        counts = attack(family, mine, rows, advance)
         for theorem in mine:
             old = _committed(theorem, folder)
             observed = seen.get(theorem.key) or (old or {}).get("observed", [])
-            new = gather(theorem, tallies[theorem.key], observed)
+            new = gather(theorem, counts[theorem.key], observed)
             wrong = [*faults(theorem, new), *worse(new, old)]
             if not wrong and not quick:
                 make_folder(folder)

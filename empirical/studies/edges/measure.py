@@ -16,7 +16,7 @@ import torch
 
 from bounds import penalty_threshold_worst_case
 from empirical.laboratory.config import Config
-from empirical.laboratory.penalty_levels import Level, blocks_problem, gradient_levels, sublevel_level
+from empirical.laboratory.penalty_levels import PenaltyLevel, blocks_problem, gradient_levels, sublevel_level
 from empirical.laboratory.store import Store
 from empirical.laboratory.tasks import Blocks, device_of, level_ingredients, make_task
 from empirical.laboratory.training import localise
@@ -62,11 +62,11 @@ def measure(config: Config, store: Store) -> Findings:
     return Findings(numbers, (Judged("crossings", ("seed",), stacked, ("global_below_gradient",)),))
 
 
-def _blocks(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[Level]]:
+def _blocks(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[PenaltyLevel]]:
     return blocks_problem(config, seed, store.keep(f"localised {seed}", lambda: localise(config, seed)))
 
 
-def _topics(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[Level]]:
+def _topics(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, list[PenaltyLevel]]:
     """Levels from what the frozen model bounds at every W, and level A from the caps alone."""
     problem, objective = frozen_problem(config, seed, store)
     known, tau = token_ingredients(objective), config.setting.temperature
@@ -87,7 +87,7 @@ def _edges(config: Config, seed: int, store: Store, problem: PenalisedRows) -> E
     return Edges(**{name: torch.as_tensor(kept[name]) for name in FOUND}, evaluations=int(kept["evaluations"]))
 
 
-def _found(edges: Edges) -> list[Level]:
+def _found(edges: Edges) -> list[PenaltyLevel]:
     """The levels that were found, of the whole problem; an edge by its end where the branch still is."""
     whole = edges.whole()
     return [
@@ -98,7 +98,7 @@ def _found(edges: Edges) -> list[Level]:
     ]
 
 
-def _judged(edges: Edges, proved: list[Level]) -> dict[str, float]:
+def _judged(edges: Edges, proved: list[PenaltyLevel]) -> dict[str, float]:
     """Fields of `global_below_gradient`; no better in-block point than the localised one was found on the way."""
     whole = edges.whole()
     return {
@@ -109,7 +109,7 @@ def _judged(edges: Edges, proved: list[Level]) -> dict[str, float]:
     }
 
 
-def _bracket(config: Config, seed: int, store: Store, proved: list[Level]) -> tuple[Numbers, Numbers]:
+def _bracket(config: Config, seed: int, store: Store, proved: list[PenaltyLevel]) -> tuple[Numbers, Numbers]:
     """Every level of the seed's task and its certificate; what is proved of lambda_glob takes the least losses met."""
     task = make_task(config, seed, device_of(config))
     assert isinstance(task, Blocks)
@@ -151,7 +151,7 @@ def _certificate(found: Arrays) -> Numbers:
     }
 
 
-def _certified(certificate: Numbers) -> Level:
+def _certified(certificate: Numbers) -> PenaltyLevel:
     return MAJORANTS, "proved", certificate["level"], "above lambda_glob"
 
 

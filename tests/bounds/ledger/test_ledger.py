@@ -29,7 +29,7 @@ from empirical.cli import main
 from empirical.verify.adversary import FAMILIES, family_of, heads
 from empirical.verify.adversary import rows as adversary_rows
 from empirical.verify.adversary.weights import entropy, softmax
-from empirical.verify.gathering import Tally, attack, gather, tightened, verify
+from empirical.verify.gathering import AttackCounts, attack, gather, tightened, verify
 
 FEW = 4_000
 
@@ -450,6 +450,6 @@ def test_ascent_reaches_the_ceiling():
     generator = torch.Generator().manual_seed(2)
     logits = adversary_rows._uphill(generator, 300, 6, 3, 1)
     rows = adversary_rows._fields(logits, 6, 3, 1, 1.0, 0.3)
-    found = Tally(by_key("entropy_ceiling"))
+    found = AttackCounts(by_key("entropy_ceiling"))
     found.add({**rows, "envelope_exponent": np.zeros(300)})
     assert found.as_dict()["closest"] > 0.999
