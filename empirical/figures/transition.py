@@ -182,7 +182,7 @@ def _worst_of_pairs(seen: Observed, name: str) -> np.ndarray:
 
 
 def _worst_case(seen: Observed) -> np.ndarray:
-    """MarkedLevel A of the worst pair; nothing where no gradient bound is proved."""
+    """Level A of the worst pair; nothing where no gradient bound is proved."""
     names = (*LEVEL_FIELDS, "temperature")
     if not seen.has(*names):
         return np.array([])

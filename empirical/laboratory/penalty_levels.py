@@ -47,7 +47,7 @@ def sublevel_level(known: Arrays, losses: Float[Tensor, "K"], temperature: float
 
 
 def operator_level(known: Arrays, temperature: float) -> float:
-    """PenaltyLevel C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
+    """Level C by Cauchy-Schwarz over queries: no gradient exceeds it at any W."""
     query, levels = torch.as_tensor(known["query"]), []
     for b in range(query.shape[1]):
         operator = float(torch.linalg.matrix_norm(query[:, b], 2)) / len(query) ** 0.5
