@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
+OLDEST := $(VENV)-oldest
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow study lint generated proofs proofs-check benchmarks clean
+.PHONY: help demo test test-slow test-oldest ci-slow study lint generated proofs proofs-check evidence benchmarks \
+	release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +35,23 @@ test: $(VENV)/installed-dev ## the test suite
 
 test-slow: $(VENV)/installed-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow
+
+$(OLDEST)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { echo "NumPy 1.26 needs Python 3.11 or 3.12: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check $$(sed -n 's/^ *"\(numpy\|sympy\|scipy\)>=\(.*\)",/\1==\2.*/p' pyproject.toml) 'mpmath<1.4' pytest hypothesis
+	@touch $@
+
+test-oldest: $(OLDEST)/installed ## the calculators and theorems of bounds alone, on the oldest NumPy, sympy and SciPy allowed
+	$(OLDEST)/bin/python -m pytest --noconftest --hypothesis-profile=ci \
+	  $$(grep -rL 'empirical\|import torch\|flint\|bounds.ledger' tests/bounds --include='test_*.py')
+
+ci-slow: $(VENV)/installed-dev test-oldest ## what is slow and still belongs to every change: the wheel, the notebook, examples, Python 3.12's types
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py
+	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion 3.12
+
+release: $(VENV)/installed-dev ## sdist and wheel in dist/, held against changelog, citation and tag; uploads nothing
+	$(BIN)/python scripts/release.py
 
 study: $(VENV)/installed-dev ## both edges of the transition in the blocks laboratory, residual 1e-8
 	$(BIN)/python -m pytest -m study -s
@@ -68,4 +87,4 @@ benchmarks: $(VENV)/installed-dev ## every benchmark in turn, saved as JSON, and
 	$(BIN)/python benchmarks/table.py
 
 clean: ## remove the virtual environment and the runs
-	rm -rf $(VENV) $(RUNS) proofs/*.vo* proofs/*.glob proofs/.*.aux proofs/Makefile.coq* proofs/.Makefile.coq.d
+	rm -rf $(VENV) $(OLDEST) $(RUNS) build dist *.egg-info proofs/*.vo* proofs/*.glob proofs/.*.aux proofs/Makefile.coq* proofs/.Makefile.coq.d

@@ -36,6 +36,14 @@ def test_it_calls_the_packages_and_decides_nothing(notebook):
             assert joined or not isinstance(node, LOGIC), cell.source
 
 
+def test_everything_that_it_imports_is_there(notebook):
+    for cell in code_of(notebook):
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                exec(compile(ast.Module([node], []), "notebook", "exec"), {})
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the kernel's own machinery warns on some platforms
 def test_it_runs_to_the_end(notebook, tmp_path, monkeypatch):
     from nbclient import NotebookClient
