@@ -5,13 +5,15 @@
 The first r of the m block keys are the anchors: each beats every key outside the block by the margin.
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, Min, Rational, Symbol, diff, exp, log, together
+from sympy import Expr, Max, Min, Rational, Symbol, diff, exp, log, together
 from sympy.codegen.numpy_nodes import logaddexp
 
 import bounds.concentration.calculators as calculators
@@ -26,24 +28,24 @@ from bounds.theory.rows import (
     range_argument,
     softmax_rounding,
 )
-from bounds.theory.stable_forms import same
+from bounds.theory.stable_forms import Forms, same
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import D, F_goal, eps_goal, m, n, r, x, x_plus, y
 from bounds.theory.theorem import ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
-u = (n - m) * exp(-x)
-LEAKAGE = u / (u + r)
-FIDELITY = r / (r + u)
-LEAKAGE_RANGE = (n - m) / ((n - m) + r * exp(x) + (m - r) * exp(-(D - Max(x, 0))))
+u: Expr = (n - m) * exp(-x)
+LEAKAGE: Expr = u / (u + r)
+FIDELITY: Expr = r / (r + u)
+LEAKAGE_RANGE: Expr = (n - m) / ((n - m) + r * exp(x) + (m - r) * exp(-(D - Max(x, 0))))
 
 # --- the same, in forms that stay accurate and finite ----------------------------------------------------------------
-x0 = Max(x, 0)
-u0 = (n - m) * exp(-x0)
-r0 = r * exp(Min(x, 0))
-low = (m - r) * exp(-D)
+x0: Expr = Max(x, 0)
+u0: Expr = (n - m) * exp(-x0)
+r0: Expr = r * exp(Min(x, 0))
+low: Expr = (m - r) * exp(-D)
 
-FORMS = {
+FORMS: Forms = {
     "leakage_ceiling": ((x, n, m, r), u0 / (u0 + r0)),
     "log_leakage_ceiling": ((x, n, m, r), -logaddexp(0, x + log(r / (n - m)))),
     "fidelity_floor": ((x, n, m, r), r0 / (u0 + r0)),

@@ -5,13 +5,15 @@ drift <= sum_l e_l prod_{k>l} (1 + Lip_k);   cost of a unit of leakage in layer 
 most locality under a drift budget B: min over mu >= 0 of mu B + sum_k u_k (1 - mu A_k)^+
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Max, Min, Product, S, Sum, Symbol, factor
+from sympy import Expr, Max, Min, Product, S, Sum, Symbol, factor
 
 from bounds.depth import closed_forms
 from bounds.depth.calculators import amplification, knapsack_optimum
@@ -19,6 +21,7 @@ from bounds.dial.theorems import DIALLED
 from bounds.theory.least import Least
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
     A_l,
     Lip_l,
@@ -46,13 +49,13 @@ SCHEDULE = "arXiv:2511.18375, abstract, claim C13; derived here"
 OUTPUT_ERROR = eps * V
 DIAL_SEGMENT = (eps - eps * (1 - dial) / (1 - dial * eps)) * mean_gap
 GROWTH = 1 + lip
-LAGRANGIAN = multiplier * budget + layer_leakage * Max(1 - multiplier * layer_cost, 0)  # one layer of the sum
-DRIFT = Sum(e_l[at] * Product(1 + Lip_l[beyond], (beyond, at + 1, layers)), (at, 1, layers))
+LAGRANGIAN: Expr = multiplier * budget + layer_leakage * Max(1 - multiplier * layer_cost, 0)  # one layer of the sum
+DRIFT: Expr = Sum(e_l[at] * Product(1 + Lip_l[beyond], (beyond, at + 1, layers)), (at, 1, layers))  # pyright: ignore[reportAssignmentType]
 _each = (beyond, 1, layers)
 _at_a_kink = budget / A_l[at] + Sum(u_l[beyond] * Max(1 - A_l[beyond] / A_l[at], 0), _each)  # mu = 1/A_l
-KNAPSACK = Min(Sum(u_l[beyond], _each), Least(_at_a_kink, (at, 1, layers)))  # mu = 0 first
+KNAPSACK: Expr = Min(Sum(u_l[beyond], _each), Least(_at_a_kink, (at, 1, layers)))  # mu = 0 first
 
-FORMS = {
+FORMS: Forms = {
     "output_error": ((eps, V), OUTPUT_ERROR),
     "dial_segment": ((eps, dial, mean_gap), eps * dial * (1 - eps) / (1 - dial * eps) * mean_gap),
     "growth": ((lip,), GROWTH),

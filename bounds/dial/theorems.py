@@ -5,13 +5,15 @@ worst leakage over rows of range D: odds ((n-m)/m) e^D, so kappa >= D + ln((n-m)
 cross blocks zero, anchors of logit >= a: margin >= a, hence F >= r / (r + (n-m) e^(-a/tau))
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Symbol, diff, exp, log
+from sympy import Expr, Symbol, diff, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
@@ -32,19 +34,20 @@ from bounds.theory.rows import (
     softmax_rounding,
     two_levels,
 )
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import D, F, F_goal, H_in, H_out, anchor_logit, dial, eps, eps_goal, kappa, m, n, r, tau, x
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
-DIALLED = eps * exp(-kappa) / (1 - eps + eps * exp(-kappa))
-NEEDED = log(eps / (1 - eps)) - log((1 - F_goal) / F_goal)
-PEAK_LEAKAGE = exp(H_out) / (exp(H_in) + exp(H_out))
-PEAK_ENTROPY = log(exp(H_in) + exp(H_out))
-WORST = D + log((n - m) * F_goal / (m * (1 - F_goal)))
-ANCHOR_FLOOR = FIDELITY.subs(x, anchor_logit / tau)
+DIALLED: Expr = eps * exp(-kappa) / (1 - eps + eps * exp(-kappa))
+NEEDED: Expr = log(eps / (1 - eps)) - log((1 - F_goal) / F_goal)
+PEAK_LEAKAGE: Expr = exp(H_out) / (exp(H_in) + exp(H_out))
+PEAK_ENTROPY: Expr = log(exp(H_in) + exp(H_out))
+WORST: Expr = D + log((n - m) * F_goal / (m * (1 - F_goal)))
+ANCHOR_FLOOR: Expr = FIDELITY.subs(x, anchor_logit / tau)
 
 # --- the same, in forms that stay accurate: F = 1 - eps and eps_goal = 1 - F_goal are arguments of their own -----
-FORMS = {
+FORMS: Forms = {
     "dial_leakage": ((eps, F, dial), eps * (1 - dial) / (F + eps * (1 - dial))),
     "kappa_leakage": ((eps, F, kappa), eps * exp(-kappa) / (F + eps * exp(-kappa))),
     "kappa_needed": ((eps, F, F_goal, eps_goal), log(eps) - log(F) + log(F_goal) - log(eps_goal)),

@@ -5,7 +5,9 @@ entropy  >= min over k of ln(k + v) + D v/(k + v),   v = (n-k) e^-D     (k keys 
 entropy  >= ln n - (c - 1 - ln c),   c = D / (1 - e^-D)                 (Specht: k real)
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import numpy as np
-from sympy import Eq, Min, Piecewise, S, Symbol, diff, exp, log, together
+from sympy import Eq, Expr, Min, Piecewise, S, Symbol, diff, exp, log, together
 from sympy.codegen.cfunctions import expm1, log1p
 
 import bounds.floors.calculators as calculators
@@ -28,18 +30,19 @@ from bounds.theory.rows import (
     range_argument,
     softmax_rounding,
 )
+from bounds.theory.stable_forms import Forms
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import D, free_upper, k, k_mid, k_top, level, m, n, r, upper, x
 from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
-v = (n - k) * exp(-D)
-c = D / (1 - exp(-D))
-FIDELITY_CEILING = m / (m + (n - m) * exp(-D))
-TWO_LEVEL = log(k + v) + D * v / (k + v)
+v: Expr = (n - k) * exp(-D)
+c: Expr = D / (1 - exp(-D))
+FIDELITY_CEILING: Expr = m / (m + (n - m) * exp(-D))
+TWO_LEVEL: Expr = log(k + v) + D * v / (k + v)
 _top, _mid, _low_ = k_top, k_mid, n - k_top - k_mid  # keys at D, at y, at 0
 _weight = _top + _mid * exp(level - D) + _low_ * exp(-D)
-THREE_LEVEL = log(_weight) + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
+THREE_LEVEL: Expr = log(_weight) + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
 
 
 def _three_level(top: Any, middle: Any, height: Any) -> Any:
@@ -50,21 +53,21 @@ def _three_level(top: Any, middle: Any, height: Any) -> Any:
 _free = (free_upper, 0, m - r)  # of the free keys, so many at D and the others at 0
 _anchors_at_x = Least(_three_level(upper + free_upper, r - upper, x), (upper, 0, r), _free)
 _outsiders_near = Least(_three_level(r + free_upper, upper, D - x), (upper, 0, n - m), _free)
-MARGIN_FLOOR = Min(_anchors_at_x, _outsiders_near)
-UPPER_KEYS = n * (c - 1) / (exp(D) - 1)
-SPECHT = log(n) - (c - 1 - log(c))
+MARGIN_FLOOR: Expr = Min(_anchors_at_x, _outsiders_near)
+UPPER_KEYS: Expr = n * (c - 1) / (exp(D) - 1)
+SPECHT: Expr = log(n) - (c - 1 - log(c))
 
 # --- the same, in forms that stay accurate and finite ----------------------------------------------------------------
-c0 = Piecewise((S.One, Eq(D, 0)), (D / -expm1(-D), True))
-capped = Min(D, 700)  # beyond, one key at the top is best, and e^D overflows
+c0: Expr = Piecewise((S.One, Eq(D, 0)), (D / -expm1(-D), True))
+capped: Expr = Min(D, 700)  # beyond, one key at the top is best, and e^D overflows
 
 _below = _mid * exp(level - D) + _low_ * exp(-D)  # the weight below the top, over that of one key there
-three_level = (
+three_level: Expr = (
     Piecewise((log(k_top) + log1p(_below / k_top), k_top > 0), (log(_weight), True))
     + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
 )
 
-FORMS = {
+FORMS: Forms = {
     "fidelity_ceiling": ((D, n, m), FIDELITY_CEILING),
     "two_level_entropy": ((D, n, k), log(k) + log1p(v / k) + D * v / (k + v)),
     "three_level_entropy": ((D, level, n, k_top, k_mid), three_level),

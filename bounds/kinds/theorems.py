@@ -4,7 +4,9 @@ a_j = w_j / sum w for any positive weights: every row theorem holds with logits 
 weights f(score) of a kernel whose values span at most a factor R: fidelity <= m / (m + (n-m)/R), whatever the scores
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from bounds.floors.theorems import FIDELITY_CEILING
 from bounds.kinds import closed_forms
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ULP
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import D, kernel_ratio, m, n, r, weight_ratio, x, x_plus
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
@@ -28,7 +31,7 @@ SOURCE = "arXiv:2510.05106, abstract, claim C11; derived here"
 WEIGHTS = (n - m) / ((n - m) + r * weight_ratio)
 KERNEL = m / (m + (n - m) / kernel_ratio)
 
-FORMS = {
+FORMS: Forms = {
     "weights_leakage": ((weight_ratio, n, m, r), WEIGHTS),
     "kernel_ceiling": ((kernel_ratio, n, m), KERNEL),
 }

@@ -90,7 +90,7 @@ def by_key() -> dict[str, Formal]:
     for name in checked():
         if (key := key_of(name.split(".")[1])) is not None:
             found.setdefault(key, []).append(name)
-    formal = {}
+    formal: dict[str, Formal] = {}
     for key, names in found.items():
         main = next((name for name in names if name.split(".")[1] == key), names[0])
         short = [name.split(".")[1] for name in names if name != main]

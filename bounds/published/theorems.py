@@ -6,19 +6,22 @@ H >= ln(1 + (T-1) b) + s sqrt(T(T-1)) b/(1 + (T-1) b),  b = e^(-s sqrt(T/(T-1)))
 and ours from the margin: 2 M u/(1+u), u = (N-1) e^(-beta (Delta - 2 M d))
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Symbol, diff, exp, factor, log, sqrt
+from sympy import Expr, Symbol, diff, exp, factor, log, sqrt
 from sympy.codegen.cfunctions import log1p
 
 from bounds.concentration.theorems import FIDELITY, LEAKAGE
 from bounds.published import closed_forms
 from bounds.theory.boxes import Y
 from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.stable_forms import Forms
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import D, Delta, K, M, beta, distance, m, margin, n, r, scale, spread, x, y
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
@@ -26,15 +29,15 @@ from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, 
 DERIVED = f"{ABSTRACT}, claims C4 and C5; derived here"
 
 _b = exp(-spread * sqrt(n / (n - 1)))
-SIGMA = log(1 + (n - 1) * _b) + spread * sqrt(n * (n - 1)) * _b / (1 + (n - 1) * _b)
-MOST = 1 / (1 + (n - 1) * exp(-D))
-LEAST = 1 / (1 + (n - 1) * exp(D))
-u = (K - 1) * exp(-beta * (Delta - 2 * M * distance))
-HOPFIELD = 2 * M * u
-RETRIEVAL = 2 * M * u / (1 + u)
+SIGMA: Expr = log(1 + (n - 1) * _b) + spread * sqrt(n * (n - 1)) * _b / (1 + (n - 1) * _b)
+MOST: Expr = 1 / (1 + (n - 1) * exp(-D))
+LEAST: Expr = 1 / (1 + (n - 1) * exp(D))
+u: Expr = (K - 1) * exp(-beta * (Delta - 2 * M * distance))
+HOPFIELD: Expr = 2 * M * u
+RETRIEVAL: Expr = 2 * M * u / (1 + u)
 SCALABLE = r / (r + (n - m) * n ** (-scale * margin))
 
-FORMS = {
+FORMS: Forms = {
     "sigma_reparam_floor": (
         (spread, n),
         log1p((n - 1) * _b) + spread * sqrt(n * (n - 1)) * _b / (1 + (n - 1) * _b),

@@ -3,26 +3,29 @@
 recruitments < NLL_0 / (c + (1/2) p_min ln N);   at the end no single recruitment is worth its price
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Rational, Symbol, factor, log
+from sympy import Expr, Rational, Symbol, factor, log
 
 from bounds.recruitment import closed_forms
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ULP
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import NLL, cost, extra, observations
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
 SOURCE = "arXiv:2510.17358, abstract, claim C9; derived here"
 
-PRICE = cost + Rational(1, 2) * extra * log(observations)
-COUNT = NLL / PRICE
+PRICE: Expr = cost + Rational(1, 2) * extra * log(observations)
+COUNT: Expr = NLL / PRICE
 
-FORMS = {
+FORMS: Forms = {
     "recruitment_price": ((extra, observations, cost), PRICE),
     "recruitment_count": ((NLL, extra, observations, cost), COUNT),
 }

@@ -1,5 +1,9 @@
 """The least of a family of numbers, as a formula: Least(f(k), (k, 1, n - 1)), beside sympy's Sum and Product."""
 
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import itertools

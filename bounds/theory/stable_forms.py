@@ -1,19 +1,23 @@
 """That a printed form is its expression: the proof steps every stable rewriting needs."""
 
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from sympy import Expr, Symbol, exp, log
+from sympy import exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.codegen.numpy_nodes import logaddexp
 
 from bounds.theory.symbols import F, eps, x, x_plus
 from bounds.theory.theorem import ProofStep
 
-Forms: TypeAlias = dict[str, tuple[tuple[Symbol, ...], Expr]]
-"""name -> (arguments, stable expression)"""
+Forms: TypeAlias = dict[str, tuple[tuple[Any, ...], Any]]
+"""name -> (symbols that are its arguments, stable expression), which sympy does not type"""
 
 
 def plain(form: Any) -> Any:

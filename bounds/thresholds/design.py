@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from bounds.concentration.calculators import fidelity_floor, leakage_ceiling
 from bounds.concentration.inverse import (
@@ -155,7 +155,7 @@ class _Ends:
         if not self.rigorous or isinstance(estimate, Unreachable):
             return estimate
         enclose: Callable[..., Any] = calculator
-        same_type: Callable[..., T] = type(estimate)  # a whole number stays one
+        same_type = cast(Callable[[float], T], type(estimate))  # a whole number stays one
         return same_type(enclose(*arguments, **keywords, rigorous=True)[end])
 
 

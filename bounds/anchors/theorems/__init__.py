@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bounds.anchors.theorems import geometry, pointers
+from bounds.theory.stable_forms import Forms
 
-FORMS = geometry.FORMS | pointers.FORMS
+FORMS: Forms = geometry.FORMS | pointers.FORMS
 THEOREMS = geometry.THEOREMS + pointers.THEOREMS
 FALSE_READINGS = pointers.FALSE_READINGS

@@ -5,18 +5,21 @@ K unit vectors in d dimensions have a coherence (largest cosine of two) of at le
 (K-2d)/(d(K-2)),  and K <= d(1-s)(2+(d+1)s)/(1-d s^2) for a coherence s < 1/sqrt(d)
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import S, Symbol, cos, diff, expand, expand_trig, factor, pi, sin, sqrt
+from sympy import Expr, S, Symbol, cos, diff, expand, expand_trig, factor, pi, sin, sqrt
 from sympy.simplify.fu import TR8
 
 from bounds.anchors import closed_forms
 from bounds.anchors.theorems.rounding import absolute, flat
 from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import K, beta, jitter, phi, s, theta
 from bounds.theory.symbols import dimension as d
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
@@ -24,15 +27,15 @@ from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theore
 ANCHORS = f"{ABSTRACT}, claim C7; derived here"
 
 # --- expressions -----------------------------------------------------------------------------------------------------
-MARGIN = beta * (cos(theta) - cos(phi - theta))
+MARGIN: Expr = beta * (cos(theta) - cos(phi - theta))
 SIMPLEX = -1 / (K - 1)
-POLYGON = cos(2 * pi / K)
+POLYGON: Expr = cos(2 * pi / K)
 LEVENSHTEIN_2 = (K - 2 * d) / (d * (K - 2))
 LEVENSHTEIN_3 = d * (1 - s) * (2 + (d + 1) * s) / (1 - d * s**2)
 _a3, _b3, _c3 = d * (K - d - 1), d * (d - 1), 2 * d - K  # of the quadratic K (1 - d s^2) = d (1-s)(2+(d+1)s)
-THIRD = (-_b3 + sqrt(_b3**2 - 4 * _a3 * _c3)) / (2 * _a3)
+THIRD: Expr = (-_b3 + sqrt(_b3**2 - 4 * _a3 * _c3)) / (2 * _a3)
 
-FORMS = {
+FORMS: Forms = {
     "anchor_margin": ((theta, phi, beta), 2 * beta * sin(phi / 2) * sin(phi / 2 - theta)),
     "coherence_simplex": ((K,), SIMPLEX),
     "coherence_polygon": ((K,), POLYGON),

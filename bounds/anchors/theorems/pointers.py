@@ -3,29 +3,32 @@
 one more equal anchor: dH/dr = (q/r)(1 - eps G);   information of a pointer >= H(B) - h(eps) - eps ln(K-1)
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 from typing import Any
 
-from sympy import Max, Piecewise, Rational, S, Symbol, diff, exp, log
+from sympy import Expr, Max, Piecewise, Rational, S, Symbol, diff, exp, log
 from sympy.codegen.cfunctions import log1p
 
 from bounds.anchors import closed_forms
 from bounds.anchors.theorems.geometry import ANCHORS
 from bounds.anchors.theorems.rounding import absolute, flat
 from bounds.theory.reading import FalseReading
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import G_anchor, K, eps, prior, q, r
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
 RULES = "arXiv:2510.05106, abstract, claim C11; derived here"
 
 SLOPE = q / r * (1 - eps * G_anchor)
-INFORMATION = prior + eps * log(eps) + (1 - eps) * log(1 - eps) - eps * log(K - 1)
+INFORMATION: Expr = prior + eps * log(eps) + (1 - eps) * log(1 - eps) - eps * log(K - 1)
 
-FORMS = {
+FORMS: Forms = {
     "replication_slope": ((q, eps, G_anchor, r), SLOPE),
     "pointer_information": (
         (prior, eps, K),

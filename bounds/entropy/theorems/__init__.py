@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bounds.entropy.theorems import leakage, margin
+from bounds.theory.stable_forms import Forms
 
-FORMS = margin.FORMS | leakage.FORMS
+FORMS: Forms = margin.FORMS | leakage.FORMS
 THEOREMS = margin.THEOREMS + leakage.THEOREMS
 FALSE_READINGS = margin.FALSE_READINGS

@@ -5,7 +5,9 @@
 The first r of the m block keys are the anchors: each beats every key outside the block by the margin.
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
@@ -13,27 +15,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import Max, Piecewise, S, Symbol, diff, exp, expand_log, log
+from sympy import Expr, Max, Piecewise, S, Symbol, diff, exp, expand_log, log
 from sympy.codegen.cfunctions import log1p
 
 from bounds.concentration.theorems import LEAKAGE
 from bounds.entropy import closed_forms
 from bounds.numbers.arguments import scaled
 from bounds.theory.rows import ABSTRACT, VALID, entropy_maximiser, margin_arguments, softmax_rounding, two_levels
-from bounds.theory.stable_forms import plain
+from bounds.theory.stable_forms import Forms, plain
 from bounds.theory.symbols import F, eps, m, n, r, x
 from bounds.theory.theorem import ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
-q = r * exp(x) * eps / (n - m)  # the anchors' mass where the margin binds
-f = 1 - eps - q  # and that of the free keys of the block
-SPLIT = eps * log((n - m) / eps) + (1 - eps) * log(m / (1 - eps))
-BINDING = eps * log((n - m) / eps) + q * log(r / q) + f * log((m - r) / f)
-FRONTIER = Piecewise((SPLIT, q / r <= (1 - eps) / m), (BINDING, True))
+q: Expr = r * exp(x) * eps / (n - m)  # the anchors' mass where the margin binds
+f: Expr = 1 - eps - q  # and that of the free keys of the block
+SPLIT: Expr = eps * log((n - m) / eps) + (1 - eps) * log(m / (1 - eps))
+BINDING: Expr = eps * log((n - m) / eps) + q * log(r / q) + f * log((m - r) / f)
+FRONTIER: Expr = Piecewise((SPLIT, q / r <= (1 - eps) / m), (BINDING, True))
 
 # --- the same, in forms that stay accurate and finite: F = 1 - eps is an argument of its own -------------------------
-HALF = S.Half
-log_eps = Piecewise((log(eps), eps <= HALF), (log1p(-F), True))
+HALF: Expr = S.Half
+log_eps: Expr = Piecewise((log(eps), eps <= HALF), (log1p(-F), True))
 
 
 def _spread(mass: Any, log_mass: Any, keys: Any) -> Any:
@@ -41,13 +43,13 @@ def _spread(mass: Any, log_mass: Any, keys: Any) -> Any:
     return Piecewise((mass * (log(keys) - log_mass), mass > 0), (S.Zero, True))
 
 
-q0 = Symbol("q", nonnegative=True)  # the anchors' mass where the margin binds, from its own form
-f0 = Max(F - q0, 0)
-log_f = Piecewise((log1p(-(eps + q0)), eps + q0 <= HALF), (log(f0), True))
-split = _spread(eps, log_eps, n - m) + _spread(F, Piecewise((log1p(-eps), eps <= HALF), (log(F), True)), m)
-binding = _spread(eps, log_eps, n - m) + _spread(q0, log(q0), r) + _spread(f0, log_f, m - r)
+q0: Expr = Symbol("q", nonnegative=True)  # the anchors' mass where the margin binds, from its own form
+f0: Expr = Max(F - q0, 0)
+log_f: Expr = Piecewise((log1p(-(eps + q0)), eps + q0 <= HALF), (log(f0), True))
+split: Expr = _spread(eps, log_eps, n - m) + _spread(F, Piecewise((log1p(-eps), eps <= HALF), (log(F), True)), m)
+binding: Expr = _spread(eps, log_eps, n - m) + _spread(q0, log(q0), r) + _spread(f0, log_f, m - r)
 
-FORMS = {
+FORMS: Forms = {
     "entropy_split": ((eps, F, n, m), split),
     "binding_mass": (
         (eps, F, x, n, m, r),

@@ -5,13 +5,15 @@
 The first r of the m block keys are the anchors: each beats every key outside the block by the margin.
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Min, Rational, Symbol, diff, exp, log, oo, together
+from sympy import Expr, Min, Rational, Symbol, diff, exp, log, oo, together
 from sympy import limit as limit_of
 from sympy.codegen.cfunctions import expm1, log1p
 
@@ -22,24 +24,24 @@ from bounds.numbers.arguments import scaled
 from bounds.theory.boxes import LITTLE, X, Y, z
 from bounds.theory.reading import FalseReading
 from bounds.theory.rows import ABSTRACT, VALID, entropy_maximiser, margin_arguments, softmax_rounding, two_levels
-from bounds.theory.stable_forms import plain, same
+from bounds.theory.stable_forms import Forms, plain, same
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import c, m, n, r, x, x_plus, y
 from bounds.theory.theorem import Hypothesis, ProofStep, Relation, Rows, Theorem
 
 # --- expressions, as one would write them down -----------------------------------------------------------------------
-A = r + u
-g = u / A
-ENTROPY = log((m - r) + A * exp(x * g))
-ENVELOPE = log(m - r + r * exp((n - m) * (1 + x) * exp(-x) / r))
-REPAIRED = log(m) + (n - m) / m * exp(-c * (1 + x)) / (1 - c)
+A: Expr = r + u
+g: Expr = u / A
+ENTROPY: Expr = log((m - r) + A * exp(x * g))
+ENVELOPE: Expr = log(m - r + r * exp((n - m) * (1 + x) * exp(-x) / r))
+REPAIRED: Expr = log(m) + (n - m) / m * exp(-c * (1 + x)) / (1 - c)
 
 # --- the same, in forms that stay accurate and finite ----------------------------------------------------------------
-g0 = u0 / (r + u0)
-no_more = Min(x0, 10**4)  # e^-x is 0 long before, and (n-m)(1+x) must not overflow
-t0 = u0 * (1 + no_more) / r
+g0: Expr = u0 / (r + u0)
+no_more: Expr = Min(x0, 10**4)  # e^-x is 0 long before, and (n-m)(1+x) must not overflow
+t0: Expr = u0 * (1 + no_more) / r
 
-FORMS = {
+FORMS: Forms = {
     "entropy_ceiling": ((x, n, m, r), log(m) + log1p((r * expm1(x0 * g0) + u0 * exp(x0 * g0)) / m)),
     "entropy_envelope": ((x, n, m, r), t0 + log(r + (m - r) * exp(-t0))),
     "repaired_envelope": ((x, n, m, c), log(m) + (n - m) / m * exp(-c * (1 + x0)) / (1 - c)),

@@ -64,7 +64,7 @@ def load(theorem: Theorem, folder: Path = FOLDER) -> Evidence | None:
 
 def committed() -> dict[str, Evidence]:
     """The committed evidence. Raises BadInput where a theorem has none, or has it from another version."""
-    found = {}
+    found: dict[str, Evidence] = {}
     for key, theorem in THEOREMS.items():
         evidence = load(theorem)
         if evidence is None:

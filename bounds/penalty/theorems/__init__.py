@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bounds.penalty.theorems import global_threshold, levels, majorants, optimisers, stationarity
+from bounds.theory.stable_forms import Forms
 
-FORMS = levels.FORMS | global_threshold.FORMS | optimisers.FORMS | majorants.FORMS
+FORMS: Forms = levels.FORMS | global_threshold.FORMS | optimisers.FORMS | majorants.FORMS
 THEOREMS = (
     *levels.THEOREMS,
     *stationarity.THEOREMS,

@@ -6,15 +6,18 @@ lambda_glob <= [g + sqrt(g^2 + 2 M Delta)]/2
 factorised heads: lambda <= [gamma kappa + sqrt(gamma^2 kappa^2 + 2 gamma F_0)]/2
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import sqrt
+from sympy import Expr, sqrt
 
 from bounds.penalty import closed_forms
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
     Delta,
     M,
@@ -31,10 +34,10 @@ SOURCE = "arXiv:2510.09338v2, abstract, claim C3, and arXiv:2510.17358, abstract
 
 PRODUCTS = product_mean / (4 * tau)
 CAUCHY_SCHWARZ = query_operator * covariance_bound / (4 * tau)
-CURVATURE_GAIN = (gradient + sqrt(gradient**2 + 2 * M * Delta)) / 2
-FACTORISED = (gradient * cap + sqrt(gradient**2 * cap**2 + 2 * gradient * Delta)) / 2  # Delta: the objective F_0
+CURVATURE_GAIN: Expr = (gradient + sqrt(gradient**2 + 2 * M * Delta)) / 2
+FACTORISED: Expr = (gradient * cap + sqrt(gradient**2 * cap**2 + 2 * gradient * Delta)) / 2  # Delta: the objective F_0
 
-FORMS = {
+FORMS: Forms = {
     "mean_of_products": ((product_mean, tau), PRODUCTS),
     "cauchy_schwarz": ((query_operator, covariance_bound, tau), CAUCHY_SCHWARZ),
     "curvature_gain": ((gradient, M, Delta), CURVATURE_GAIN),

@@ -6,17 +6,22 @@
 u_ij = <gradient of query i's loss at the head's output, v_j>. Both constants are attained.
 """
 
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from sympy import Min, Piecewise, Rational, Symbol, diff, sqrt
+from sympy import Expr, Min, Piecewise, Rational, Symbol, diff, sqrt
 
 import bounds.penalty.calculators as calculators
 from bounds.penalty.fields import LEVEL_FIELDS
 from bounds.theory.boxes import LITTLE
+from bounds.theory.stable_forms import Forms
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import D_key, G, V, X_key, X_query, eps, eta, gradient, norm, penalty, share, tau
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
@@ -28,16 +33,16 @@ _low, _high = eps * (1 - eps), (1 + eps) ** 2 / 8
 _chord = (sqrt(2) - 1) * eps + Rational(3, 2) - sqrt(2)
 _touch = 1 - 1 / sqrt(2)
 
-PHI = Piecewise((_low, eps <= Rational(1, 3)), (_high, True))
-PHI_MAJORANT = Piecewise((_low, eps <= _touch), (_chord, True))
+PHI: Expr = Piecewise((_low, eps <= Rational(1, 3)), (_high, True))
+PHI_MAJORANT: Expr = Piecewise((_low, eps <= _touch), (_chord, True))
 _SCALE = G * V * X_query * share / tau
-WORST_CASE = _SCALE * Min(D_key / 4, X_key / 2)
-LEAKAGE_AWARE = _SCALE * Min(D_key / 4, X_key * PHI)
-LEAKAGE_AWARE_MEAN = _SCALE * Min(D_key / 4, X_key * PHI_MAJORANT)
+WORST_CASE: Expr = _SCALE * Min(D_key / 4, X_key / 2)
+LEAKAGE_AWARE: Expr = _SCALE * Min(D_key / 4, X_key * PHI)
+LEAKAGE_AWARE_MEAN: Expr = _SCALE * Min(D_key / 4, X_key * PHI_MAJORANT)
 STEPS = norm / (eta * (penalty - gradient))
 
 _ARGUMENTS = (G, V, X_query, X_key, D_key, share, tau)
-FORMS = {
+FORMS: Forms = {
     "worst_case": (_ARGUMENTS, WORST_CASE),
     "leakage_aware": ((*_ARGUMENTS, eps), LEAKAGE_AWARE),
     "leakage_aware_mean": ((*_ARGUMENTS, eps), LEAKAGE_AWARE_MEAN),

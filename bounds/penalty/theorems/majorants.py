@@ -4,7 +4,9 @@ eta l_i(t, 0) - l_i(t, w) <= Psi_i + w^T M_i w for all in-block logits t and |w|
 (L_loc - L(I, C))/n <= [(1-eta) L_loc + mean Psi + Lambda n^2]/n,  Lambda >= top eigenvalue of mean M_i (x) x_i x_i^T, 0
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from sympy import Matrix, Symbol, kronecker_product, symbols
 
 from bounds.penalty import closed_forms
 from bounds.penalty.theorems.global_threshold import SOURCE
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import cross_norm, kept, localised, offset, quadratic
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 QUADRATIC_DUAL = ((1 - kept) * localised + offset + quadratic * cross_norm**2) / cross_norm
 
-FORMS = {"quadratic_dual": ((localised, kept, offset, quadratic, cross_norm), QUADRATIC_DUAL)}
+FORMS: Forms = {"quadratic_dual": ((localised, kept, offset, quadratic, cross_norm), QUADRATIC_DUAL)}
 
 
 def _rounding(rows: Rows) -> np.ndarray:

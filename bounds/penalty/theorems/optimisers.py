@@ -3,7 +3,9 @@
 Adam: |update| <= U_t = (1-b1)/(1-b1^t) sqrt((1-b2^t)(1-q^t)/((1-b2)(1-q))), q = b1^2/b2
 """
 
-# sympy does not type its operators.
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 # pyright: reportOperatorIssue=false
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import S, Symbol, ceiling, factor, sqrt
+from sympy import Expr, S, Symbol, ceiling, factor, sqrt
 
 from bounds.penalty import closed_forms
 from bounds.penalty.calculators import predicted_steps
 from bounds.penalty.theorems.global_threshold import SOURCE, gradient_mean_rounding
+from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import b1, b2, eta, gradient, group_size, momentum, norm, penalty, steps
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
@@ -28,10 +31,10 @@ def _adam(power_1: Any, power_2: Any, power_q: Any) -> Any:
 
 
 ADAM_STEP = _adam(b1**steps, b2**steps, _q**steps)
-ADAM = (1 - b1) / sqrt((1 - b2) * (1 - _q))
+ADAM: Expr = (1 - b1) / sqrt((1 - b2) * (1 - _q))
 HEAVY_BALL = norm / (eta * (penalty - gradient / (1 - momentum)))
 
-FORMS = {
+FORMS: Forms = {
     "adam_step": ((b1, b2, steps), ADAM_STEP),
     "adam_update": ((b1, b2), ADAM),
     "adam_threshold": ((b1, b2, group_size), ADAM * sqrt(group_size)),

@@ -7,6 +7,10 @@ All concern cross blocks (block_query != block_key). `residual` is the norm of R
 and the gradient belong to the same point. The bounds on the gradient are in `levels`.
 """
 
+# sympy has no types: what comes of its functions is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
