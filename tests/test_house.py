@@ -44,7 +44,7 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
-def _named(node: ast.AST) -> Iterator[str]:
+def _named(node: ast.AST, module: str) -> Iterator[str]:
     """What an import statement, or a call of import_module, names; a regular expression where a part is computed."""
     if isinstance(node, ast.Import):
         yield from (re.escape(alias.name) for alias in node.names)
@@ -56,7 +56,15 @@ def _named(node: ast.AST) -> Iterator[str]:
         if isinstance(asked, ast.Constant):
             yield re.escape(str(asked.value))
         elif isinstance(asked, ast.JoinedStr):
-            yield "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else r"\w+" for p in asked.values)
+            yield "".join(_part(part, module) for part in asked.values)
+
+
+def _part(part: ast.expr, module: str) -> str:
+    """A part of a computed name: written out, the module's own, or any word."""
+    if isinstance(part, ast.Constant):
+        return re.escape(str(part.value))
+    own = isinstance(part, ast.FormattedValue) and getattr(part.value, "id", "") == "__name__"
+    return re.escape(module) if own else r"\w+"
 
 
 def imports(files: Mapping[str, Path]) -> Graph:
@@ -65,7 +73,7 @@ def imports(files: Mapping[str, Path]) -> Graph:
     for name, file in files.items():
         used: set[str] = set()
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            patterns = list(_named(node))
+            patterns = list(_named(node, name))
             hits = [{m for m in files if re.fullmatch(pattern, m)} for pattern in patterns]
             submodules = set().union(*hits[:-1]) if isinstance(node, ast.ImportFrom) and len(hits) > 1 else set()
             if isinstance(node, ast.ImportFrom) and submodules and len(submodules) == len(node.names):
