@@ -20,7 +20,8 @@ from empirical.errors import BadInput
 from empirical.figures import style
 from empirical.files import write_atomically
 from empirical.studies.edges.figures import levels_of_every_seed
-from empirical.studies.frame import Numbers, draws, read_study
+from empirical.studies.findings import Numbers
+from empirical.studies.frame import draws, read_study
 
 LOCAL = ("bracket", "certificate")  # of one problem of `edges`, in files of their own
 

@@ -12,13 +12,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
-
-import numpy as np
 
 from empirical.errors import BadInput
 from empirical.files import commit, make_folder, versions, write_atomically
@@ -26,33 +22,14 @@ from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
 from empirical.studies import STUDIES
+from empirical.studies.findings import Findings, Numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from empirical.check.verdicts import Checked
 
-Numbers = dict[str, Any]
-"""What a study found, ready for JSON."""
 FILE = "study.json"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Rows that theorems speak of, by name of their axes; saved as they are, judged from what was saved."""
-
-    name: str
-    dims: tuple[str, ...]
-    rows: Mapping[str, np.ndarray]
-    theorems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a study found: numbers for its table and figures, ready for JSON, and the rows to be judged."""
-
-    numbers: Numbers
-    judged: tuple[Judged, ...]
 
 
 @runtime_checkable

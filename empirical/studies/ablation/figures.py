@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from empirical.figures import style
 from empirical.studies.ablation.measure import ANCHORS, INSIDE, OUTSIDE, causal_shares, rank_correlation
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:

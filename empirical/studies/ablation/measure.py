@@ -20,7 +20,7 @@ from empirical.laboratory.model import token_losses
 from empirical.laboratory.store import Store
 from empirical.observe.rows import Weigh
 from empirical.shapes import Arrays, Float, plain
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 from empirical.studies.trained import Trained, trained
 
 SEQUENCES, JUDGED = 64, 16  # held-out sequences: of the losses, of the rows that are judged

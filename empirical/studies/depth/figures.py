@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:

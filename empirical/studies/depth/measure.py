@@ -26,7 +26,7 @@ from empirical.laboratory.store import Store
 from empirical.observe.rows import softmax
 from empirical.shapes import Arrays, Int, plain
 from empirical.studies.depth.smoothing import contraction, effective_rank, similarity
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 from empirical.studies.trained import Trained, trained
 
 SEQUENCES, JUDGED = 32, 16  # held-out: to calibrate on, and as many others to measure; of the rows of single heads

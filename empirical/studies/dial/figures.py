@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 LAYERS = (("o", style.BLUE), ("s", style.RED), ("^", style.GREEN), ("D", style.PURPLE))
 AT = 2  # the promise that the title tells of

@@ -29,7 +29,7 @@ from empirical.laboratory.store import Store
 from empirical.observe.rows import Weigh, entropy, masses
 from empirical.shapes import Arrays, Bool, Float, plain
 from empirical.studies.dial.rows import DIMS, dial_rows
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 from empirical.studies.trained import Trained, trained
 
 DIALS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1.0)

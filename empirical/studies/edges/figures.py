@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from empirical.figures import style
 from empirical.studies.edges.measure import over_critical
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 LOOKS = {  # kind: (marker, colour)
     "exact": ("D", style.BLACK),

@@ -25,7 +25,7 @@ from empirical.shapes import Arrays, plain
 from empirical.studies.edges.certificate import dual_level
 from empirical.studies.edges.trained_forms import frozen_problem, token_ingredients
 from empirical.studies.edges.witnesses import witnesses
-from empirical.studies.frame import Findings, Judged, Numbers
+from empirical.studies.findings import Findings, Judged, Numbers
 
 FOUND = ("critical", "lower", "upper", "crossing", "residual")
 SUBLEVEL, MAJORANTS = "sublevel, Cauchy-Schwarz", "quadratic majorants"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 CURVES = (  # of the range: name, colour, dash, words
     ("range_floor", style.BLUE, "-", "ours, exact from the range"),

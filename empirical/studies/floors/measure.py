@@ -12,7 +12,7 @@ from bounds import entropy_floor, sigma_reparam_floor, specht_floor
 from empirical.errors import BadInput
 from empirical.laboratory.config import Config
 from empirical.laboratory.store import Store
-from empirical.studies.frame import Findings, Judged, Numbers
+from empirical.studies.findings import Findings, Judged, Numbers
 from empirical.verify.adversary.weights import entropy, softmax
 
 ROWS = 600

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 LEGS = {"up": ("^", style.RED, "penalty rising, from W = 0"), "down": ("v", style.BLUE, "penalty falling again")}
 

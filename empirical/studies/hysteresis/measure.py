@@ -33,7 +33,7 @@ from empirical.laboratory.training import localise, observe_blocks, zero_forms
 from empirical.laboratory.transition import find_edges
 from empirical.observe.schema import PAIR, ROW
 from empirical.shapes import Arrays, plain
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 
 ROW_FIELDS = (
     *("entropy_nats", "fidelity", "leakage", "log_leakage", "margin", "logit_range", "valid"),

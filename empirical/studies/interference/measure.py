@@ -24,7 +24,7 @@ from empirical.laboratory.config import Config
 from empirical.laboratory.store import Store
 from empirical.observe.rows import Weigh
 from empirical.shapes import Arrays
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 from empirical.studies.interference.mechanism import (
     BITWISE,
     attack,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 
 
 def draw(numbers: Numbers) -> dict[str, Figure]:

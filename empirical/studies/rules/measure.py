@@ -25,7 +25,7 @@ from empirical.rules.checks import Rule, Selector, guaranteed_mass, needed_stren
 from empirical.rules.files import parse_rules
 from empirical.rules.site import Site
 from empirical.shapes import Arrays
-from empirical.studies.frame import Findings, Judged
+from empirical.studies.findings import Findings, Judged
 from empirical.studies.rules.compliance import Subject, along_gap, along_strength, frequent_words, reference
 from empirical.studies.rules.reloads import Author, Course, course, promised, reload_rows
 from empirical.studies.rules.running import REQUIRED, cycling, rule_files_for, running

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from empirical.figures import style
-from empirical.studies.frame import Numbers
+from empirical.studies.findings import Numbers
 from empirical.studies.schedule.measure import FIRST, KNAPSACK, LAST, QUADRATURE, UNIFORM
 
 DRAWN = {  # allocation: look, colour

@@ -27,7 +27,7 @@ from empirical.laboratory.dialled_pass import run
 from empirical.laboratory.model import Layout, Parameters, normalise
 from empirical.laboratory.store import Store
 from empirical.shapes import Arrays, Int
-from empirical.studies.frame import Findings, Judged, Numbers
+from empirical.studies.findings import Findings, Judged, Numbers
 from empirical.studies.trained import trained
 
 SEQUENCES = 32  # held-out: to calibrate on, and as many others to measure on
