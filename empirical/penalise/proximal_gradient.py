@@ -68,6 +68,12 @@ class Solution:
     steps_to_zero: Int[Tensor, "S *lead K K"]
 
 
+def _momentum(clock: Float[Tensor, "S"], plain: Bool[Tensor, "S"]) -> tuple[Float[Tensor, "S"], Float[Tensor, "S"]]:
+    """(t - 1)/t' and t' = (1 + sqrt(1 + 4 t^2))/2, Nesterov's; 0 and 1 where the step is plain."""
+    tick = torch.where(plain, 1.0, (1 + (1 + 4 * clock**2).sqrt()) / 2)
+    return torch.where(plain, 0.0, (clock - 1) / tick), tick
+
+
 def solve(
     loss_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]],
     start: Float[Tensor, "S *lead K d K e"],
@@ -116,14 +122,11 @@ def solve(
             break
         restart = ((ahead - new) * (new - forms)).flatten(1).sum(1) > 0
         plain = torch.ones_like(small) if not accelerated or count + 1 == max_steps else restart | small
-        tick = torch.where(plain, 1.0, (1 + (1 + 4 * clock**2).sqrt()) / 2)
-        momentum = torch.where(plain, 0.0, (clock - 1) / tick)
+        momentum, clock = _momentum(clock, plain)
         ahead = new + momentum.view(-1, *(1,) * (new.ndim - 1)) * (new - forms)
         count += 1
         last_nonzero[moving] = torch.where(kept, count, last_nonzero[moving])
-        stay = ~leaving
-        forms, ahead, clock, at_iterate = new[stay], ahead[stay], tick[stay], (momentum == 0)[stay]
-        moving = moving[stay]
+        forms, ahead, clock, at_iterate, moving = (x[~leaving] for x in (new, ahead, clock, momentum == 0, moving))
         if report is not None and count % 20 == 0:
             report(count, max_steps, len(moving))
     if report is not None:
