@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 from empirical.errors import BadInput
+from empirical.laboratory.cells import LOCALISE, Cell, absolute_penalties, plan
 from empirical.laboratory.config import Config, parse
 from empirical.laboratory.store import Store, read_run
-from empirical.laboratory.sweep import LOCALISE, Cell, absolute_penalties, plan
 from empirical.observe.files import FILE, described, open_observations, save_dataset
 from empirical.observe.schema import SCHEMA
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from empirical.laboratory.cells import CELL_SETTINGS, GPU_SETTINGS
 from empirical.laboratory.config import Config
 from empirical.laboratory.minibatch import loss_and_gradients
 from empirical.laboratory.model import Layout, initial_parameters
-from empirical.laboratory.sweep import CELL_SETTINGS, GPU_SETTINGS
 from empirical.laboratory.tasks import Topics, device_of, dtype_of, make_task
 from empirical.laboratory.training import zero_forms
 from empirical.threads import one_thread

@@ -1,8 +1,5 @@
 """A sweep: cells trained by one-thread worker processes on a CPU, in this process on a GPU, and saved as they finish.
 
-    stage 1   one localised solution a seed (blocks): its critical penalty, and where `localised` cells start
-    stage 2   (seed, start, at most 8 penalties) a cell, trained side by side; all the penalties of a branch are one
-
 What is in a cell never depends on the number of workers, so neither does any result. On a GPU the cells of a seed and
 start are trained as one batch, which changes the rounding of sums and nothing else.
 """
@@ -10,61 +7,27 @@ start are trained as one batch, which changes the rounding of sums and nothing e
 from __future__ import annotations
 
 import itertools
-import json
 import multiprocessing
 import os
 import queue
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empirical.errors import BadInput
+from empirical.laboratory.cells import GPU_SETTINGS, LOCALISE, Cell, absolute_penalties, plan
 from empirical.laboratory.config import BRANCHES, Config, parse
 from empirical.laboratory.store import Store
 
 if TYPE_CHECKING:
     from empirical.shapes import Arrays
 
-CELL_SETTINGS = 8
-GPU_SETTINGS = 256  # settings side by side in one process on a GPU
 NO_MEMORY = re.compile("out of memory|not enough memory", re.IGNORECASE)
 ONE_THREAD: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A unit of work; `penalties` as configured, that is in multiples of the critical one where the sweep says so."""
-
-    seed: int
-    start: str
-    penalties: tuple[float, ...] = ()
-
-    @property
-    def spec(self) -> str:
-        return json.dumps([self.seed, self.start, list(self.penalties)])
-
-
-LOCALISE = "localise"  # the start of a stage-1 cell
-
-
-def plan(config: Config) -> tuple[Cell, ...]:
-    """Every cell, stage 1 first."""
-    sweep = config.sweep
-    first = [Cell(seed, LOCALISE) for seed in sweep.seeds] if config.task.name == "blocks" else []
-    chunks = [sweep.penalties[i : i + CELL_SETTINGS] for i in range(0, len(sweep.penalties), CELL_SETTINGS)]
-    parts = {start: [sweep.penalties] if start in BRANCHES else chunks for start in sweep.starts}
-    return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in parts[start]))
-
-
-def absolute_penalties(config: Config, cell: Cell, localised: Mapping[str, Any] | None) -> tuple[float, ...]:
-    """The penalties of a stage-2 cell; relative ones are multiples of its seed's critical one."""
-    factor = float(localised["critical"]) if localised is not None and config.sweep.relative_to_critical else 1.0
-    return tuple(factor * p for p in cell.penalties)
 
 
 def train_cells(config: Config, store: Store, cells: Sequence[Cell], report: Any = None) -> None:

@@ -9,8 +9,9 @@ from small import SMALL, TOPICS, configured
 from empirical.errors import BadInput
 from empirical.laboratory import sweep as sweeps
 from empirical.laboratory.assemble import assemble
+from empirical.laboratory.cells import LOCALISE, plan
 from empirical.laboratory.store import Store
-from empirical.laboratory.sweep import plan, sweep
+from empirical.laboratory.sweep import sweep
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_without_memory_for_all_settings_half_are_trained_at_a_time(zero_starts,
 
 def test_cells_of_a_seed_and_start_are_one_batch_on_a_gpu(tmp_path, monkeypatch):
     config = configured(SMALL, sweep={"penalties": [0.3 * i for i in range(1, 20)], "starts": ["zero", "upwards"]})
-    cells = [cell for cell in plan(config) if cell.start != sweeps.LOCALISE]
+    cells = [cell for cell in plan(config) if cell.start != LOCALISE]
     groups = list(sweeps._side_by_side(cells))
     assert [cell for group in groups for cell in group] == cells
     assert [len(group) for group in groups] == [3, 3, 1, 1]

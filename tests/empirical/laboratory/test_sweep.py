@@ -20,9 +20,10 @@ from small import SMALL, configured
 from empirical.errors import BadInput
 from empirical.laboratory import sweep as sweeps
 from empirical.laboratory.assemble import assemble
+from empirical.laboratory.cells import CELL_SETTINGS, LOCALISE, Cell, plan
 from empirical.laboratory.config import BRANCHES
 from empirical.laboratory.store import Store
-from empirical.laboratory.sweep import Cell, plan, sweep
+from empirical.laboratory.sweep import sweep
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,9 @@ def test_the_plan_covers_every_setting_once_and_knows_no_workers():
     settings = [(c.start, c.seed, p) for c in cells for p in c.penalties]
     sweep_of = config.sweep
     assert settings == [(a, s, p) for a in sweep_of.starts for s in sweep_of.seeds for p in sweep_of.penalties]
-    assert [c.start for c in cells[:2]] == [sweeps.LOCALISE] * 2
+    assert [c.start for c in cells[:2]] == [LOCALISE] * 2
     assert {len(c.penalties) for c in cells if c.start in BRANCHES} == {19}
-    assert max(len(c.penalties) for c in cells if c.start not in BRANCHES) == sweeps.CELL_SETTINGS
+    assert max(len(c.penalties) for c in cells if c.start not in BRANCHES) == CELL_SETTINGS
     assert plan(configured(SMALL, sweep={"penalties": [1.0], "workers": 7})) == plan(
         configured(SMALL, sweep={"penalties": [1.0], "workers": 1})
     )
@@ -78,7 +79,7 @@ def test_batched_settings_equal_separate_ones(finished):
     out, dataset = finished
     config = configured(SMALL)
     store = Store(out, config.digest(), json.loads((out / "run.json").read_text())["code"])
-    localised = store.load(Cell(1, sweeps.LOCALISE).spec)
+    localised = store.load(Cell(1, LOCALISE).spec)
     for index in range(4):
         alone = train(config, 1, "localised", (float(dataset["penalty"][index]),), localised)
         for name in ("fidelity", "entropy_nats", "group_norm", "loss_train"):
@@ -222,7 +223,7 @@ def test_a_killed_worker_is_an_error_and_no_hang(tmp_path, monkeypatch):
     store = Store.open(tmp_path / "run", config, {}, resume=False)
     monkeypatch.setattr(sweeps, "_work", os.abort)  # called with arguments that it does not take: the worker fails
     with sweeps._bar(1, 0, shown=False) as bar, pytest.raises(RuntimeError, match="a worker process ended with status"):
-        sweeps._in_workers(config, store, [[Cell(1, sweeps.LOCALISE)]], 1, bar)
+        sweeps._in_workers(config, store, [[Cell(1, LOCALISE)]], 1, bar)
 
 
 ALONE = """
