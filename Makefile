@@ -63,6 +63,7 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 
 generated: $(VENV)/installed-dev ## print the closed forms, for NumPy and Coq, and paper_checks.md from theorems and evidence
 	$(BIN)/python -m bounds.printing.numpy_forms
+	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
 	$(BIN)/localist claims
 

@@ -101,7 +101,7 @@ def _odds_bound(rows: Rows) -> np.ndarray:
 
 def _odds_rounding(rows: Rows) -> np.ndarray:
     """That of the softmax, plus kappa ulp: the bias is added to the logits; a float64 dial below 1 has kappa < 37."""
-    kappa_of_dial = np.minimum(-np.log1p(-np.minimum(rows["dial"], 1 - ULP)), 37.0)
+    kappa_of_dial = np.minimum(closed_forms.kappa_of_dial(np.minimum(rows["dial"], 1 - ULP)), 37.0)
     return softmax_rounding(rows) + 4 * ULP * (kappa_of_dial + np.maximum(scaled_range(rows), 0))
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.numbers.arguments import RealLike, Reals
+from bounds.numbers.arguments import RealLike, Reals, together
+from bounds.numbers.errors import BadInput
 from bounds.numbers.search import Solutions, Unreachable
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(calculator)
     def wrapped(*arguments: P.args, **keywords: P.kwargs) -> Any:
         rigorous = keywords.pop("rigorous", False)
-        estimate = calculator(*arguments, **keywords)
+        try:
+            estimate = calculator(*arguments, **keywords)
+        except ValueError as error:
+            if not isinstance(error, BadInput):  # NumPy's own words where shapes do not fit; anything else is a bug
+                together(*(np.asarray(v) for v in (*arguments, *keywords.values()) if not isinstance(v, str | None)))
+            raise
         if not rigorous or isinstance(estimate, Unreachable):
             return estimate
         bound = signature.bind(*arguments, **keywords)

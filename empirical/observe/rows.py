@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bounds.dial import closed_forms
 from empirical.errors import BadInput
 from empirical.shapes import Bool, Float
 
@@ -28,9 +30,13 @@ def softmax(logits: Float[Tensor, "*batch keys"], temperature: float) -> Float[T
     return (logits if temperature == 1 else logits / temperature).softmax(-1)
 
 
+_BIAS = FunctionType(closed_forms.dial_bias.__code__, {"numpy": math})
+"""The printed form, in Python's own arithmetic: NumPy's log1p may differ by its last digit."""
+
+
 def dial_bias(dial: float, temperature: float) -> float:
     """What the dial adds to a logit outside the block, before the division by tau: tau ln(1 - dial)."""
-    return temperature * math.log1p(-dial) if dial < 1 else -math.inf
+    return _BIAS(dial, temperature) if dial < 1 else -math.inf
 
 
 def _top(logits: Tensor, where: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bounds.depth.calculators import amplification, fill, knapsack_optimum
+from bounds.dial.closed_forms import kappa_of_dial
 from empirical.verify.adversary.weights import softmax
 
 Rows = dict[str, np.ndarray]
@@ -126,7 +127,7 @@ def interference(rng: np.random.Generator, count: int) -> Rows:
         for at in range(2):
             logits = np.einsum("bid,bde,bje->bij", x, form[at], x)
             with np.errstate(divide="ignore"):
-                logits = np.where(masked, logits + np.log1p(-dial[at])[:, None, None], logits)
+                logits = np.where(masked, logits - kappa_of_dial(dial[at])[:, None, None], logits)
             x = np.tanh(x + np.einsum("bij,bjd,bde->bie", softmax(logits), x, value[at]))
         return x
 

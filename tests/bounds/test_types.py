@@ -1,0 +1,77 @@
+"""What type checkers see: a wrong argument and a misspelt keyword are reported; stubs are fresh; nothing is untyped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bounds
+from bounds.printing import signatures
+
+ROOT = Path(__file__).resolve().parents[2]
+PYRIGHT = shutil.which("pyright", path=str(Path(sys.executable).parent))
+GOOD = """from bounds import Enclosed, fidelity_floor, margin_for_fidelity
+from bounds.numbers.arguments import Reals
+number: float = fidelity_floor(6.0, 64, 16)
+array: Reals = fidelity_floor([6.0, 1], 64, n_block=16)
+enclosed: Enclosed[float] = fidelity_floor(6.0, 64, 16, rigorous=True)
+least = margin_for_fidelity(0.9, 64, 16)
+"""
+
+
+def errors(folder: Path, line: str) -> list[tuple[int, str]]:
+    """(line, words) of what pyright reports of the good lines and one more."""
+    assert PYRIGHT is not None, "pyright is in the extra `dev`"
+    file = folder / "calls.py"
+    file.write_text(GOOD + line + "\n", encoding="utf-8")
+    (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)], "pythonVersion": "3.11"}))
+    command = [PYRIGHT, "--outputjson", "-p", str(folder), "--pythonpath", sys.executable]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    return [(d["range"]["start"]["line"], d["message"]) for d in found if d["severity"] == "error"]
+
+
+def test_a_string_is_no_margin(tmp_path):
+    found = errors(tmp_path, 'fidelity_floor("six", 64, 16)')
+    assert {line for line, _ in found} == {GOOD.count("\n")}  # of a call with overloads pyright speaks twice
+    assert any('"Literal[\'six\']" cannot be assigned to parameter "margin"' in words for _, words in found)
+
+
+def test_a_misspelt_keyword_is_reported_once(tmp_path):
+    found = errors(tmp_path, "fidelity_floor(6.0, n_kyes=64, n_block=16)")
+    assert [line for line, _ in found] == [GOOD.count("\n")]
+    assert 'No overloads for "fidelity_floor"' in found[0][1]
+
+
+def test_good_calls_are_good_and_an_answer_may_be_none(tmp_path):
+    found = errors(tmp_path, "least + 1.0")
+    assert [line for line, _ in found] == [GOOD.count("\n")]
+    assert "Unreachable" in found[0][1]
+
+
+def test_signatures_are_fresh(capsys):
+    assert signatures.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_calculator_has_its_overloads():
+    printed = "".join(signatures.texts().values())
+    for name in bounds.__all__:
+        if hasattr(getattr(bounds, name), "__wrapped__"):
+            assert f"def {name}(" in printed
+            assert printed.count(f"def {name}(") in (3, 5)
+
+
+@pytest.mark.slow
+def test_what_is_public_has_a_type():
+    """But for two classes that extend sympy's own, which have none to inherit."""
+    assert PYRIGHT is not None
+    command = [PYRIGHT, "--verifytypes", "bounds", "--ignoreexternal", "--outputjson"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    untyped = {s["name"] for s in symbols if s["isExported"] and not s["isTypeKnown"]}
+    assert untyped <= {"bounds.printing.numpy_forms.Printer", "bounds.theory.least.Least"}
