@@ -29,7 +29,7 @@ def cross_blocks(blocks: int, device: torch.device | None = None) -> Bool[Tensor
     return ~torch.eye(blocks, dtype=torch.bool, device=device)
 
 
-class Blocks:
+class FormBlocks:
     """The blocks W_bc of forms as groups (`penalty.Partition`)."""
 
     def norms(self, x: Float[Tensor, "*lead K d K e"]) -> Float[Tensor, "*lead K K"]:
@@ -51,7 +51,7 @@ def shrink(
     forms: Float[Tensor, "S *lead K d K e"], amounts: Float[Tensor, "S"]
 ) -> tuple[Float[Tensor, "S *lead K d K e"], Bool[Tensor, "S *lead K K"]]:
     """The proximal map of amount * sum of cross-block norms, with exact zeros, and which blocks it leaves non-zero."""
-    return GroupNorm(Blocks()).prox(forms, on_cross_blocks(amounts, forms))
+    return GroupNorm(FormBlocks()).prox(forms, on_cross_blocks(amounts, forms))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def solve(
     The returned point is one where a gradient was taken and which a proximal step (or the start) produced, so that
     its zeros are exact and its residual is its own, not that of an extrapolated point.
     """
-    settings, zeros, prox = len(start), torch.zeros_like(group_norms(start)), penalty(Blocks()).prox
+    settings, zeros, prox = len(start), torch.zeros_like(group_norms(start)), penalty(FormBlocks()).prox
     amounts = on_cross_blocks(penalties, start)
     forms, ahead = start.clone(), start
     end, loss, end_norm = start.clone(), torch.full_like(penalties, torch.nan), zeros.clone()

@@ -12,7 +12,7 @@ from empirical.penalise.modules import critical_penalty, module_groups, penalty_
 from empirical.penalise.objective import Shared
 from empirical.penalise.optimizer import ProximalGroups
 from empirical.penalise.penalty import GroupNorm, Partition, Penalty, active
-from empirical.penalise.proximal_gradient import Blocks, group_norms, on_cross_blocks, solve
+from empirical.penalise.proximal_gradient import FormBlocks, group_norms, on_cross_blocks, solve
 from empirical.penalise.solver import follow
 
 GROUPS = Groups(("a", "b"), torch.tensor([0, 0, 1, 1, 2]))
@@ -153,5 +153,5 @@ def test_forms_take_it():
     ).forms
     expected = torch.tensor([[2.0, 0.5 / (1 + BEND / 2)], [0.0, 3.0]], dtype=torch.float64)
     assert torch.allclose(found.view(2, 2), expected, atol=1e-11)
-    assert torch.equal(group_norms(found), Blocks().norms(found))
+    assert torch.equal(group_norms(found), FormBlocks().norms(found))
     assert on_cross_blocks(penalties, start).view(2, 2).tolist() == [[0.0, 0.5], [0.5, 0.0]]
