@@ -15,6 +15,7 @@ from bounds.printing import signatures
 
 ROOT = Path(__file__).resolve().parents[2]
 PYRIGHT = shutil.which("pyright", path=str(Path(sys.executable).parent))
+pytestmark = pytest.mark.skipif(PYRIGHT is None, reason="pyright is in the extra `dev`")
 GOOD = """from bounds import Enclosed, fidelity_floor, margin_for_fidelity
 from bounds.numbers.arguments import Reals
 number: float = fidelity_floor(6.0, 64, 16)
@@ -26,7 +27,7 @@ least = margin_for_fidelity(0.9, 64, 16)
 
 def errors(folder: Path, line: str) -> list[tuple[int, str]]:
     """(line, words) of what pyright reports of the good lines and one more."""
-    assert PYRIGHT is not None, "pyright is in the extra `dev`"
+    assert PYRIGHT is not None
     file = folder / "calls.py"
     file.write_text(GOOD + line + "\n", encoding="utf-8")
     (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)], "pythonVersion": "3.11"}))
