@@ -61,10 +61,11 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-generated: $(VENV)/installed-dev ## print the closed forms, for NumPy and Coq, and paper_checks.md from theorems and evidence
+generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs of calculators, and paper_checks.md, from theorems and evidence
 	$(BIN)/python -m bounds.printing.numpy_forms
 	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
+	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/localist claims
 
 proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)

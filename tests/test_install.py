@@ -22,7 +22,7 @@ import bounds
 from bounds.numbers.repository import ROOT
 from bounds.theorems import THEOREMS
 from empirical import files
-from empirical.studies.frame import STUDIES
+from empirical.studies import STUDIES
 
 FORMAL = "bounds/ledger/formal_status"
 
@@ -53,7 +53,7 @@ def test_the_wheel_holds_both_packages_and_what_they_read(wheel):
     assert {f"empirical/studies/{name}/{kind}.toml" for name in STUDIES for kind in ("preset", "quick")} <= names
     assert "bounds/ledger/evidence/studies/schedule.json" in names
     assert {"bounds/py.typed", "empirical/py.typed"} <= names
-    assert {Path(name).suffix for name in names} == {".py", ".json", ".toml", ".typed"}
+    assert {Path(name).suffix for name in names} == {".py", ".pyi", ".json", ".toml", ".typed"}
     assert {name.split("/")[0] for name in names} == {"bounds", "empirical"}
 
 

@@ -220,7 +220,7 @@ def test_style_leaves_the_callers_settings_alone(seen, tmp_path):
 
 
 def test_drawing_needs_neither_torch_nor_pyplot():
-    code = "import sys, empirical.plots; print(*sorted({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    code = "import sys, empirical.figures; print(*sorted({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
