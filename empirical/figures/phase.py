@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -28,17 +26,17 @@ def phase_diagram(seen: Observed) -> Figure:
     known = np.isfinite(x) & np.isfinite(span)
     if not known.any():
         raise Absent("no row of the typical size has a finite margin and range")
-    sizes = {"n_keys": n, "n_block": m}
-    needed = _edge(lambda d: bounds.fidelity_ceiling(d, **sizes) >= seen.target)
-    assured = _edge(lambda d: bounds.fidelity_floor(d, n_anchors=r, **sizes) >= seen.target)
+    sizes = (n, m)
+    needed = _edge(lambda d: bounds.fidelity_ceiling(d, *sizes) >= seen.target)
+    assured = _edge(lambda d: bounds.fidelity_floor(d, *sizes, r) >= seen.target)
     low, right = np.percentile(x[known], [0.5, 99.5])  # a few far rows shall not shrink the rest
     high = 1.1 * max(float(np.percentile(span[known], 99.5)), needed, assured)
     low = min(float(low), -0.15 * high) - 0.03 * high
     right = max(float(right), assured) + 0.12 * (assured - low)
     grid_x, grid_d = np.meshgrid(np.linspace(low, right, 481), np.linspace(0, high, 481))
     beyond = int((known & ((x < low) | (x > right) | (span > high))).sum())
-    floor = bounds.fidelity_floor(np.clip(grid_x, -grid_d, grid_d), n_anchors=r, logit_range=grid_d, **sizes)
-    ceiling = bounds.fidelity_ceiling(grid_d, **sizes)
+    floor = bounds.fidelity_floor(np.clip(grid_x, -grid_d, grid_d), *sizes, r, logit_range=grid_d)
+    ceiling = bounds.fidelity_ceiling(grid_d, *sizes)
     figure = style.sheet(5.4, 4.8, *_title(seen, known, (n, m, r), beyond))
     axes = figure.subplots()
     axes.contourf(grid_x, grid_d, floor, levels=[seen.target, 2], colors=[GUARANTEED])
@@ -95,7 +93,7 @@ def frontier(seen: Observed) -> Figure:
         "penalty", "leakage", "entropy_nats", "margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors"
     )
     (n, m, r), same = seen.typical
-    sizes = {"n_keys": n, "n_block": m}
+    sizes = (n, m)
     leakage, entropy = seen.row("leakage"), seen.row("entropy_nats")
     x, span = seen.row("margin") / seen.row("temperature"), seen.row("logit_range") / seen.row("temperature")
     known = same & np.isfinite(leakage) & np.isfinite(entropy) & np.isfinite(x)
@@ -121,7 +119,7 @@ def frontier(seen: Observed) -> Figure:
     )
     reach = min(1.0, 1.12 * float(leakage[known].max()))
     eps = np.linspace(0, 1, 2001)
-    axes.plot(eps, bounds.entropy_split(eps, **sizes), color=style.BLACK, lw=1.0)
+    axes.plot(eps, bounds.entropy_split(eps, *sizes), color=style.BLACK, lw=1.0)
     colours = ScalarMappable(norm, style.ORDERED)
     handles = [
         Line2D([], [], color=style.BLACK, lw=1.0, label="entropy split: any margin"),
@@ -129,7 +127,7 @@ def frontier(seen: Observed) -> Figure:
     ]
     widest = float(np.nanmax(np.where(known, span, np.nan)))
     lowest = bounds.entropy_floor(widest, n_keys=n)
-    handles.append(_floors(axes, widest, lowest, 1 - bounds.fidelity_ceiling(widest, **sizes)))
+    handles.append(_floors(axes, widest, lowest, 1 - bounds.fidelity_ceiling(widest, *sizes)))
     axes.set(xlim=(-0.02 * reach, reach), ylim=(min(0, lowest) - 0.05, 1.04 * np.log(n)))
     axes.set_xlabel("leakage $\\varepsilon$ (attention mass outside the block)")
     axes.set_ylabel("attention entropy $H$ (nats)")
@@ -139,7 +137,7 @@ def frontier(seen: Observed) -> Figure:
 
 
 def _frontiers(
-    axes: Axes, margins: np.ndarray, colours: ScalarMappable, r: int, sizes: Mapping[str, int]
+    axes: Axes, margins: np.ndarray, colours: ScalarMappable, r: int, sizes: tuple[int, int]
 ) -> list[Line2D]:
     """The frontier of some margins, each in its colour, and their legend; one that says no more than the split is not
     drawn.
@@ -147,10 +145,10 @@ def _frontiers(
     dashes = ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (1, 1.2)))
     handles = []
     for margin, dash in zip(np.unique(np.round(np.percentile(margins, [5, 35, 65, 95]), 1) + 0.0), dashes):
-        largest = bounds.leakage_ceiling(margin, n_anchors=r, **sizes)
+        largest = bounds.leakage_ceiling(margin, *sizes, r)
         part = np.linspace(0, largest, 801)
-        line = bounds.frontier(part, margin, n_anchors=r, **sizes)
-        if np.allclose(line, bounds.entropy_split(part, **sizes), atol=1e-3):
+        line = bounds.frontier(part, margin, *sizes, r)
+        if np.allclose(line, bounds.entropy_split(part, *sizes), atol=1e-3):
             continue
         colour = tuple(colours.to_rgba(margin))
         axes.plot(part, line, color=colour, lw=1.4, ls=dash)

@@ -191,7 +191,7 @@ def _worst_case(seen: Observed) -> np.ndarray:
     proved = np.logical_and.reduce(known)
     if not proved.any():
         return np.array([])
-    level = bounds.penalty_threshold_worst_case(**{n: a[proved] for n, a in fields.items()})
+    level = bounds.penalty_threshold_worst_case(*(fields[n][proved] for n in names))
     out = np.full((proved.size, *seen.cross.shape), np.nan)
     out[proved] = level
     return _by_seed(seen, out[..., seen.cross])

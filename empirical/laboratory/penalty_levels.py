@@ -64,7 +64,9 @@ def gradient_levels(known: Arrays, temperature: float) -> list[PenaltyLevel]:
     fields = {name: known[name] for name in LEVEL_FIELDS}
     fields = {k: v[:, None] if k in ("query_norm", "query_share") else v for k, v in fields.items()}
     cross = cross_blocks(known["query"].shape[1]).numpy()
-    level_a = np.broadcast_to(penalty_threshold_worst_case(**fields, temperature=temperature), cross.shape)
+    fields["temperature"] = np.asarray(temperature)
+    worst = penalty_threshold_worst_case(*(fields[name] for name in (*LEVEL_FIELDS, "temperature")))
+    level_a = np.broadcast_to(worst, cross.shape)
     return [
         ("level C, Cauchy-Schwarz", "proved", operator_level(known, temperature), "above lambda_stat*"),
         ("level C, mean of products", "proved", float(level_c(known, temperature)[cross].max()), "above lambda_stat*"),

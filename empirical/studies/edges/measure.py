@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bounds import penalty_threshold_worst_case
+from bounds.penalty.fields import LEVEL_FIELDS
 from empirical.laboratory.config import Config
 from empirical.laboratory.penalty_levels import PenaltyLevel, blocks_problem, gradient_levels, sublevel_level
 from empirical.laboratory.store import Store
@@ -71,7 +72,8 @@ def _topics(config: Config, seed: int, store: Store) -> tuple[PenalisedRows, lis
     problem, objective = frozen_problem(config, seed, store)
     known, tau = token_ingredients(objective), config.setting.temperature
     share = known["query_share"].max()
-    capped = penalty_threshold_worst_case(**config.level_bounds, query_share=share, temperature=tau)
+    ingredients = {**config.level_bounds, "query_share": float(share), "temperature": tau}
+    capped = penalty_threshold_worst_case(*(ingredients[name] for name in (*LEVEL_FIELDS, "temperature")))
     return problem, [
         *gradient_levels(known, tau),
         ("level A, caps alone", "proved", float(capped), "above lambda_stat*"),

@@ -142,9 +142,9 @@ def _told(config: Config, seed: int, legs: list[Arrays], edges: Arrays) -> dict[
     ways = {}
     for leg, arrays in zip(LEGS, legs):
         pairs = _pairs(config, arrays)
-        level = {name: pairs[name] for name in LEVEL_FIELDS} | {"temperature": pairs["temperature"]}
-        worst = np.asarray(penalty_threshold_worst_case(**level))
-        aware = np.asarray(penalty_threshold_leakage_aware(**level, leakage=pairs["mean_leakage"], of="mean"))
+        level = [pairs[name] for name in (*LEVEL_FIELDS, "temperature")]
+        worst = np.asarray(penalty_threshold_worst_case(*level))
+        aware = np.asarray(penalty_threshold_leakage_aware(*level, leakage=pairs["mean_leakage"], of="mean"))
         shape = arrays["gradient_norm"].shape
         ways[leg] = {
             "penalty": (arrays["penalty"] / critical).tolist(),
