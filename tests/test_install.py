@@ -190,7 +190,7 @@ def test_a_run_outside_a_checkout_says_what_made_it(localist):
         (("claims",), "localist claims must run from a checkout of the repository"),
         (("verify", "leakage_ceiling"), "localist verify without --quick or --out DIR must run from a checkout"),
         (("run", "examples/blocks.toml", "--out", "out"), "CONFIG must be a readable TOML file"),
-        (("run", "--study", "dail", "--out", "out"), "--study must be one of dial"),
+        (("run", "--study", "dail", "--out", "out"), "--study must be one of ablation, depth, dial"),
         (("schedule", "evidence/studies/schedule.json", "--budget", "20"), "SCHEDULE.json must be a readable JSON"),
         (("observe", "./MODEL", "--text", "FILE.jsonl", "--out", "out"), "must be"),
         (("generate", "./MODEL", "--prompt", "FILE.jsonl", "--dial", "0.9"), "must be"),
