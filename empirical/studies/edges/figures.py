@@ -53,7 +53,7 @@ def levels_of_every_seed(problems: Sequence[Numbers]) -> Figure:
 
 def bracket(found: Numbers) -> Figure:
     """One row a level on a logarithmic penalty axis; the kind by marker and in words."""
-    levels = found["levels"]
+    levels = [level for level in found["levels"] if level["value"]]  # 0: none was found
     values = {level["level"]: level["value"] for level in levels}
     best = min((level for level in levels if level["kind"] == "proved"), key=lambda level: level["value"])
     gap = best["value"] / values["lambda_glob, witness"]

@@ -9,6 +9,7 @@ searched by ascent, and the level of quadratic majorants with its certificate.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ def measure(config: Config, store: Store) -> Findings:
         for name, kind, value, words in found:
             kept = levels.setdefault(name, {"level": name, "kind": kind, "words": words, "value": {}})
             kept["value"][str(seed)] = value if value else None
-        kept = {name: getattr(edges, name).tolist() for name in FOUND}
-        rows.append({"seed": seed, "evaluations": edges.evaluations, **kept})
+        of_rows = {name: _or_none(getattr(edges, name).tolist()) for name in FOUND}
+        rows.append({"seed": seed, "evaluations": edges.evaluations, **of_rows})
         judged.append(_judged(edges, proved))
     numbers = {
         "task": config.task.name,
@@ -87,6 +88,13 @@ def _edges(config: Config, seed: int, store: Store, problem: PenalisedRows) -> E
 
     kept = store.keep(f"edges {seed}", found)
     return Edges(**{name: torch.as_tensor(kept[name]) for name in FOUND}, evaluations=int(kept["evaluations"]))
+
+
+def _or_none(values: Any) -> Any:
+    """Nested lists of numbers, null where a branch shows no such edge."""
+    if isinstance(values, list):
+        return [_or_none(value) for value in values]
+    return None if math.isnan(values) else values
 
 
 def _found(edges: Edges) -> list[PenaltyLevel]:
