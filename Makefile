@@ -65,7 +65,6 @@ generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs 
 	$(BIN)/python -m bounds.printing.numpy_forms
 	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
-	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/localist claims
 
 proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)
