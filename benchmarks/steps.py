@@ -112,7 +112,7 @@ def serve(connection: Any, threads: int | None) -> None:
 
 @contextmanager
 def worker(threads: int | None):
-    """A connection to a process with that many threads (None: PyTorch's default), as `empirical.laboratory.sweep` starts them."""
+    """A connection to a process with that many threads (None: PyTorch's default), as sweeps start them."""
     from empirical.laboratory.sweep import ONE_THREAD
 
     ours, theirs = multiprocessing.Pipe()
