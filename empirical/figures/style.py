@@ -6,7 +6,7 @@ No pyplot: a figure is an object, and style holds only inside `drawing()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
@@ -35,7 +35,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
 )
 GREY, PALE = "#6b6b6b", "#e4e4e4"
 BLOCKS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY)
-STARTS = {  # start: (marker, colour, words)
+STARTS: Mapping[str, tuple[str, str, str]] = {  # start: (marker, colour, words)
     Start.LOCALISED: ("o", BLUE, "localised start"),
     Start.ZERO: ("s", RED, "zero start"),
     Start.RANDOM: ("^", GREEN, "random start"),

@@ -271,8 +271,8 @@ def along_dial(rng: np.random.Generator, count: int) -> Rows:
     mixed = -eps * np.log(eps) - (1 - eps) * np.log1p(-eps) + (1 - eps) * used_in + eps * used_out
     return {
         "entropy_dialled": mixed,
-        "entropy_inside": h_in,
-        "entropy_outside": h_out,
+        "entropy_inside": np.asarray(h_in),
+        "entropy_outside": np.asarray(h_out),
         "leakage_at_peak": low,
         "reshaped": reshaped,
     }
