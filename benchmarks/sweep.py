@@ -4,12 +4,12 @@
 
 Ours is `empirical.laboratory.sweep` as `localist run` calls it, in two workers: both branches, residual 1e-6,
 localising and saving included. The loop is what a user writes: autograd, one run a (seed, start, penalty) after the
-other in one process, from the localised solution and from W = 0, plain or with momentum and restarts, stopped at the same residual
-or at the cap. It has the better number of threads, and the step size that took fewest steps of five on a pilot (a
-quarter of the cap). A repetition runs every n-th penalty of the loop, another n-th each time, and scales its seconds
-up; of plain steps, in the first repetition only, one seed. `ratio_in_workers` halves the loop's seconds, as if it lost
-nothing in two processes. Exit status 1 where the sweep is less than `--limit` times faster than the better loop, by
-the median, or where a setting did not converge or a verdict is not the same.
+other in one process, from the localised solution and from W = 0, plain or with momentum and restarts, stopped at the
+same residual or at the cap. It has the better number of threads, and the step size that took fewest steps of five on a
+pilot (a quarter of the cap). A repetition runs every n-th penalty of the loop, another n-th each time, and scales its
+seconds up; of plain steps, in the first repetition only, one seed. `ratio_in_workers` halves the loop's seconds, as if
+it lost nothing in two processes. Exit status 1 where the sweep is less than `--limit` times faster than the better
+loop, by the median, or where a setting did not converge or a verdict is not the same.
 """
 
 from __future__ import annotations
