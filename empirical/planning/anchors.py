@@ -14,6 +14,7 @@ import json
 import math
 import shutil
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def guarantees(plan: AnchorPlan, packing: Packing) -> dict[str, Any]:
     leakage = leakage_ceiling(margin, n, m, r)
     informative = leakage <= 1 - 1 / plan.blocks
     information = max(0.0, pointer_information(math.log(plan.blocks), leakage, plan.blocks)) if informative else 0.0
-    notes = []
+    notes: list[str] = []
     if not informative:
         notes.append(
             "information: none is guaranteed, for a blind guess errs with probability 1 - 1/K, below the leakage"
@@ -212,13 +213,11 @@ def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> 
 
 def run(plan: AnchorPlan, out: Path | None = None) -> tuple[dict[str, Any], list[Path]]:
     """Packs, reports, and where `out` is given saves: (result, files)."""
-    from scipy import __version__ as scipy_version
-
     from empirical.files import commit, versions
 
     if out is not None:
         new_folder(out)
     packing = pack(plan.blocks, plan.dim, plan.seed, plan.restarts)
     result = guarantees(plan, packing)
-    result |= {"versions": {**versions(), "scipy": scipy_version}, "commit": commit()}
+    result |= {"versions": {**versions(), "scipy": version("scipy")}, "commit": commit()}
     return result, [] if out is None else save(out, packing.vectors, result)

@@ -125,7 +125,7 @@ def verdicts(folder: Path) -> tuple[Checked, ...]:
 
     run = read_run(folder)
     store = Store(Path(folder), run["config_digest"], run["code"])
-    outcomes = []
+    outcomes: list[Checked] = []
     for part in read_study(folder)["judged"]:
         rows = store.load(_cell(part["name"]))
         if rows is None:
