@@ -57,6 +57,7 @@ def test_no_row_is_violated_and_every_theorem_is_decided(finished, name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_checked_and_drawn_from_what_was_saved(finished, name, tmp_path, capsys):
     folder = finished(name)
+    capsys.readouterr()
     assert main(["check", str(folder), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["outcomes"]
     assert [o["verdict"] for o in said] == ["HOLDS"] * len(said)
