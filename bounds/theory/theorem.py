@@ -11,6 +11,7 @@ and a row that fails a hypothesis is VACUOUS: it neither supports nor refutes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -99,11 +100,17 @@ class ProofStep:
     def settled(self) -> bool | None:
         if self.residual is None and self.relation is None:
             return None
-        import sympy
+        return _settled(self.residual, self.relation)
 
-        if self.residual is not None and sympy.simplify(self.residual) != 0:
-            return False
-        return self.relation is None or sympy.simplify(self.relation) is sympy.true
+
+@functools.cache
+def _settled(residual: Any, relation: Any) -> bool:
+    """What sympy makes of a step: seconds for some, so each is asked once."""
+    import sympy
+
+    if residual is not None and sympy.simplify(residual) != 0:
+        return False
+    return relation is None or sympy.simplify(relation) is sympy.true
 
 
 class Judgement(NamedTuple):

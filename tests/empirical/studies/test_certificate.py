@@ -106,8 +106,9 @@ def test_the_attack_would_win_without_the_quadratic_forms(chosen, interval):
     assert (attacked(of.queries, without, interval[1]) > bound).any()
 
 
-def test_no_w_exceeds_the_level(data, losses):
-    found = certificate.dual_level(data, losses, ALONE, 15, (0.0, 0.25, 0.5, 1.0))
+@pytest.mark.parametrize("edges", [(0.0, 0.5), pytest.param((0.0, 0.25, 0.5, 1.0), marks=pytest.mark.slow)])
+def test_no_w_exceeds_the_level(data, losses, edges):
+    found = certificate.dual_level(data, losses, ALONE, 2 if len(edges) == 2 else 15, edges)
     level = max(float(found["beyond"]), found["levels"].max())
     generator = torch.Generator().manual_seed(0)
     starts = torch.zeros(6, 1, 1, *2 * (data.blocks, data.query.shape[-1] // data.blocks), dtype=data.query.dtype)
@@ -117,7 +118,8 @@ def test_no_w_exceeds_the_level(data, losses):
     forms = torch.cat([starts, end.forms])
     ratios = (torch.tensor(losses) - witnesses.block_losses(data, forms)) / witnesses.cross_norms(forms)
     assert 1e-4 < float(ratios.nan_to_num(0.0).max()) <= level
-    assert level < level_before(data, losses)  # better than the bound before it
+    if len(edges) > 2:
+        assert level < level_before(data, losses)  # better than the bound before it
 
 
 def test_levels_are_certified_alike_for_any_number_of_workers(data, losses):
