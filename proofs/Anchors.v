@@ -1,5 +1,5 @@
 (* Anchors (claims C7, C11): which margin their geometry gives, how far apart they can lie, what redundancy costs, how
-   much a pointer tells. Mirrors bounds/theorems/anchors.py. *)
+   much a pointer tells. Mirrors bounds/anchors/theorems. *)
 
 Require Import Reals Lra Psatz List Bool Lia.
 From Coquelicot Require Import Coquelicot.

@@ -1,4 +1,4 @@
-(* Concentration: a margin forces attention into the block (claims C3, C5). Mirrors bounds/theorems/concentration.py.
+(* Concentration: a margin forces attention into the block (claims C3, C5). Mirrors bounds/concentration/theorems.
 
    Every anchor is at least e^x times every key outside, so r e^x W_out <= (n-m) W_anchors <= (n-m) W_in by summing
    over pairs, and leakage W_out/(W_in + W_out) is at most (n-m)/((n-m) + r e^x). No largest weight is needed. *)

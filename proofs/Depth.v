@@ -1,5 +1,5 @@
 (* What dialling costs at the output, through depth, and how to share it out (claims C6, C13); what it isolates.
-   Mirrors bounds/theorems/depth.py. *)
+   Mirrors bounds/depth/theorems. *)
 
 Require Import Reals Lra Psatz List Bool Lia.
 From Localist Require Import ClosedForms Sums Vectors Attention Concentration Entropy Dial.

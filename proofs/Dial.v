@@ -1,5 +1,5 @@
 (* The dial at inference (claims C1, C2, C6), what a fidelity needs, and how zero cross blocks concentrate (claim C3).
-   Mirrors bounds/theorems/dial.py.
+   Mirrors bounds/dial/theorems.
 
    The dial multiplies the weights outside the block by e^-kappa = 1 - dial, that is, it takes tau kappa off their
    logits. Masses inside stay, so the odds of the leakage are multiplied by e^-kappa exactly. *)

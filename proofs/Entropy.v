@@ -1,4 +1,4 @@
-(* Entropy: what a margin, or a leakage, leaves of it at most (claim C4). Mirrors bounds/theorems/entropy.py.
+(* Entropy: what a margin, or a leakage, leaves of it at most (claim C4). Mirrors bounds/entropy/theorems.
 
    The maximum is exact. Gibbs with the weights e^x on the anchors, 1 outside and e^(x(1-g)) on the free keys turns the
    margin itself, r e^x eps <= (n-m) P_anchors, into the ceiling, and the row with these weights attains it. So it is

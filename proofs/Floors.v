@@ -1,4 +1,4 @@
-(* Floors: what a logit range D cannot reach (claims C4, C5 read the other way). Mirrors bounds/theorems/floors.py.
+(* Floors: what a logit range D cannot reach (claims C4, C5 read the other way). Mirrors bounds/floors/theorems.
 
    The entropy of a row, as a function of one weight alone, is least at an end of that weight's interval: the total Z ln Z
    less x ln x is concave in x. Pushing the weights one by one to 1 or e^D leaves a row with k weights e^D and n - k

@@ -1,4 +1,4 @@
-(* Kinds of attention (claim C11). Mirrors bounds/theorems/kinds.py. The visible keys are any list: all of them, those up
+(* Kinds of attention (claim C11). Mirrors bounds/kinds/theorems. The visible keys are any list: all of them, those up
    to a position, a window, those of an encoder; the weights are any positive numbers. *)
 
 Require Import Reals Lra Psatz List Bool Lia.

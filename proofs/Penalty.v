@@ -1,5 +1,5 @@
 (* Penalty thresholds in training (claims C3, C10): loss + sum of lambda ||W_bc||, the norm not squared.
-   Mirrors bounds/theorems/penalty.py.
+   Mirrors bounds/penalty/theorems.
 
    Everything rests on the proximal map of t||.||: it shortens a vector by t, or makes it zero, so that z - prox z has
    norm t unless the result is zero, and at most t always. *)

@@ -1,5 +1,5 @@
 (* Penalty thresholds beyond levels A to D: the global threshold E, factorised heads, Adam (claims C3, C10).
-   Mirrors bounds/theorems/penalty_global.py and penalty_dual.py. *)
+   Mirrors bounds/penalty/theorems. *)
 
 Require Import Reals Lra Psatz List Lia.
 From Coquelicot Require Import Coquelicot.

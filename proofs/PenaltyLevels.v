@@ -1,4 +1,4 @@
-(* Levels A, B and C of the penalty: no cross gradient exceeds them (claim C3). Mirrors bounds/theorems/penalty_levels.py
+(* Levels A, B and C of the penalty: no cross gradient exceeds them (claim C3). Mirrors bounds/penalty/theorems
    and the gradient bounds of penalty_global.py.
 
    grad_bc = (1/tau) E_i [ x_i^(b) Cov_(j ~ a_i)(u_ij, x_j^(c))^T ],  u_ij = <gradient at the output, v_j>.

@@ -1,5 +1,5 @@
 (* Published bounds, on the same inputs as ours: dispersion, scalable softmax, Hopfield retrieval (claims C5, C6).
-   Mirrors bounds/theorems/published.py. *)
+   Mirrors bounds/published/theorems. *)
 
 Require Import Reals Lra Psatz List Bool Lia.
 From Localist Require Import ClosedForms Sums Vectors Attention Concentration Entropy Dial Depth.

@@ -1,4 +1,4 @@
-(* Recruitment by penalised likelihood (claim C9). Mirrors bounds/theorems/recruitment.py. [nll t] is the total negative
+(* Recruitment by penalised likelihood (claim C9). Mirrors bounds/recruitment/theorems. [nll t] is the total negative
    log-likelihood after t recruitments and the refitting that follows each; it cannot be negative on discrete data. *)
 
 Require Import Reals Lra Psatz List Lia.

@@ -1,4 +1,4 @@
-(* Rules at inference (claims C8, C12). Mirrors bounds/theorems/rules.py. A bias on the keys of a rule is the dial seen
+(* Rules at inference (claims C8, C12). Mirrors bounds/rules/theorems. A bias on the keys of a rule is the dial seen
    from inside; reloads are events on a finite probability space. *)
 
 Require Import Reals Lra Psatz List Bool Lia Classical.

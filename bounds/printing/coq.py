@@ -43,7 +43,7 @@ ORDER = {value: place for place, value in enumerate(v for v in vars(symbols).val
 ORDER[symbols.x_plus] = ORDER[symbols.x]
 _WIDTH = 110
 
-_FUNCTIONS = {"exp": "exp {}", "log": "ln {}", "sin": "sin {}", "cos": "cos {}", "Abs": "Rabs {}"}
+_FUNCTIONS = {"exp": "exp {}", "log": "ln {}", "sin": "sin {}", "cos": "cos {}", "tanh": "tanh {}", "Abs": "Rabs {}"}
 _WRITTEN_OUT = {"log1p": "ln (1 + {})", "expm1": "(exp {} - 1)", "logaddexp": "ln (exp {} + exp {})"}
 _DECISIONS = {"<=": "Rle_dec {} {}", "<": "Rlt_dec {} {}", ">=": "Rle_dec {1} {0}", ">": "Rlt_dec {1} {0}"}
 _DECISIONS["=="] = "Req_EM_T {} {}"

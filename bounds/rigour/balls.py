@@ -122,6 +122,7 @@ _UNARY: dict[Any, Callable[[Ball], Ball]] = {
     expm1: lambda a: a.expm1(),
     sympy.sin: lambda a: a.sin(),
     sympy.cos: lambda a: a.cos(),
+    sympy.tanh: lambda a: a.tanh(),
     sympy.ceiling: lambda a: a.ceil(),
 }
 

@@ -21,14 +21,15 @@ class Entry(NamedTuple):
     meaning: str
     unit: str
     assumptions: tuple[str, ...]
+    field: str = ""  # of a row, where rows have it under a name of their own
 
 
 GLOSSARY: list[Entry] = []
 
 
-def _symbol(name: str, meaning: str, unit: str = "1", **assumptions: bool) -> Symbol:
+def _symbol(name: str, meaning: str, unit: str = "1", field: str = "", **assumptions: bool) -> Symbol:
     symbol = Symbol(name, **assumptions)
-    GLOSSARY.append(Entry(symbol, meaning, unit, tuple(assumptions)))
+    GLOSSARY.append(Entry(symbol, meaning, unit, tuple(assumptions), field))
     return symbol
 
 
@@ -45,111 +46,164 @@ NORM_SQUARED, LOSS_PER_NORM = "norm^2/loss", "loss/norm"
 x: Symbol = _symbol("x", "margin over temperature; any sign", real=True)
 x_plus: Symbol = _symbol("x", "the same where a theorem assumes x >= 0", nonnegative=True)
 D: Symbol = _symbol("D", "logit range over temperature; x <= D", nonnegative=True)
-n: Symbol = _symbol("n", "visible keys", "keys", positive=True)
-m: Symbol = _symbol("m", "keys of the relevant block, m < n", "keys", positive=True)
-r: Symbol = _symbol("r", "anchors, r <= m", "keys", positive=True)
+n: Symbol = _symbol("n", "visible keys", "keys", positive=True, field="n_keys")
+m: Symbol = _symbol("m", "keys of the relevant block, m < n", "keys", positive=True, field="n_block")
+r: Symbol = _symbol("r", "anchors, r <= m", "keys", positive=True, field="n_anchors")
 k: Symbol = _symbol("k", "keys on the upper level of a two-level row", "keys", positive=True)
-eps: Symbol = _symbol("epsilon", "leakage, attention mass outside the block", nonnegative=True)
+eps: Symbol = _symbol("epsilon", "leakage, attention mass outside the block", nonnegative=True, field="leakage")
 F: Symbol = _symbol("F", "pointer fidelity, 1 - epsilon", nonnegative=True)
 
 outside: Symbol = _symbol("n_out", "keys outside the block, n - m", "keys", positive=True)
 rest: Symbol = _symbol("m_rest", "keys of the block that are no anchors, m - r", "keys", nonnegative=True)
 y: Symbol = _symbol("y", "(n - m) e^-x / m", positive=True)
-c: Symbol = _symbol("c", "exponent given away by the repaired envelope, 0 <= c < 1", nonnegative=True)
+c: Symbol = _symbol(
+    "c", "exponent given away by the repaired envelope, 0 <= c < 1", nonnegative=True, field="envelope_exponent"
+)
 
 kappa: Symbol = _symbol("kappa", "-ln(1 - dial)", nonnegative=True)
-tau: Symbol = _symbol("tau", "temperature", positive=True)
+tau: Symbol = _symbol("tau", "temperature", positive=True, field="temperature")
 
 # --- penalties -------------------------------------------------------------------------------------------------------
-penalty: Symbol = _symbol("lambda", "penalty on a group norm (not squared)", LOSS_PER_NORM, positive=True)
-gradient: Symbol = _symbol("g", "bound on the norm of a group's gradient", LOSS_PER_NORM, nonnegative=True)
-G: Symbol = _symbol("G", "bound on a query's loss gradient at the head's output", "loss", nonnegative=True)
-V: Symbol = _symbol("V", "diameter of the values", nonnegative=True)
-X_query: Symbol = _symbol("X_b", "largest norm of a query's block features", nonnegative=True)
-X_key: Symbol = _symbol("X_c", "largest norm of a key's block features", nonnegative=True)
-D_key: Symbol = _symbol("D_c", "diameter of a block's key features over all visible keys", nonnegative=True)
-share: Symbol = _symbol("p_b", "share of the queries that lie in the block", nonnegative=True)
-eta: Symbol = _symbol("eta", "proximal step size", NORM_SQUARED, positive=True)
-norm: Symbol = _symbol("w", "norm of a group at the start", "norm", nonnegative=True)
+penalty: Symbol = _symbol(
+    "lambda", "penalty on a group norm (not squared)", LOSS_PER_NORM, positive=True, field="penalty"
+)
+gradient: Symbol = _symbol(
+    "g", "bound on the norm of a group's gradient", LOSS_PER_NORM, nonnegative=True, field="gradient_bound"
+)
+G: Symbol = _symbol(
+    "G", "bound on a query's loss gradient at the head's output", "loss", nonnegative=True, field="gradient_bound"
+)
+V: Symbol = _symbol("V", "diameter of the values", nonnegative=True, field="value_diameter")
+X_query: Symbol = _symbol("X_b", "largest norm of a query's block features", nonnegative=True, field="query_norm")
+X_key: Symbol = _symbol("X_c", "largest norm of a key's block features", nonnegative=True, field="key_norm")
+D_key: Symbol = _symbol(
+    "D_c", "diameter of a block's key features over all visible keys", nonnegative=True, field="key_diameter"
+)
+share: Symbol = _symbol("p_b", "share of the queries that lie in the block", nonnegative=True, field="query_share")
+eta: Symbol = _symbol("eta", "proximal step size", NORM_SQUARED, positive=True, field="step")
+norm: Symbol = _symbol("w", "norm of a group at the start", "norm", nonnegative=True, field="group_norm")
 
 # --- dial and goals --------------------------------------------------------------------------------------------------
-dial: Symbol = _symbol("dial", "weights outside the block are multiplied by 1 - dial", nonnegative=True)
+dial: Symbol = _symbol("dial", "weights outside the block are multiplied by 1 - dial", nonnegative=True, field="dial")
 F_goal: Symbol = _symbol("F_goal", "fidelity wanted", positive=True)
 eps_goal: Symbol = _symbol("epsilon_goal", "leakage allowed, 1 - F_goal", positive=True)
-anchor_logit: Symbol = _symbol("a", "least logit of an anchor for the queries of its own block", "logits", real=True)
-steps: Symbol = _symbol("k", "proximal steps, or steps of an optimiser, taken", "steps", positive=True, integer=True)
+anchor_logit: Symbol = _symbol(
+    "a", "least logit of an anchor for the queries of its own block", "logits", real=True, field="anchor_logit"
+)
+steps: Symbol = _symbol(
+    "k", "proximal steps, or steps of an optimiser, taken", "steps", positive=True, integer=True, field="steps"
+)
 residual: Symbol = _symbol(
-    "R", "stationarity residual, ||W - prox(W - eta grad)|| / eta over all groups", LOSS_PER_NORM, nonnegative=True
+    "R",
+    "stationarity residual, ||W - prox(W - eta grad)|| / eta over all groups",
+    LOSS_PER_NORM,
+    nonnegative=True,
+    field="residual",
 )
 
 # --- anchors ---------------------------------------------------------------------------------------------------------
-K: Symbol = _symbol("K", "blocks, anchor directions, or patterns", positive=True)
-dimension: Symbol = _symbol("d", "dimension of the space of the anchors", positive=True)
+K: Symbol = _symbol("K", "blocks, anchor directions, or patterns", positive=True, field="vectors")
+dimension: Symbol = _symbol("d", "dimension of the space of the anchors", positive=True, field="dimension")
 theta: Symbol = _symbol(
-    "theta", "angle between a query and the anchors of its block, at most", "radians", nonnegative=True
+    "theta", "angle between a query and the anchors of its block, at most", "radians", nonnegative=True, field="theta"
 )
-phi: Symbol = _symbol("phi", "angle between anchors of different blocks, at least", "radians", nonnegative=True)
-beta: Symbol = _symbol("beta", "logit of two equal unit vectors", "logits", positive=True)
-s: Symbol = _symbol("s", "coherence: largest cosine of two anchors", real=True)
-q: Symbol = _symbol("q", "attention mass of the anchors", nonnegative=True)
-G_anchor: Symbol = _symbol("G_a", "anchor logit minus the mean logit elsewhere, over temperature", real=True)
-prior: Symbol = _symbol("H_B", "entropy of the block that is asked for", "nats", nonnegative=True)
+phi: Symbol = _symbol(
+    "phi", "angle between anchors of different blocks, at least", "radians", nonnegative=True, field="phi"
+)
+beta: Symbol = _symbol("beta", "logit of two equal unit vectors", "logits", positive=True, field="beta")
+s: Symbol = _symbol("s", "coherence: largest cosine of two anchors", real=True, field="coherence")
+q: Symbol = _symbol("q", "attention mass of the anchors", nonnegative=True, field="anchor_mass")
+G_anchor: Symbol = _symbol(
+    "G_a", "anchor logit minus the mean logit elsewhere, over temperature", real=True, field="gap"
+)
+prior: Symbol = _symbol(
+    "H_B", "entropy of the block that is asked for", "nats", nonnegative=True, field="prior_entropy"
+)
 
 # --- rules, recruitment, optimisers ----------------------------------------------------------------------------------
 p_t: Symbol = _symbol("p_t", "probability that reload t removes a violation that persists", nonnegative=True)
-n_rule: Symbol = _symbol("r_R", "keys of a rule", "keys", positive=True)
-bias: Symbol = _symbol("b", "added to the logits of a rule's keys", "logits", real=True)
-gap: Symbol = _symbol("gap", "bias of the stronger rule minus that of the weaker", "logits", real=True)
-r_A: Symbol = _symbol("r_A", "keys of the stronger rule", "keys", positive=True)
-r_B: Symbol = _symbol("r_B", "keys of the weaker rule", "keys", positive=True)
-NLL: Symbol = _symbol("NLL_0", "total negative log-likelihood at the start", "nats", nonnegative=True)
-observations: Symbol = _symbol("N", "data points", positive=True)
-extra: Symbol = _symbol("p", "parameters that a recruitment adds, at least", nonnegative=True)
-cost: Symbol = _symbol("c_r", "cost of one recruitment", "nats", positive=True)
-M: Symbol = _symbol("M", "curvature, or largest norm of a pattern", nonnegative=True)
-Delta: Symbol = _symbol("Delta", "gain or objective at most, or separation of a pattern", nonnegative=True)
-b1: Symbol = _symbol("beta_1", "Adam's decay rate of the first moment", nonnegative=True)
-b2: Symbol = _symbol("beta_2", "Adam's decay rate of the second moment", nonnegative=True)
-spread: Symbol = _symbol("sigma", "norm of the centred logits over temperature", nonnegative=True)
-scale: Symbol = _symbol("s_n", "scalable softmax: logits times s_n ln n", nonnegative=True)
+n_rule: Symbol = _symbol("r_R", "keys of a rule", "keys", positive=True, field="n_rule")
+bias: Symbol = _symbol("b", "added to the logits of a rule's keys", "logits", real=True, field="bias")
+gap: Symbol = _symbol("gap", "bias of the stronger rule minus that of the weaker", "logits", real=True, field="gap")
+r_A: Symbol = _symbol("r_A", "keys of the stronger rule", "keys", positive=True, field="r_A")
+r_B: Symbol = _symbol("r_B", "keys of the weaker rule", "keys", positive=True, field="r_B")
+NLL: Symbol = _symbol(
+    "NLL_0", "total negative log-likelihood at the start", "nats", nonnegative=True, field="first_nll"
+)
+observations: Symbol = _symbol("N", "data points", positive=True, field="observations")
+extra: Symbol = _symbol("p", "parameters that a recruitment adds, at least", nonnegative=True, field="extra")
+cost: Symbol = _symbol("c_r", "cost of one recruitment", "nats", positive=True, field="cost")
+M: Symbol = _symbol("M", "curvature, or largest norm of a pattern", nonnegative=True, field="curvature_bound")
+Delta: Symbol = _symbol(
+    "Delta", "gain or objective at most, or separation of a pattern", nonnegative=True, field="gain_bound"
+)
+b1: Symbol = _symbol("beta_1", "Adam's decay rate of the first moment", nonnegative=True, field="b1")
+b2: Symbol = _symbol("beta_2", "Adam's decay rate of the second moment", nonnegative=True, field="b2")
+spread: Symbol = _symbol("sigma", "norm of the centred logits over temperature", nonnegative=True, field="logit_norm")
+scale: Symbol = _symbol("s_n", "scalable softmax: logits times s_n ln n", nonnegative=True, field="scale")
 
 # --- depth, retrieval, kinds -----------------------------------------------------------------------------------------
 lip: Symbol = _symbol("Lip", "Lipschitz constant of a layer", nonnegative=True)
-mean_gap: Symbol = _symbol("M_gap", "distance of the mean values inside and outside the block", nonnegative=True)
+mean_gap: Symbol = _symbol(
+    "M_gap", "distance of the mean values inside and outside the block", nonnegative=True, field="mean_gap"
+)
 budget: Symbol = _symbol("B", "drift allowed", positive=True)
 layer_cost: Symbol = _symbol("A_l", "drift a unit of leakage dialled away in layer l", positive=True)
 layer_leakage: Symbol = _symbol("u_l", "leakage that layer l has", nonnegative=True)
 multiplier: Symbol = _symbol("mu", "Lagrange multiplier", nonnegative=True)
-distance: Symbol = _symbol("d_x", "distance of a state from a pattern", nonnegative=True)
-margin: Symbol = _symbol("delta", "margin in logits", "logits", real=True)
-weight_ratio: Symbol = _symbol("R_w", "least anchor weight over largest outside weight", positive=True)
-kernel_ratio: Symbol = _symbol("R_k", "largest over smallest value of a kernel", positive=True)
+distance: Symbol = _symbol("d_x", "distance of a state from a pattern", nonnegative=True, field="distance")
+margin: Symbol = _symbol("delta", "margin in logits", "logits", real=True, field="margin")
+weight_ratio: Symbol = _symbol(
+    "R_w", "least anchor weight over largest outside weight", positive=True, field="weight_ratio"
+)
+kernel_ratio: Symbol = _symbol("R_k", "largest over smallest value of a kernel", positive=True, field="kernel_ratio")
 
 # --- levels C and E, factorised heads --------------------------------------------------------------------------------
-product_mean: Symbol = _symbol("P_c", "mean of G_i V_i D_ic ||x_i^(b)||", "loss", nonnegative=True)
-query_operator: Symbol = _symbol(
-    "X_op", "spectral norm of the queries' block features, over the root of their number", nonnegative=True
+product_mean: Symbol = _symbol(
+    "P_c", "mean of G_i V_i D_ic ||x_i^(b)||", "loss", nonnegative=True, field="product_mean"
 )
-covariance_bound: Symbol = _symbol("C_2", "root mean square over queries of G_i V_i D_ic", "loss", nonnegative=True)
-cap: Symbol = _symbol("kappa_w", "norm of the owned factors, at most", "norm", nonnegative=True)
-group_size: Symbol = _symbol("d_g", "numbers in a group", positive=True)
-momentum: Symbol = _symbol("mu_m", "momentum of the heavy ball", nonnegative=True)
-H_in: Symbol = _symbol("H_in", "entropy inside the block", "nats", nonnegative=True)
-H_out: Symbol = _symbol("H_out", "entropy outside the block", "nats", nonnegative=True)
+query_operator: Symbol = _symbol(
+    "X_op",
+    "spectral norm of the queries' block features, over the root of their number",
+    nonnegative=True,
+    field="query_operator",
+)
+covariance_bound: Symbol = _symbol(
+    "C_2", "root mean square over queries of G_i V_i D_ic", "loss", nonnegative=True, field="covariance_bound"
+)
+cap: Symbol = _symbol("kappa_w", "norm of the owned factors, at most", "norm", nonnegative=True, field="cap")
+group_size: Symbol = _symbol("d_g", "numbers in a group", positive=True, field="group_size")
+momentum: Symbol = _symbol("mu_m", "momentum of the heavy ball", nonnegative=True, field="momentum")
+H_in: Symbol = _symbol("H_in", "entropy inside the block", "nats", nonnegative=True, field="entropy_inside")
+H_out: Symbol = _symbol("H_out", "entropy outside the block", "nats", nonnegative=True, field="entropy_outside")
 k_top: Symbol = _symbol("k_t", "keys on the top level of a three-level row", "keys", nonnegative=True)
 k_mid: Symbol = _symbol("k_y", "keys on a middle level", "keys", nonnegative=True)
 level: Symbol = _symbol("y_l", "logit over temperature of the middle level, above the lowest", nonnegative=True)
 mass_goal: Symbol = _symbol("c_M", "attention of one rule wanted, as a multiple of another's", positive=True)
 localised: Symbol = _symbol(
-    "L_loc", "least loss with every cross block zero, or an upper bound on it", "loss", real=True
+    "L_loc",
+    "least loss with every cross block zero, or an upper bound on it",
+    "loss",
+    real=True,
+    field="loss_localised",
 )
-kept: Symbol = _symbol("eta_q", "share of a query's localised loss that its majorant accounts for", nonnegative=True)
-offset: Symbol = _symbol("Psi", "mean over all queries of what completes their majorants", "loss", real=True)
-quadratic: Symbol = _symbol("Lambda", "quadratic part of the mean majorant, at most", "loss/norm^2", nonnegative=True)
-cross_norm: Symbol = _symbol("n_C", "sum of the norms of a query block's cross blocks", "norm", positive=True)
+kept: Symbol = _symbol(
+    "eta_q", "share of a query's localised loss that its majorant accounts for", nonnegative=True, field="eta"
+)
+offset: Symbol = _symbol(
+    "Psi", "mean over all queries of what completes their majorants", "loss", real=True, field="offset"
+)
+quadratic: Symbol = _symbol(
+    "Lambda", "quadratic part of the mean majorant, at most", "loss/norm^2", nonnegative=True, field="quadratic"
+)
+cross_norm: Symbol = _symbol(
+    "n_C", "sum of the norms of a query block's cross blocks", "norm", positive=True, field="cross_norm"
+)
 
 # --- what sums, products and leasts run over -------------------------------------------------------------------------
-jitter: Symbol = _symbol("jitter", "angle between a key and its anchor, at most", "radians", nonnegative=True)
+jitter: Symbol = _symbol(
+    "jitter", "angle between a key and its anchor, at most", "radians", nonnegative=True, field="jitter"
+)
 layers: Symbol = _symbol("L", "layers", positive=True, integer=True)
 reloads: Symbol = _symbol("T", "reloads", positive=True, integer=True)
 at: Symbol = _symbol("l", "index of a layer", positive=True, integer=True)

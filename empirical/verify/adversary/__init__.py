@@ -79,5 +79,9 @@ ALONE = frozenset(family.key for family in FAMILIES if family.key)
 
 
 def family_of(key: str) -> Family:
-    """The family that attacks the theorem."""
-    return next(family for family in FAMILIES if key in family.keys)
+    """The family that attacks the theorem. Raises LookupError where no family draws rows of its level and topic."""
+    for family in FAMILIES:
+        if key in family.keys:
+            return family
+    theorem = THEOREMS[key]
+    raise LookupError(f"FAMILIES must draw rows for {key!r}: no family is of {theorem.level} in {theorem.topic!r}")

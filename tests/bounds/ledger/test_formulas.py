@@ -1,7 +1,7 @@
 """Every formula is the bound, as it is printed: evaluated to 40 digits on random inputs, its sums written out.
 
-A row has the fields that the bound reads; `FIELDS` says which of them a symbol is. Rows come from the families that
-attack the theorems; where a formula runs over layers or reloads, from rows of a random number of them.
+A row has the fields that the bound reads; a symbol says in `bounds.theory.symbols` which of them it is. Rows come from
+the families that attack the theorems; where a formula runs over layers or reloads, from rows of random length.
 """
 
 from __future__ import annotations
@@ -26,71 +26,7 @@ SAME = 1e-9  # relative: bounds are float64, some hundred ulp off where they red
 CANCELLED = 1e-13  # absolute, at most: cos(2 pi/4) is 6e-17 in float64
 MOST_KEYS = 12  # of a least over levels, which is written out
 
-FIELDS: dict[Any, str] = {
-    s.n: "n_keys",
-    s.m: "n_block",
-    s.r: "n_anchors",
-    s.c: "envelope_exponent",
-    s.eps: "leakage",
-    s.dial: "dial",
-    s.tau: "temperature",
-    s.anchor_logit: "anchor_logit",
-    s.H_in: "entropy_inside",
-    s.H_out: "entropy_outside",
-    s.G: "gradient_bound",
-    s.V: "value_diameter",
-    s.X_query: "query_norm",
-    s.X_key: "key_norm",
-    s.D_key: "key_diameter",
-    s.share: "query_share",
-    s.penalty: "penalty",
-    s.residual: "residual",
-    s.eta: "step",
-    s.norm: "group_norm",
-    s.gradient: "gradient_bound",
-    s.momentum: "momentum",
-    s.product_mean: "product_mean",
-    s.query_operator: "query_operator",
-    s.covariance_bound: "covariance_bound",
-    s.M: "curvature_bound",
-    s.Delta: "gain_bound",
-    s.cap: "cap",
-    s.b1: "b1",
-    s.b2: "b2",
-    s.steps: "steps",
-    s.group_size: "group_size",
-    s.kept: "eta",
-    s.localised: "loss_localised",
-    s.offset: "offset",
-    s.quadratic: "quadratic",
-    s.cross_norm: "cross_norm",
-    s.theta: "theta",
-    s.phi: "phi",
-    s.beta: "beta",
-    s.jitter: "jitter",
-    s.K: "vectors",
-    s.dimension: "dimension",
-    s.s: "coherence",
-    s.q: "anchor_mass",
-    s.G_anchor: "gap",
-    s.prior: "prior_entropy",
-    s.bias: "bias",
-    s.gap: "gap",
-    s.n_rule: "n_rule",
-    s.r_A: "r_A",
-    s.r_B: "r_B",
-    s.mean_gap: "mean_gap",
-    s.NLL: "first_nll",
-    s.cost: "cost",
-    s.extra: "extra",
-    s.observations: "observations",
-    s.weight_ratio: "weight_ratio",
-    s.kernel_ratio: "kernel_ratio",
-    s.spread: "logit_norm",
-    s.margin: "margin",
-    s.scale: "scale",
-    s.distance: "distance",
-}
+FIELDS: dict[Any, str] = {entry.symbol: entry.field for entry in s.GLOSSARY if entry.field}
 OTHERWISE: dict[str, dict[Any, str]] = {
     "leakage_aware_gradient": {s.eps: "mean_leakage"},
     "steps_to_zero": {s.gradient: "gradient_peak", s.norm: "group_norm_start"},
@@ -129,7 +65,9 @@ def evaluated(formula: Any, key: str, row: dict[str, np.ndarray]) -> float:
     entries = {
         base[i + 1]: exact(entry) for base, name in INDEXED.items() if name in row for i, entry in enumerate(row[name])
     }
-    return float(written.xreplace(entries).evalf(40))
+    number = written.xreplace(entries)
+    assert not number.free_symbols, f"symbols.py must say which field of a row these are: {number.free_symbols}"
+    return float(number.evalf(40))
 
 
 @functools.cache

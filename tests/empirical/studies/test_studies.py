@@ -106,7 +106,7 @@ def test_another_study_or_configuration_is_not_resumed(finished, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--study", "dails", "--out", "x"], "--study must be one of ablation, depth, dial, .* got 'dails'"),
+        (["run", "--study", "dails", "--out", "x"], "--study must be one of .*dial, .* got 'dails'"),
         (["run", "--out", "x"], "must be given CONFIG.toml or --study NAME, got neither"),
         (
             ["run", "examples/topics.toml", "--quick", "--study", "dial", "--out", "x"],
