@@ -197,6 +197,9 @@ Definition dispersion_floor (D n : R) : R :=
 Definition scalable_softmax_floor (n m r scale margin : R) : R :=
   r / (r + Rpower n (- (margin * scale)) * (n - m)).
 
+Definition softmax_change (change : R) : R :=
+  (2 - 2 * exp (- change)) / (1 + exp (- change)).
+
 Definition hopfield_error (K beta M Delta distance : R) : R :=
   2 * M * (K - 1) * exp (- (beta * (Delta - 2 * M * distance))).
 
@@ -431,6 +434,9 @@ Definition most_attention (D n : R) : R :=
 
 Definition least_attention (D n : R) : R :=
   1 / ((n - 1) * exp D + 1).
+
+Definition softmax_change (change : R) : R :=
+  - (2 * ((exp (- change) - 1)) / (1 + exp (- change))).
 
 Definition hopfield_error (K beta Delta M distance : R) : R :=
   2 * M * (K - 1) * exp (- (beta * (Delta - 2 * M * distance))).

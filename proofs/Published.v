@@ -68,6 +68,64 @@ Proof.
   replace (1 / (c + 1) * (sum w keys * (c + 1))) with (sum w keys) by (field; lra). exact Le.
 Qed.
 
+(* Two rows whose weights differ by a factor z at most: what grows gains (z-1)/(z+1) at most. *)
+Lemma two_parts a b a' b' z : 0 <= a -> 0 <= b -> 0 <= a' -> 0 <= b' -> 1 <= z -> 0 < a + b -> 0 < a' + b' ->
+  a' <= z * a -> b <= z * b' -> a' / (a' + b') - a / (a + b) <= (z - 1) / (z + 1).
+Proof.
+  intros A B A' B' Z S S' H K.
+  assert (P : 0 <= z * ((z - 1) * (a * a' + b * b') + 2 * z * a * b' - 2 * a' * b)).
+  { assert (Q1 : 0 <= (z - 1) * a' * (z * a - a')) by sign. assert (Q2 : 0 <= (z - 1) * b * (z * b' - b)) by sign.
+    assert (Q3 : a' * b <= (z * a) * (z * b')) by (apply Rmult_le_compat; auto).
+    assert (Q4 : 0 <= (z - 1) * (a' - b) ^ 2) by (apply Rmult_le_pos; [lra|apply pow2_ge_0]). nra. }
+  assert (P' : 0 <= (z - 1) * (a * a' + b * b') + 2 * z * a * b' - 2 * a' * b).
+  { apply (Rmult_le_reg_l z); [lra|]. rewrite Rmult_0_r. exact P. }
+  apply Rminus_le. replace (a' / (a' + b') - a / (a + b) - (z - 1) / (z + 1)) with
+    (- (((z - 1) * (a * a' + b * b') + 2 * z * a * b' - 2 * a' * b) / ((a' + b') * (a + b) * (z + 1)))) by (field; lra).
+  assert (0 < (a' + b') * (a + b) * (z + 1)) by (repeat apply Rmult_lt_0_compat; lra).
+  apply Ropp_le_cancel. rewrite Ropp_involutive, Ropp_0. unfold Rdiv. apply Rmult_le_pos; auto.
+  left. apply Rinv_0_lt_compat. auto.
+Qed.
+
+Theorem softmax_change {A} (s t : A -> R) tau keys d : 0 < tau -> (exists j, In j keys) ->
+  (forall j, In j keys -> Rabs (t j - s j) <= d) ->
+  sum (fun j => Rabs (softmax t tau keys j - softmax s tau keys j)) keys <= Bound.softmax_change (d / tau).
+Proof.
+  intros T Ne H. set (w := fun j => exp (s j / tau)). set (v := fun j => exp (t j / tau)). set (z := exp (d / tau)).
+  set (p := softmax s tau keys). set (q := softmax t tau keys).
+  set (S := fun j => if Rle_dec (p j) (q j) then true else false).
+  assert (W : forall j, In j keys -> 0 < w j) by (intros; apply exp_pos).
+  assert (V : forall j, In j keys -> 0 < v j) by (intros; apply exp_pos).
+  assert (E : sum (fun j => Rabs (q j - p j)) keys = 2 * (mass S q keys - mass S p keys)).
+  { rewrite (mass_split S). assert (Wp := attention_sum w keys W Ne). assert (Vp := attention_sum v keys V Ne).
+    fold p in Wp. fold q in Vp. change (sum p keys = 1) in Wp. change (sum q keys = 1) in Vp.
+    rewrite (mass_split S) in Wp, Vp.
+    rewrite (mass_ext S _ (fun j => q j + - p j)).
+    2: { intros j _ Sj. unfold S in Sj. destruct (Rle_dec (p j) (q j)); [|discriminate]. rewrite Rabs_right; lra. }
+    rewrite (mass_ext (outside S) _ (fun j => p j + - q j)).
+    2: { intros j _ Sj. unfold S, outside in Sj. destruct (Rle_dec (p j) (q j)); [discriminate|]. rewrite Rabs_left; lra. }
+    rewrite !mass_plus, !mass_opp. lra. }
+  rewrite E.
+  assert (Up : forall j, In j keys -> v j <= z * w j).
+  { intros j Hj. unfold v, w, z. rewrite <- exp_plus. apply exp_le.
+    replace (d / tau + s j / tau) with ((d + s j) / tau) by (field; lra). apply scaled_le; auto.
+    assert (Q := H j Hj). assert (Q' := Rle_abs (t j - s j)). lra. }
+  assert (Down : forall j, In j keys -> w j <= z * v j).
+  { intros j Hj. unfold v, w, z. rewrite <- exp_plus. apply exp_le.
+    replace (d / tau + t j / tau) with ((d + t j) / tau) by (field; lra). apply scaled_le; auto.
+    assert (Q := H j Hj). assert (Q' := Rle_abs (- (t j - s j))). rewrite Rabs_Ropp in Q'. lra. }
+  assert (Z : 1 <= z).
+  { unfold z. rewrite <- exp_0. apply exp_le. destruct Ne as [j Hj]. assert (Q := H j Hj). assert (Q' := Rabs_pos (t j - s j)).
+    unfold Rdiv. apply Rmult_le_pos; [lra|]. left. apply Rinv_0_lt_compat, T. }
+  assert (Wt := total_pos w keys W Ne). assert (Vt := total_pos v keys V Ne).
+  assert (B : mass S q keys - mass S p keys <= (z - 1) / (z + 1)).
+  { unfold p, q, softmax. fold w v. rewrite !attention_mass. rewrite (mass_split S w) in *. rewrite (mass_split S v) in *.
+    apply two_parts; auto; try (apply mass_nonneg; intros; left; auto).
+    - rewrite <- mass_scal. apply mass_le. auto.
+    - rewrite <- mass_scal. apply mass_le. auto. }
+  apply Rle_trans with (2 * ((z - 1) / (z + 1))); [lra|].
+  unfold Bound.softmax_change. rewrite exp_Ropp. fold z. right. field. lra.
+Qed.
+
 (* Scalable softmax: logits times scale ln n. *)
 Theorem scalable_softmax_floor {A} (s : A -> R) keys block anchor delta scale : row keys block anchor -> 0 <= scale ->
   margin s delta keys block anchor ->
@@ -179,6 +237,13 @@ Qed.
 Example dispersion_floor_instance : softmax two_high (1 / 2) five 4%nat >= Bound.dispersion_floor 4 5.
 Proof.
   assert (H := dispersion_floor two_high (1 / 2) five 2 4%nat ltac:(lra) five_within ltac:(simpl; auto 10)). counted H.
+Qed.
+Example softmax_change_instance :
+  sum (fun j => Rabs (softmax (fun _ => 1) (1 / 2) five j - softmax two_high (1 / 2) five j)) five <= Bound.softmax_change 2.
+Proof.
+  replace (Bound.softmax_change 2) with (Bound.softmax_change (1 / (1 / 2))) by (f_equal; field).
+  apply softmax_change; [lra|exists 0%nat; simpl; auto|].
+  intros j _. unfold two_high. destruct (first_two j); [rewrite Rabs_left|rewrite Rabs_right]; lra.
 Qed.
 Example scalable_softmax_floor_instance :
   fidelity (softmax (fun j => 1 / 2 * ln 5 * two_high j) 1 five) first_three five >= Bound.scalable_softmax_floor 5 3 2 (1 / 2) 2.

@@ -23,6 +23,7 @@ __all__ = [
     "retrieval_error",
     "scalable_softmax_floor",
     "sigma_reparam_floor",
+    "softmax_change",
 ]
 
 
@@ -59,6 +60,17 @@ def least_attention(logit_range: RealLike, n_keys: RealLike, temperature: RealLi
     span = check.non_negative("logit_range", logit_range) / check.positive("temperature", temperature)
     with np.errstate(over="ignore"):
         return check.result(closed_forms.least_attention(*check.together(span, _keys(n_keys))))
+
+
+@enclosable
+def softmax_change(logit_change: RealLike, temperature: RealLike = 1.0) -> Value:
+    """Largest l1 change of attention where no logit changes by more than `logit_change`: 2 tanh(d/2).
+
+    d = logit_change/temperature. Attained: keys of mass 1/(1 + e^d) up by d, the others down by d. Raises BadInput for
+    a negative change.
+    """
+    d = check.non_negative("logit_change", logit_change) / check.positive("temperature", temperature)
+    return check.result(closed_forms.softmax_change(d))
 
 
 @enclosable

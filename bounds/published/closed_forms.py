@@ -25,6 +25,11 @@ def least_attention(D: Value, n: Value) -> Reals:
     return ((n - 1)*numpy.exp(D) + 1)**(-1.0)
 
 
+def softmax_change(d_s: Value) -> Reals:
+    t0 = -d_s
+    return -2*numpy.expm1(t0)/(numpy.exp(t0) + 1)
+
+
 def hopfield_error(K: Value, beta: Value, Delta: Value, M: Value, d_x: Value) -> Reals:
     t0 = 2*M
     return t0*(K - 1)*numpy.exp(-beta*(Delta - d_x*t0))

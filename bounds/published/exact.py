@@ -26,6 +26,11 @@ def least_attention(logit_range: float, n_keys: float, temperature: float) -> Ba
 
 
 @ClosedForm
+def softmax_change(logit_change: float, temperature: float) -> Ball:
+    return form("softmax_change", over_temperature(logit_change, temperature))
+
+
+@ClosedForm
 def scalable_softmax_floor(margin: float, n_keys: float, n_block: float, n_anchors: float | None, scale: float) -> Ball:
     keys = (n_keys, n_block, anchors_or_block(n_block, n_anchors))
     return form("scalable_softmax_floor", margin, *keys, scale)

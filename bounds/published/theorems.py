@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import numpy as np
 from sympy import Expr, Symbol, diff, exp, factor, log, sqrt
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 
 from bounds.concentration.theorems import FIDELITY, LEAKAGE
 from bounds.published import closed_forms
 from bounds.theory.boxes import Y
 from bounds.theory.rows import ABSTRACT, ULP
-from bounds.theory.stable_forms import Forms
+from bounds.theory.stable_forms import Forms, same
 from bounds.theory.statement import Statement
-from bounds.theory.symbols import D, Delta, K, M, beta, distance, m, margin, n, r, scale, spread, x, y
+from bounds.theory.symbols import D, Delta, K, M, beta, change, distance, m, margin, n, r, scale, spread, x, y
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 DERIVED = f"{ABSTRACT}, claims C4 and C5; derived here"
@@ -31,6 +31,7 @@ DERIVED = f"{ABSTRACT}, claims C4 and C5; derived here"
 _b = exp(-spread * sqrt(n / (n - 1)))
 SIGMA: Expr = log(1 + (n - 1) * _b) + spread * sqrt(n * (n - 1)) * _b / (1 + (n - 1) * _b)
 MOST: Expr = 1 / (1 + (n - 1) * exp(-D))
+CHANGE: Expr = 2 * (1 - exp(-change)) / (1 + exp(-change))  # 2 tanh(d/2)
 LEAST: Expr = 1 / (1 + (n - 1) * exp(D))
 u: Expr = (K - 1) * exp(-beta * (Delta - 2 * M * distance))
 HOPFIELD: Expr = 2 * M * u
@@ -44,6 +45,7 @@ FORMS: Forms = {
     ),
     "most_attention": ((D, n), MOST),
     "least_attention": ((D, n), LEAST),
+    "softmax_change": ((change,), -2 * expm1(-change) / (1 + exp(-change))),
     "hopfield_error": ((K, beta, Delta, M, distance), HOPFIELD),
     "retrieval_error": ((K, beta, Delta, M, distance), RETRIEVAL),
     "scalable_softmax_floor": ((margin, n, m, r, scale), SCALABLE),
@@ -68,6 +70,9 @@ _SEPARATED = Hypothesis(
 _BALL = Hypothesis("no pattern is longer than M", lambda rows: rows["observed_radius"] <= rows["radius"])
 _NEAR = Hypothesis(
     "the state is within d of the pattern", lambda rows: rows["observed_distance"] <= rows["distance"] + 8 * ULP
+)
+_CHANGED = Hypothesis(
+    "no logit over tau changes by more than d", lambda rows: rows["observed_change"] <= rows["logit_change"]
 )
 _z, _w = Symbol("z", positive=True), Symbol("W", positive=True)
 
@@ -194,6 +199,40 @@ THEOREMS: tuple[Theorem, ...] = (
         level=Level.LOGITS,
         needs=("fidelity_floor",),
         attained=True,
+    ),
+    Theorem(
+        key="softmax_change",
+        claims=("C5",),
+        title="Attention moves no further than its logits",
+        statement="If no logit over tau changes by more than d, attention changes by at most 2 tanh(d/2) in l1.",
+        quantity="l1_change",
+        relation=Relation.AT_MOST,
+        formula=CHANGE,
+        hypotheses=(_CHANGED,),
+        bound=lambda rows: closed_forms.softmax_change(rows["logit_change"]),
+        rounding=lambda rows: ULP * (256 + 16 * rows["reach"]),
+        proof=(
+            ProofStep("l1 is twice the mass p' - p that the set of growing keys gains", lemma="definition"),
+            ProofStep("whose odds p'/(1-p') are at most e^2d p/(1-p) =: z^2 w", lemma="termwise"),
+            ProofStep(
+                "z^2 w/(1 + z^2 w) - w/(1 + w) falls short of (z-1)/(z+1) by a square over what is positive",
+                residual=factor(
+                    (_z - 1) / (_z + 1)
+                    - _z**2 * _w / (1 + _z**2 * _w)
+                    + _w / (1 + _w)
+                    - (_z - 1) * (_z * _w - 1) ** 2 / ((_z + 1) * (1 + _w) * (1 + _z**2 * _w))
+                ),
+            ),
+            ProofStep(
+                "and (z-1)/(z+1) is tanh(d/2) at z = e^d",
+                residual=(exp(change) - 1) / (exp(change) + 1) - CHANGE / 2,
+            ),
+            *same(FORMS, "softmax_change", CHANGE),
+        ),
+        source=f"{ABSTRACT}, claim C5; derived here",
+        level=Level.LOGITS,
+        attained=True,
+        tolerance=lambda rows: ULP * (256 + 16 * rows["reach"]),  # of the two rows, whose difference cancels
     ),
     Theorem(
         key="hopfield_error",

@@ -91,6 +91,21 @@ def test_published_bounds_on_our_inputs():
     assert bounds.retrieval_error(9, 0.1, 0.0, 1.0, 0.5) <= 2.0  # never more than the diameter
 
 
+@pytest.mark.theorem("softmax_change")
+@given(st.floats(0, 30), st.integers(2, 50), st.integers(0, 10**6))
+def test_attention_moves_no_further_than_its_logits(change, n, seed):
+    rng = np.random.default_rng(seed)
+    logits = 3 * rng.standard_normal(n)
+    moved = logits + change * rng.uniform(-1, 1, n)
+    far = np.abs(softmax(moved) - softmax(logits)).sum()
+    assert far <= bounds.softmax_change(np.abs(moved - logits).max()) * (1 + 1e-9) + 1e-14  # rounding of a difference
+    sign = np.where(np.arange(n) == 0, 1.0, -1.0)  # mass 1/(1 + e^d) grows, the rest falls: attained
+    worst = np.where(np.arange(n) == 0, math.log(n - 1) - change, 0.0)
+    reached = np.abs(softmax(worst + change * sign) - softmax(worst)).sum()
+    assert reached == pytest.approx(bounds.softmax_change(change), rel=1e-9, abs=1e-14)
+    assert bounds.softmax_change(change) == pytest.approx(2 * math.tanh(change / 2), rel=1e-12)
+
+
 def test_levels_beyond_d():
     assert bounds.global_penalty_ceiling(0.3, 0.0, 9.0) == pytest.approx(0.3)  # no curvature: the slope
     assert bounds.global_penalty_ceiling(0.0, 2.0, 1.0) == pytest.approx(1.0)

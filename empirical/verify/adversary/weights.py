@@ -25,6 +25,23 @@ def _stack(parts: list[Rows]) -> Rows:
     return {name: np.concatenate([np.asarray(part[name], np.float64) for part in parts]) for name in parts[0]}
 
 
+def _change(rng: np.random.Generator, logits: np.ndarray) -> Rows:
+    """The same rows before and after a change of every logit; the worst change, of two masses, in half of them."""
+    share, n = logits.shape
+    d, first = 10 ** rng.uniform(-2, 1, share), np.arange(n) == 0
+    worst = rng.random((share, 1)) < 0.5
+    before = np.where(worst, first * (np.log(n - 1) - d)[:, None], logits)
+    step = d[:, None] * np.where(worst, np.where(first, 1.0, -1.0), rng.uniform(-1, 1, (share, n)))
+    after = before + step
+    reach = np.maximum(np.abs(before).max(-1), np.abs(after).max(-1))
+    return {
+        "l1_change": np.abs(softmax(after) - softmax(before)).sum(-1),
+        "observed_change": np.abs(step).max(-1),
+        "logit_change": np.abs(step).max(-1) * rng.choice([0.8, 1.0, 1.0, 1.2], share),
+        "reach": reach,
+    }
+
+
 def published(rng: np.random.Generator, count: int) -> Rows:
     """Random logits, and centred one-hots; some with a norm or a range declared too small."""
     parts = []
@@ -47,6 +64,7 @@ def published(rng: np.random.Generator, count: int) -> Rows:
                 "entropy_nats": entropy(a),
                 "most_attention": a.max(-1),
                 "least_attention": a.min(-1),
+                **_change(rng.spawn(1)[0], logits),
             }
         )
     return _stack(parts)
