@@ -27,6 +27,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SHAPE,
     "bart": {**BART, "encoder_attention_heads": HEADS, "decoder_attention_heads": HEADS},
     "t5": {**T5, "d_model": WIDTH, "num_heads": HEADS, "d_kv": 8},
+    "starcoder2": LLAMA,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "gpt2 scaled by layer": {**FAMILIES["gpt2"], "scale_attn_by_inverse_layer_idx": True},
