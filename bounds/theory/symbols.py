@@ -140,6 +140,7 @@ Delta: Symbol = _symbol(
 b1: Symbol = _symbol("beta_1", "Adam's decay rate of the first moment", nonnegative=True, field="b1")
 b2: Symbol = _symbol("beta_2", "Adam's decay rate of the second moment", nonnegative=True, field="b2")
 spread: Symbol = _symbol("sigma", "norm of the centred logits over temperature", nonnegative=True, field="logit_norm")
+change: Symbol = _symbol("d_s", "largest change of a logit over temperature", nonnegative=True, field="logit_change")
 scale: Symbol = _symbol("s_n", "scalable softmax: logits times s_n ln n", nonnegative=True, field="scale")
 
 # --- depth, retrieval, kinds -----------------------------------------------------------------------------------------

@@ -93,7 +93,6 @@ CALLS = {
     "sigma_reparam_floor": {"logit_norm": 4.0, "n_keys": 64},
     "most_attention": {"logit_range": 5.0, "n_keys": 64},
     "least_attention": {"logit_range": 5.0, "n_keys": 64},
-    "softmax_change": {"logit_change": 0.7, "temperature": 0.5},
     "scalable_softmax_floor": {"margin": 0.9, "n_keys": 64, "n_block": 16, "n_anchors": 4},
     "hopfield_error": PATTERNS,
     "retrieval_error": PATTERNS,
