@@ -31,7 +31,7 @@ demo: $(VENV)/installed ## thresholds, penalised sweeps, checks and every figure
 	@echo "Figures: $(RUNS)/blocks/figures $(RUNS)/topics/figures $(RUNS)/topics_without_anchors/figures"
 
 test: $(VENV)/installed-dev ## the test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: $(VENV)/installed-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow
