@@ -44,7 +44,7 @@ def verdicts(outcomes: Sequence[Checked], folder: Path, as_json: bool = False) -
     print(text if as_json else verdict_table(outcomes))
     if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
         return REFUTED
-    return OK if all(outcome.decided for outcome in outcomes) else UNDECIDED
+    return OK if outcomes and all(outcome.decided for outcome in outcomes) else UNDECIDED
 
 
 def draw(folder: Path, out: Path) -> int:

@@ -112,10 +112,11 @@ def read_study(folder: Path) -> dict[str, Any]:
     """What study.json says."""
     try:
         saved = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
-        assert saved["study"] in STUDIES
-        return saved
-    except (OSError, ValueError, KeyError, TypeError, AssertionError):
-        raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}") from None
+        if saved["study"] in STUDIES:
+            return saved
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}")
 
 
 def verdicts(folder: Path) -> tuple[Checked, ...]:

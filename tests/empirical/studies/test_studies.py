@@ -15,6 +15,8 @@ from small import SMALL, TOPICS, configured
 
 from bounds.theorems import Verdict
 from empirical.cli import main
+from empirical.cli import studies as command
+from empirical.cli.exits import UNDECIDED
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, load
 from empirical.studies import STUDIES
@@ -215,3 +217,8 @@ def test_presets_are_read_as_they_are(tmp_path):
     text = (studies.resources.files("empirical.studies") / "dial" / "quick.toml").read_text()
     path.write_text(text)
     assert load(path) == preset("dial", True)
+
+
+def test_a_study_that_no_theorem_judges_decides_nothing(tmp_path):
+    assert command.verdicts((), tmp_path) == UNDECIDED
+    assert json.loads((tmp_path / "verdicts.json").read_text())["outcomes"] == []
