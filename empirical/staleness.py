@@ -22,9 +22,8 @@ from pathlib import Path
 from bounds.numbers.repository import ROOT
 
 PACKAGES = ("bounds", "empirical")
-ASIDE = (
-    *("empirical.figures", "bounds.rigour.balls", "bounds.rigour.branch_and_bound", "bounds.rigour.exact"),
-)  # no saved number is drawn, or enclosed by balls
+ASIDE = ("empirical.figures", "bounds.rigour.balls", "bounds.rigour.branch_and_bound", "bounds.rigour.exact")
+"""No saved number is drawn, or enclosed by balls."""
 
 
 @dataclass
