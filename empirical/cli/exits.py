@@ -1,4 +1,4 @@
-"""Exit statuses of `localist`, and what becomes one: a refusal a missed promise; a bug is a traceback."""
+"""Exit statuses of `localist`, and what becomes one: a refusal, a missed promise; a bug is a traceback."""
 
 from __future__ import annotations
 

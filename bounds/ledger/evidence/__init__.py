@@ -23,7 +23,6 @@ from bounds.theorems import THEOREMS
 from bounds.theory.theorem import Theorem
 
 FOLDER = Path(__file__).resolve().parent
-ATTAINED = 0.99  # a bound that is marked tight is approached at least so far, or a tightening by 1 % would go unseen
 
 Evidence = dict[str, Any]
 

@@ -59,7 +59,7 @@ def test_the_dial_of_calibration_documents_holds_on_those_of_the_audit():
 
 def test_of_several_layers_the_audit_reads_the_dialled_model():
     """Deeper rows move, so that needs read of the model as trained are not those of the dialled one."""
-    model = model_of("bert", seed=7)
+    model = model_of("bert", seed=34)
     few = list(documents(30, 3))
     needed = needed_kappas(model, few, TARGET)
     kappa = float(np.median(needed))
@@ -70,7 +70,7 @@ def test_of_several_layers_the_audit_reads_the_dialled_model():
     first = needed_kappas(model, few, TARGET, layers=[0])
     expected = int((np.maximum(first, moved) > kappa).sum())
     assert audited(model, few, kappa, TARGET, confidence=0.9).misses == expected
-    assert expected > int((needed > kappa).sum()) + 4  # needs read of the model as trained fall short
+    assert expected > int((needed > kappa).sum()) + 5  # needs read of the model as trained fall short
 
 
 def test_of_several_layers_a_grid_gives_the_dial():
