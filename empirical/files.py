@@ -17,6 +17,9 @@ from empirical.errors import BadInput
 TEMPORARY = ".part"
 
 
+MODIFIED = "-modified"
+
+
 @cache
 def commit(*written: str) -> str:
     """The commit of this project's own tree, marked where the tree differs beyond files `written`; else empty.
@@ -29,7 +32,7 @@ def commit(*written: str) -> str:
     try:
         if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:
             return ""
-        return _git("rev-parse", "HEAD") + ("-modified" if _git("status", "--porcelain", "--", ":/", *beyond) else "")
+        return _git("rev-parse", "HEAD") + (MODIFIED if _git("status", "--porcelain", "--", ":/", *beyond) else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 

@@ -212,7 +212,7 @@ THEOREMS: tuple[Theorem, ...] = (
         statement="If V_{l+1} <= (1 + Lip_{l+1}) V_l for every l, the costs A_l fall with depth, and filling the last "
         "layers first is optimal. With an MLP between, 1 + Lip is the product over the sublayers.",
         quantity="locality_last_first",
-        relation=Relation.AT_LEAST,
+        relation=Relation.EQUAL,
         formula=KNAPSACK,
         step=LAGRANGIAN,
         hypotheses=(
@@ -258,6 +258,7 @@ THEOREMS: tuple[Theorem, ...] = (
         source=SOURCE,
         level=Level.LAYERS,
         attained=True,
+        widened=lambda rows, share: {**rows, "least_dial": np.minimum(rows["least_dial"] * (1 + share), 1.0)},
     ),
 )
 

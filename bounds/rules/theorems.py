@@ -174,6 +174,7 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis(
                 "every p_t is a probability",
                 lambda rows: np.all((rows["promised"] >= 0) & (rows["promised"] <= 1), axis=-1),
+                spare="it says what a promise is: any other number promises nothing",
             ),
         ),
         bound=lambda rows: np.exp(-rows["promised"].sum(-1)),

@@ -76,8 +76,8 @@ class Relation(Enum):
 class Hypothesis:
     """A condition on a row, in words and as a test on data.
 
-    `spare` says why the conclusion survives without it, where it does: the ledger looks for an input that breaks the
-    conclusion once the hypothesis is dropped, and must find one for every other hypothesis.
+    `spare` says why the conclusion survives without it, or why no input that exists fails it: the ledger looks for an
+    input that breaks the conclusion once the hypothesis is dropped, and must find one for every other hypothesis.
     """
 
     statement: str
@@ -128,9 +128,10 @@ class Theorem:
 
     `formula` is the whole bound in the symbols of `symbols.py`; `bound` evaluates it through the public calculators.
     Where the bound is a sum, a product or a least of many, its `step` is the part that proofs are about.
-    `rounding` bounds the relative error of (observed, bound) together, its reason in the docstring of whoever supplies
-    it. `witness(n, m, r, x)` returns logits (temperature 1; the first m keys are the block, the first r its anchors)
-    that attain a tight bound, or approach it to the `witness_ratio` given.
+    Where rows meet the conclusion exactly or not at all, `widened(rows, share)` is what the hypotheses would read if
+    their threshold were weaker by that share. `rounding` bounds the relative error of (observed, bound) together, its
+    reason in the docstring of whoever supplies it. `witness(n, m, r, x)` returns logits (temperature 1; the first m
+    keys are the block, the first r its anchors) that attain a tight bound, or approach it to the `witness_ratio` given.
     """
 
     key: str
@@ -152,6 +153,7 @@ class Theorem:
     tolerance: Callable[[Rows], np.ndarray] | None = None  # absolute room, e.g. a stationarity residual
     needs: tuple[str, ...] = ()
     attained: bool = False  # by inputs that the adversary finds or is given, where there is no witness row
+    widened: Callable[[Rows, float], Rows] | None = None
     enclosures: tuple[Statement, ...] = ()
     why_not_formal: str = ""  # of a theorem that no formal statement has
     topic: str = ""  # the room that it was collected from

@@ -18,6 +18,7 @@ def add_parsers(commands: Commands) -> None:
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
     verify.add_argument("--out", type=Path, metavar="DIR", help="default: the evidence of this checkout")
     verify.add_argument("--runs", action="append", default=[], type=Path, metavar="DIR", help="finished runs to cite")
+    verify.add_argument("--observed", action="store_true", help="only cite --runs in the evidence there is")
     verify.set_defaults(run=_verify)
 
     claims = commands.add_parser("claims", help="paper_checks.md and its graph, from the theorems and their evidence")
@@ -31,13 +32,22 @@ def _verify(arguments: argparse.Namespace) -> int:
     from bounds.ledger.evidence import FOLDER
     from bounds.numbers.repository import repository
     from bounds.theorems import THEOREMS, by_key
-    from empirical.verify.gathering import summary, verify
+    from empirical.errors import BadInput
+    from empirical.verify.gathering import cite, summary, verify
 
     theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS.values())
     if arguments.out is None and not arguments.quick:
         repository("localist verify without --quick or --out DIR")
     folder = FOLDER if arguments.out is None else arguments.out
     failed = 0
+    if arguments.observed:
+        if arguments.quick or not arguments.runs:
+            raise BadInput("--observed must come with --runs and without --quick")
+        for theorem, wrong in cite(theorems, folder, arguments.runs):
+            tqdm.write("\n".join([f"{'worse' if wrong else 'ok':6}{theorem.key}", *wrong]))
+            failed += bool(wrong)
+        print(f"\n{len(theorems) - failed} of {len(theorems)} theorems cite {len(arguments.runs)} runs; in {folder}")
+        return REFUTED if failed else OK
     for theorem, evidence, wrong in verify(theorems, folder, arguments.runs, arguments.quick, progress=True):
         tqdm.write(summary(theorem, evidence, wrong))
         failed += bool(wrong)

@@ -14,22 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from bounds.ledger.evidence import Evidence, digest, faults, file_of, load, worse
+from bounds.ledger.evidence import FOLDER, Evidence, digest, faults, file_of, load, worse
 from bounds.theory.theorem import Relation, Rows, Theorem, Verdict
 from empirical.check.witness import witness
 from empirical.errors import BadInput
-from empirical.files import commit, make_folder, versions, write_atomically
+from empirical.files import MODIFIED, commit, make_folder, versions, write_atomically
 from empirical.threads import one_thread
 from empirical.verify.adversary import FAMILIES, Family
 
 ROWS, QUICK_ROWS, CHUNK = 1_000_000, 20_000, 20_000
 SEED = 20251
+WRITTEN = ("bounds/ledger/evidence/*.json",)  # what gathering itself changes of the tree
 CHANGE = 0.01  # of a constant, to the wrong side, that must not go unseen
+SHARES = ("leakage", "fidelity", "leakage_dialled", "anchor_mass", "mean_leakage", "violating", "promised", "off_rule")
+VIOLATED = Verdict.VIOLATED.code
 Advance = Callable[[str, int], None]
 
 
 def tightened(theorem: Theorem, share: float = CHANGE) -> Theorem:
-    """The theorem with its bound moved to the wrong side by a share of itself; by `share` where the bound is 0."""
+    """The theorem with its bound moved to the wrong side by a share of itself; by `share` where the bound is 0.
+
+    Of a theorem with `widened`, whose rows satisfy it exactly or not at all, the hypotheses' threshold moves instead.
+    """
+    if (widened := theorem.widened) is not None:
+
+        def wider(holds: Callable[[Rows], np.ndarray]) -> Callable[[Rows], np.ndarray]:
+            return lambda rows: holds(widened(rows, share))
+
+        return replace(theorem, hypotheses=tuple(replace(h, holds=wider(h.holds)) for h in theorem.hypotheses))
     sign = -1 if theorem.relation is Relation.AT_MOST else 1
 
     def bound(rows: Rows) -> np.ndarray | np.floating:
@@ -37,6 +49,17 @@ def tightened(theorem: Theorem, share: float = CHANGE) -> Theorem:
         return value + sign * np.where(value == 0, share, share * np.abs(value))
 
     return replace(theorem, bound=bound)
+
+
+def possible(rows: Rows) -> np.ndarray:
+    """Mask of the rows that exist: whatever else a hypothesis that is dropped lets in, shares lie in [0, 1].
+
+    A row that cannot be is no sign that a hypothesis is needed.
+    """
+    shares = [np.asarray(rows[name]) for name in SHARES if name in rows]
+    room = 1e-9  # of sums that are 1
+    within = [((share >= -room) & (share <= 1 + room)).reshape(len(share), -1).all(-1) for share in shares]
+    return np.logical_and.reduce(within) if within else np.asarray(True)
 
 
 class AttackCounts:
@@ -56,7 +79,7 @@ class AttackCounts:
             for verdict in Verdict:
                 self.counts[verdict] += int((codes == verdict.code).sum())
             says = codes != Verdict.VACUOUS.code
-            self.noticed += int((self.wrong.verdicts(rows)[says] == Verdict.VIOLATED.code).sum())
+            self.noticed += int(((self.wrong.verdicts(rows) == Verdict.VIOLATED.code) & (codes != VIOLATED)).sum())
             observed, bound = np.broadcast_arrays(self.theorem.observed(rows), self.theorem.bound(rows))
             away = np.abs(observed - bound) / np.where(bound == 0, 1.0, np.abs(bound))
             if (says & np.isfinite(away)).any():
@@ -64,11 +87,11 @@ class AttackCounts:
             self._necessity(rows, codes.shape)
 
     def _necessity(self, rows: Rows, shape: tuple[int, ...]) -> None:
-        """The first input, for each hypothesis, that fails it alone and breaks the conclusion."""
+        """The first input that exists, for each hypothesis, that fails it alone and breaks the conclusion."""
         masks = [np.broadcast_to(np.asarray(h.holds(rows), bool), shape) for h in self.theorem.hypotheses]
         summed = {"valid": np.ones(shape, bool)} if "valid" in rows else {}  # so that the bound is that of the row
         slack, room = np.broadcast_arrays(self.theorem.slack({**rows, **summed}), self.theorem.room({**rows, **summed}))
-        broken = slack < -room
+        broken = (slack < -room) & np.broadcast_to(possible(rows), shape)
         for at, mask in enumerate(masks):
             if self.broken[at] is None:
                 others = [m for i, m in enumerate(masks) if i != at]
@@ -173,30 +196,49 @@ def gather(theorem: Theorem, counts: AttackCounts, observed: list[dict[str, Any]
             "enclosure": any(e["expected"] == "REFUTED" and e["decision"] == "REFUTED" for e in enclosure),
         },
         "observed": observed,
-        "provenance": {"versions": versions(), "commit": commit(), "seed": SEED},
+        "provenance": {"versions": versions(), "commit": commit(*WRITTEN), "seed": SEED},
     }
 
 
 def observed_in(runs: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
-    """The verdicts of saved runs, by theorem. Raises BadInput for a folder without verdicts."""
+    """The verdicts of saved runs, by theorem. Raises BadInput for a folder without verdicts, or of a modified tree."""
     found: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         try:
             saved = json.loads((run / "verdicts.json").read_text(encoding="utf-8"))
             outcomes = {o["theorem"]: {k: v for k, v in o["counts"].items() if v} for o in saved["outcomes"]}
+            saved = {name: str(saved[name] or "") for name in ("config_digest", "commit")}
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(f"--runs must name folders of finished runs, with verdicts.json, got {run}") from None
+        if not saved["commit"] or saved["commit"].endswith(MODIFIED):
+            raise BadInput(f"--runs must name runs of a committed tree, got {run} of {saved['commit'] or 'no commit'}")
         for key, counts in outcomes.items():
             if counts:
-                entry = {"run": run.name, "config_digest": saved["config_digest"], "commit": saved["commit"]}
-                found.setdefault(key, []).append({**entry, "counts": counts})
+                found.setdefault(key, []).append({"run": run.name, **saved, "counts": counts})
     return found
+
+
+def cite(theorems: Iterable[Theorem], folder: Path, runs: Iterable[Path]) -> Iterator[tuple[Theorem, list[str]]]:
+    """Writes the verdicts of saved runs into evidence that is there, gathers nothing else, and says what is wrong."""
+    seen = observed_in(runs)
+    for theorem in theorems:
+        old = load(theorem, folder)
+        if old is None:
+            raise BadInput(f"--observed must find evidence in {folder}, got none on {theorem.key}")
+        del old["formal"]
+        new = {**old, "observed": seen.get(theorem.key, [])}
+        wrong = list(faults(theorem, new))
+        if not wrong:
+            _write(theorem, new, folder)
+        yield theorem, wrong
 
 
 def verify(
     theorems: Iterable[Theorem], folder: Path, runs: Iterable[Path] = (), quick: bool = False, progress: bool = False
 ) -> Iterator[tuple[Theorem, Evidence, list[str]]]:
     """Each theorem with its evidence and what is wrong or worse; good evidence is written, unless `quick`."""
+    if folder == FOLDER and not quick and commit(*WRITTEN).endswith(MODIFIED):
+        raise BadInput("the tree must be committed before its evidence is gathered, got one that is modified")
     wanted = {theorem.key: theorem for theorem in theorems}
     rows = QUICK_ROWS if quick else ROWS
     families = [family for family in FAMILIES if set(family.keys) & set(wanted)]
@@ -221,11 +263,15 @@ def verify(
             new = gather(theorem, counts[theorem.key], observed)
             wrong = [*faults(theorem, new), *worse(new, old)]
             if not wrong and not quick:
-                make_folder(folder)
-                write_atomically(file_of(theorem.key, folder), (json.dumps(new, indent=1) + "\n").encode())
+                _write(theorem, new, folder)
             yield theorem, new, wrong
     if bar is not None:
         bar.close()
+
+
+def _write(theorem: Theorem, evidence: Evidence, folder: Path) -> None:
+    make_folder(folder)
+    write_atomically(file_of(theorem.key, folder), (json.dumps(evidence, indent=1) + "\n").encode())
 
 
 def _committed(theorem: Theorem, folder: Path) -> Evidence | None:

@@ -92,6 +92,11 @@ def status(theorem: Theorem, evidence: Evidence | None) -> str:
     return "proved" if all(settled or lemma for settled, lemma in outcomes) else "argued"
 
 
+def decided(adversary: dict[str, int]) -> int:
+    """Inputs that could have refuted the theorem: those on which it holds or is violated, and no others."""
+    return adversary["holds"] + adversary["violated"]
+
+
 def faults(theorem: Theorem, evidence: Evidence) -> Iterator[str]:
     """What is wrong with the evidence by itself."""
     if evidence["symbolic"]["failed"]:
@@ -105,8 +110,8 @@ def faults(theorem: Theorem, evidence: Evidence) -> Iterator[str]:
     adversary = evidence["adversary"]
     if adversary["violated"]:
         yield f"{adversary['violated']} of {adversary['rows']} inputs violate it"
-    if not adversary["holds"] + adversary["unknown"]:
-        yield "no input satisfies its hypotheses"
+    if not decided(adversary):
+        yield f"no input decides it: {adversary['vacuous']:,} are VACUOUS, {adversary['unknown']:,} UNKNOWN"
     if (theorem.tight or theorem.attained) and not adversary["tightened"]:
         yield "no input notices the bound tightened by 1 %"
     for needed in evidence["necessity"]:

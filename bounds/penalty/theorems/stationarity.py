@@ -57,6 +57,15 @@ def _exact(rows: Rows) -> np.ndarray:
     return np.asarray(0.0)
 
 
+def _from_lower_penalties(rows: Rows, share: float) -> Rows:
+    """What a theorem reads that claims the same from penalties on that are lower by a share."""
+    return {**rows, "penalty": rows["penalty"] * (1 + share)}
+
+
+def _to_higher_penalties(rows: Rows, share: float) -> Rows:
+    return {**rows, "penalty": rows["penalty"] * (1 - share)}
+
+
 def _predicted_steps(rows: Rows) -> np.ndarray:
     known = np.isfinite(field(rows, "gradient_peak")) & np.isfinite(field(rows, "group_norm_start"))
     return calculators.predicted_steps(
@@ -178,6 +187,7 @@ THEOREMS: tuple[Theorem, ...] = (
         tolerance=lambda rows: (
             rows["step"] * rows["residual"] * (1 + 1e-12)
         ),  # ||W|| <= eta ||R|| once the next point is 0
+        widened=_from_lower_penalties,
     ),
     StepsTheorem(
         key="steps_to_zero",
@@ -253,6 +263,7 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=SOURCE,
         level=Level.SETTING,
+        widened=_from_lower_penalties,
     ),
     Theorem(
         key="critical_leaves",
@@ -293,6 +304,7 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=SOURCE,
         level=Level.SETTING,
+        widened=_to_higher_penalties,
     ),
 )
 

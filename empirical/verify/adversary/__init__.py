@@ -72,6 +72,7 @@ FAMILIES = (
     Family("retrieval", weights.retrieval, levels=(Level.PATTERNS,)),
     Family("entropy along the dial", weights.along_dial, levels=(Level.LOGITS,), topic="dial"),
     Family("quadratic majorants", duals.majorants, "quadratic_dual"),
+    Family("penalised heads", descent.penalised_heads, "worst_case_threshold"),
 )
 """The place of a family seeds its inputs: a new one comes last."""
 

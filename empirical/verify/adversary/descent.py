@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bounds.penalty.closed_forms import worst_case
+
 Rows = dict[str, np.ndarray]
 
 
@@ -50,6 +52,50 @@ def points(rng: np.random.Generator, count: int) -> Rows:
         "query_share": np.ones(count),
         "temperature": np.ones(count),
     }
+
+
+def penalised_heads(rng: np.random.Generator, count: int) -> Rows:
+    """Half are groups of whole attention heads, after proximal steps from anywhere; half are `points`, up to level A.
+
+    A head of queries x_i, keys y_j, values v_j has logits <x_i, W y_j>, W its one group, and the loss mean <g_i, o_i>:
+    every step takes its gradient. Penalties are around the head's own level A, and far below it, where groups stay.
+    """
+    half = count // 2
+    x, y, v, g = (rng.standard_normal((half, size, 2)) for size in (3, 4, 4, 3))
+    known = {
+        "gradient_bound": _norm(g).max(-1),
+        "value_diameter": _norm(v[:, :, None] - v[:, None]).max((1, 2)),
+        "query_norm": _norm(x).max(-1),
+        "key_norm": _norm(y).max(-1),
+        "key_diameter": _norm(y[:, :, None] - y[:, None]).max((1, 2)),
+        "query_share": np.ones(half),
+        "temperature": np.ones(half),
+    }
+    level = worst_case(*known.values())
+    penalty, step = level * rng.choice([0.005, 0.05, 0.5, 1.001, 1.2], half), 5 / level
+    group = rng.standard_normal((half, 2, 2)) * rng.choice([0.0, 0.1, 1.0], (half, 1, 1))
+    u = g @ v.swapaxes(1, 2)
+    for _ in range(100):
+        logits = x @ group @ y.swapaxes(1, 2)
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        pull = weights * (u - (weights * u).sum(-1, keepdims=True))
+        gradient = x.swapaxes(1, 2) @ pull @ y / x.shape[1]
+        before, moved = group, (group - step[:, None, None] * gradient).reshape(half, 4)
+        group = shrink(moved, step * penalty).reshape(half, 2, 2)
+    residual = _norm((before - group).reshape(half, 4)) / step
+    heads = {
+        **known,
+        "group_norm": _norm(before.reshape(half, 4)),
+        "gradient_norm": _norm(gradient.reshape(half, 4)),
+        "penalty": penalty,
+        "step": step,
+        "residual": residual,
+        "converged": residual <= 1e-6,
+        "block_query": np.zeros(half, dtype=int),
+        "block_key": np.ones(half, dtype=int),
+    }
+    return {name: np.concatenate([part, heads[name]]) for name, part in points(rng, count - half).items()}
 
 
 def steps_to_zero(rng: np.random.Generator, count: int, momentum: bool = False) -> Rows:
@@ -118,7 +164,7 @@ def critical(rng: np.random.Generator, count: int) -> Rows:
 
     optimum = np.zeros(count)
     crit = np.abs(slope(optimum))
-    penalty = crit * rng.choice([0.3, 0.7, 0.98, 1.0, 1.02, 1.5], count)
+    penalty = crit * rng.choice([0.3, 0.7, 0.98, 0.995, 1.0, 1.02, 1.5], count)
     elsewhere = rng.random(count) < 0.15
     i = optimum + np.where(elsewhere, rng.uniform(0, 2.5, count), 0.0)
     c = np.where(elsewhere, rng.uniform(0, 2, count), 0.0)

@@ -149,8 +149,6 @@ def reloads(rng: np.random.Generator, count: int) -> Rows:
     violating = np.ones(count)
     for at in range(length):
         violating = violating * (1 - given[:, at]) + (1 - violating) * back
-    wrong = rng.random(count) < 0.05
-    promised[wrong & (back == 0)] = 3.0  # no probabilities
     return {
         "violating": violating,
         "promised": promised,

@@ -1,7 +1,8 @@
 """Attention rows against every row theorem: random rows of many shapes, and logits driven uphill.
 
 An ascended row maximises mu_1 H + mu_2 ln(eps/(1-eps)), weights of either sign drawn for each row, over logits whose
-anchors stay x above the outsiders within a range D. Rows that do not sum to one are there to break what needs them to.
+anchors stay x above the outsiders within a range D. Rows that do not sum to one are there to break what needs them to:
+rows of which a sink keeps a part, and rows after dropout.
 """
 
 from __future__ import annotations
@@ -62,11 +63,25 @@ def _fields(logits: Tensor, n: int, m: int, r: int, tau: float, dial: float) -> 
     return {**rows, **{name: np.full(len(logits), value) for name, value in constant.items()}}
 
 
-def _broken(rows: Rows, factor: np.ndarray) -> Rows:
-    """The same rows with every weight times a factor: they no longer sum to one."""
-    wrong = {name: rows[name] * factor for name in ("leakage", "fidelity", "leakage_dialled")}
-    entropy = factor * rows["entropy_nats"] - factor * np.log(factor)
-    return {**rows, **wrong, "entropy_nats": entropy, "valid": np.zeros(len(factor), dtype=bool)}
+def _broken(rng: np.random.Generator, logits: Tensor, rows: Rows, n: int, m: int) -> Rows:
+    """The same rows, summing to one no more: a sink keeps a part of them, or dropout takes keys and scales the rest."""
+    weights = logits.softmax(-1).numpy()
+    dial, outside, count = rows["dial"], np.arange(n) >= m, len(logits)
+    dialled = np.where(outside, weights * (1 - dial[:, None]), weights)
+    dialled = dialled / dialled.sum(-1, keepdims=True)
+    kept = np.where(rng.random((count, n)) < 0.5, 2.0, 0.0)
+    factor = np.where(rng.random((count, 1)) < 0.5, kept, rng.choice([0.5, 0.9], (count, 1)))
+    weights, dialled = weights * factor, dialled * factor
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(weights > 0, weights * np.log(weights), 0.0).sum(-1)
+    leakage = np.where(outside, weights, 0.0).sum(-1)
+    wrong = {
+        "leakage": leakage,
+        "fidelity": weights.sum(-1) - leakage,
+        "leakage_dialled": np.where(outside, dialled, 0.0).sum(-1),
+        "entropy_nats": entropy,
+    }
+    return {**rows, **wrong, "valid": np.zeros(count, dtype=bool)}
 
 
 def sample(rng: np.random.Generator, count: int) -> Rows:
@@ -79,8 +94,8 @@ def sample(rng: np.random.Generator, count: int) -> Rows:
         logits = torch.cat([_random(generator, share - uphill, n, m), _uphill(generator, uphill, n, m, r)])
         tau, dial = float(rng.choice([0.5, 1.0, 3.0])), float(rng.choice([0.0, 0.3, 0.9, 0.999]))
         rows = _fields(logits, n, m, r, tau, dial)
-        few = {name: value[-uphill // 2 :] for name, value in rows.items()}
-        parts += [rows, _broken(few, rng.choice([0.5, 0.9, 1.1, 2.0], size=len(few["leakage"])))]
+        few = slice(-uphill // 2, None)
+        parts += [rows, _broken(rng, logits[few], {name: value[few] for name, value in rows.items()}, n, m)]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     x = np.clip(rows["margin"] / rows["temperature"], 0, None)
     random = rng.uniform(0, 1.3, x.size)
