@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.call import Call, checked_mask
 from empirical.errors import BadInput
-from empirical.shapes import Bool, Float
 
 NAME = "localist"
 BASES = ("sdpa", "eager")
@@ -30,37 +30,6 @@ HARMLESS = {
     *("cache_position", "position_embeddings", "sliding_window", "past_key_values", "return_dict"),
     *("output_hidden_states", "layer_idx", "logits_to_keep", "num_items_in_batch", "deterministic"),
 }  # keyword arguments of an attention call that the logits here account for, or that leave them alone
-
-
-@dataclass(frozen=True)
-class Call:
-    """One attention of one forward pass."""
-
-    name: str  # of the module, as in model.named_modules()
-    kind: str  # of KINDS
-    layer: int  # among those of its kind
-    query: Float[Tensor, "B H T E"]
-    key: Float[Tensor, "B G N E"]
-    scaling: float
-    mask: Tensor | None
-    is_causal: bool
-    position_bias: Tensor | None
-    unknown: tuple[str, ...]  # what is done to these rows beyond softmax(scaling q.k + bias)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Queries and keys."""
-        return self.query.shape[2], self.key.shape[2]
-
-    def visible(self, start: int, stop: int) -> Bool[Tensor, "_ _ _ N"]:
-        """Which keys the queries in [start, stop) see: by the mask, boolean or additive, or causally without one."""
-        tokens, keys = self.shape
-        position = torch.arange(keys, device=self.key.device)
-        if self.mask is None:
-            last = position[keys - tokens :][start:stop] if self.is_causal else position[-1:]
-            return (position <= last[:, None])[None, None]
-        mask = self.mask[..., start:stop, :] if self.mask.shape[-2] > 1 else self.mask
-        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 Bias = Callable[[Call], Tensor | None]
@@ -115,7 +84,7 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
     unknown = tuple(sorted(k for k, v in given.items() if k not in HARMLESS and v is not None and v is not False))
     if module.training and given.get("dropout"):
         unknown += ("dropout",)
-    is_causal = given.get("is_causal")
+    is_causal, eager = given.get("is_causal"), mine[0].base == "eager"
     call = Call(
         name,
         kind,
@@ -123,10 +92,11 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
         query,
         key,
         float(given.get("scaling") or query.shape[-1] ** -0.5),
-        attention_mask,
+        checked_mask(attention_mask, eager),
         bool(getattr(module, "is_causal", True) if is_causal is None else is_causal) and query.shape[2] > 1,
         given.get("position_bias"),
         unknown,
+        _accumulates(base, query.dtype) if eager else torch.promote_types(query.dtype, torch.float32),
     )
     biases = [bias for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
     total = sum(biases[1:], biases[0]) if biases else None
@@ -135,16 +105,14 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
     for route in mine:
         if route.watch is not None:
             route.watch(call, total)
-    mask = attention_mask if total is None else _biased(call, total)
+    mask = attention_mask if total is None else call.biased(total)
     return base(module, query, key, value, mask, **given)
 
 
-def _biased(call: Call, bias: Tensor) -> Float[Tensor, "B _ T N"]:
-    """One float mask: the bias where a key is seen, -inf elsewhere; a row that sees nothing keeps what it had."""
-    tokens, keys = call.shape
-    seen = call.visible(0, tokens).expand(len(call.query), -1, tokens, keys)
-    added = torch.where(seen, bias.to(call.query.dtype), -torch.inf)
-    return torch.where(seen.any(-1, keepdim=True), added, 0.0)
+def _accumulates(eager: Callable[..., Any], dtype: torch.dtype) -> torch.dtype:
+    """In which eager attention takes its softmax: some functions ask for float32 whatever the model is."""
+    asked = "float32" in inspect.unwrap(eager).__code__.co_names
+    return torch.float32 if asked else torch.promote_types(dtype, torch.float32)
 
 
 def _function(base: str, module: Any) -> Callable[..., Any]:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
-from empirical.checkpoints.attach import Call, routed
+from empirical.checkpoints.attach import routed
+from empirical.checkpoints.call import Call
 from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
@@ -204,7 +205,7 @@ def _streamed(
 ) -> tuple[dict[str, Tensor], Int[Tensor, "B T"]]:
     """Row fields of a call, every bias included, and the relevant block of each query."""
     queries, keys = labels.of(call)
-    full = [b.expand(-1, -1, *call.shape) for b in (call.position_bias, bias) if b is not None]
+    full = [b.expand(-1, -1, *call.shape) for b in (call.position_bias, call.values, bias) if b is not None]
     rows = stream_rows(
         call.query,
         call.key,

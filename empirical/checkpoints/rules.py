@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empirical.checkpoints.attach import Call, routed
+from empirical.checkpoints.attach import routed
+from empirical.checkpoints.call import Call
 from empirical.checkpoints.contexts import Labels
 from empirical.rules.checks import Refused, Rule, Selector, check_each, outranked, promised_strength, rounded_up
 from empirical.rules.files import lined, read_rules

@@ -12,7 +12,8 @@ from small_checkpoints import FAMILIES, HEADS, LAYERS, architecture_of, inputs, 
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.checkpoints.architecture import Task
-from empirical.checkpoints.attach import Call, places_of, routed
+from empirical.checkpoints.attach import places_of, routed
+from empirical.checkpoints.call import Call
 from empirical.checkpoints.contexts import Labels, dial, in_block, observing
 from empirical.errors import BadInput
 from empirical.observe.rows import observe_attention
