@@ -93,6 +93,42 @@ def test_options(saved, text, tmp_path):
     assert observe(saved("gpt2"), text, tmp_path / "two", "--require", "fidelity>=0.999") == 1
 
 
+@pytest.mark.xfail(strict=True, reason="a chosen layer is reported as layer 0")
+def test_a_chosen_layer_keeps_its_number_wherever_it_is_named(saved, text, tmp_path, capsys):
+    """The dataset, the table, the worst row of a verdict, the plotted points and the figures, all from 0."""
+    from figure_checks import words_of
+
+    from empirical.figures import UNSWEPT
+    from empirical.figures.observed import Observed
+
+    out = tmp_path / "out"
+    assert observe(saved("gpt2"), text, out, "--layers", "1", "--dial", "0.5", "0.9") == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in table if line[:1] in (["0"], ["0.5"], ["0.9"])] == ["1"] * 3
+    dataset = open_observations(out)
+    assert dataset["layer"].values.tolist() == [1]
+    assert dataset["head"].values.tolist() == [0, 1, 2, 3]
+    outcomes = json.loads((out / "verdicts.json").read_text())["outcomes"]
+    assert {o["worst"]["layer"] for o in outcomes if "layer" in o["worst"]} == {1}
+    points = [line.split(",") for line in (out / "figures" / "points.csv").read_text().splitlines()]
+    assert {line[points[0].index("layer")] for line in points[1:]} == {"1"}
+    seen = Observed(dataset)
+    heads, dialled = UNSWEPT["heads"](seen), UNSWEPT["along_the_dial"](seen)
+    assert "of layer 1" in words_of(heads)
+    assert [tick.get_text() for tick in heads.axes[0].get_yticklabels()] == ["1"]
+    assert [tick.get_text() for tick in heads.axes[0].get_xticklabels()] == ["0", "1", "2", "3"]
+    assert [t.get_text() for t in dialled.axes[1].get_legend().get_texts()] == ["layer 1"]
+    assert "exact" not in words_of(dialled)  # of deeper layers the rows at dial 0 are a prediction alone
+
+
+@pytest.mark.xfail(strict=True, reason="a layer that is not there is ignored beside one that is")
+def test_every_layer_that_is_named_is_there_or_refused_before_any_work(saved, text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("empirical.checkpoints.observe._loss", lambda *_: pytest.fail("it worked before it refused"))
+    for given in (["0", "7"], ["-1"]):
+        assert observe(saved("gpt2"), text, tmp_path / "out", "--layers", *given) == 2
+        assert f"--layers must be among 0 to {LAYERS - 1}, got {given[-1]}" in capsys.readouterr().err
+
+
 def test_generation_is_the_plain_one_at_dial_0(saved, text, capsys):
     found = []
     for value in ("0", "1"):

@@ -113,6 +113,22 @@ def test_row_fields_may_be_given_directly(tmp_path):
     assert outcomes["leakage_ceiling"].worst["query"] == 1
 
 
+@pytest.mark.xfail(strict=True, reason="layers and heads have no numbers")
+def test_layers_and_heads_have_the_numbers_given_or_those_from_0(run, tmp_path):
+    assert open_observations(run)["layer"].values.tolist() == [0]
+    assert {"layer", "head"} <= set(open_observations(run).coords)
+    random = np.random.default_rng(0)
+    blocks = {"query_block": np.arange(5) % 3, "key_block": np.arange(12) % 3}
+    np.savez(tmp_path / "logits.npz", logits=random.normal(size=(2, 3, 5, 12)), **blocks, layer=[5, 8], head=[1, 2, 7])
+    dataset = open_observations(tmp_path / "logits.npz")
+    assert dataset["layer"].values.tolist() == [5, 8]
+    outcome = {o.theorem.key: o for o in check_dataset(dataset)}["leakage_ceiling"]
+    assert (outcome.worst["layer"], outcome.worst["head"]) in {(at, h) for at in (5, 8) for h in (1, 2, 7)}
+    np.savez(tmp_path / "few.npz", logits=random.normal(size=(2, 3, 5, 12)), **blocks, layer=[5])
+    with pytest.raises(BadInput, match=r"layer must be 2 whole numbers >= 0, one a layer, got \[5\]"):
+        open_observations(tmp_path / "few.npz")
+
+
 def arrays(**given):
     return lambda path: np.savez(path, **given)
 
