@@ -22,7 +22,7 @@ from empirical.check.boxes import Box, boxes
 from empirical.check.verdict_counts import CHUNK, VerdictCounts
 from empirical.check.witness import Sample, Witness, witness
 from empirical.errors import BadInput
-from empirical.observe.schema import DIMS, PAIR, ROW
+from empirical.observe.schema import COORDINATES, DIMS, PAIR, ROW
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -240,6 +240,6 @@ def _reading(dataset: xr.Dataset, level: Level) -> tuple[int, dict[str, int]]:
 
 
 def _labelled(dataset: xr.Dataset, place: dict[str, Any]) -> dict[str, Any]:
-    """A place, and what is known of its setting."""
-    known = [n for n in ("penalty", "seed", "start") if n in dataset.variables and "setting" in place]
-    return {**place, **{name: dataset[name].values[place["setting"]].item() for name in known}}
+    """A place by the numbers of its layer and head, and what is known of its setting."""
+    known = {n: dim for n, (dim,) in COORDINATES.items() if n in dataset.variables and dim in place}
+    return {**place, **{name: dataset[name].values[place[dim]].item() for name, dim in known.items()}}

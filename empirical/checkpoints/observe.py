@@ -19,6 +19,7 @@ from torch import Tensor
 
 from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.contexts import Labels, dial, observing
 from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, tokenised
 from empirical.checkpoints.promises import applied, certified, requested_rules
@@ -44,6 +45,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     model, tokenizer = load_checkpoint(request.model, request.device, request.dtype)
     if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {request.attention!r}")
+    layers = _chosen(request, model)
     texts, names = tokenised(request, model, tokenizer)
     named = None if request.relevant is None else names.index(request.relevant)
     heads = certified(request, texts) if request.certify or request.rules else []
@@ -62,7 +64,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
                 observing(
                     model,
                     labels,
-                    layers=request.layers,
+                    layers=layers,
                     kinds=(request.attention,),
                     n_anchors=request.n_anchors,
                     dial=turned[at],
@@ -72,14 +74,21 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
                 losses[at] += _loss(model, text.ids) / len(texts)
             unknown |= found.unknown
             rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
-    if not rows[0][0]:
-        raise BadInput(f"--layers must name layers of the model, got {list(request.layers or ())}")
-    heads = [h for h in heads if request.certify and (request.layers is None or h.layer in request.layers)]
+    heads = [h for h in heads if request.certify and h.layer in layers]
     if heads and rules is None:  # a rule's strength is in the rows, and not in the weights
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
-        place = {layer: at for at, layer in enumerate(sorted(request.layers or range(len(widest))))}
-        heads = [replace(head, observed=float(widest[place[head.layer], head.head])) for head in heads]
-    return _dataset(request, texts, names, rows, settings, losses, unknown), heads
+        heads = [replace(head, observed=float(widest[layers.index(head.layer), head.head])) for head in heads]
+    dataset = _dataset(request, texts, names, rows, settings, losses, unknown)
+    return dataset.assign_coords(layer=list(layers)), heads
+
+
+def _chosen(request: Request, model: Any) -> tuple[int, ...]:
+    """The numbers of the layers asked for, ascending; all of them without a request. Raises BadInput for another."""
+    there = sorted(layer for _, kind, layer in places_of(model).values() if kind == request.attention)
+    for layer in request.layers or ():
+        if layer not in there:
+            raise BadInput(f"--layers must be among {there[0]} to {there[-1]}, got {layer}")
+    return tuple(sorted(set(request.layers))) if request.layers else tuple(there)
 
 
 def _recomputed(settings: list[float]) -> list[float]:
@@ -167,10 +176,10 @@ def summary(dataset: xr.Dataset) -> str:
     ]
     valid = dataset["valid"].values.astype(bool)
     for at, value in enumerate(json.loads(attributes["dials"])):
-        for layer in range(dataset.sizes["layer"]):
+        for place, layer in enumerate(dataset["layer"].values):
             rows = {
-                name: np.median(dataset[name].values[at, layer][valid[at, layer]])
-                if valid[at, layer].any()
+                name: np.median(dataset[name].values[at, place][valid[at, place]])
+                if valid[at, place].any()
                 else math.nan
                 for name in ("fidelity", "entropy_nats", "margin", "logit_range")
             }

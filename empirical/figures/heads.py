@@ -48,8 +48,8 @@ def by_head(seen: Observed) -> Figure:
     figure = style.sheet(
         7.2,
         max(1.4, 0.3 * layers + 0.9) * len(shown) + 0.7,
-        f"The most local head is {best[1] + 1} of layer {best[0] + 1}: median fidelity {first[best]:.2f}; "
-        f"all heads: {np.nanmin(first):.2f} to {np.nanmax(first):.2f}",
+        f"The most local head is {seen.number('head', best[1])} of layer {seen.number('layer', best[0])}: median "
+        f"fidelity {first[best]:.2f}; all heads: {np.nanmin(first):.2f} to {np.nanmax(first):.2f}",
         f"medians over {seen.valid.shape[-1]:,} queries, those of them that see their block and something outside",
     )
     grid = figure.subplots(len(shown), len(panels), squeeze=False)
@@ -58,8 +58,8 @@ def by_head(seen: Observed) -> Figure:
             image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **ends)
             figure.colorbar(image, ax=axes, pad=0.02, aspect=18)
             axes.set_title(words if len(shown) == 1 else f"{words}, {seen.start[setting]}")
-            axes.set_xticks(_few(heads), [str(at + 1) for at in _few(heads)])
-            axes.set_yticks(_few(layers), [str(at + 1) for at in _few(layers)])
+            axes.set_xticks(_few(heads), [str(seen.number("head", at)) for at in _few(heads)])
+            axes.set_yticks(_few(layers), [str(seen.number("layer", at)) for at in _few(layers)])
             axes.set_xlabel("head")
         line[0].set_ylabel("layer")
     return figure
@@ -94,7 +94,8 @@ def along_the_dial(seen: Observed) -> Figure:
         3.3,
         f"From dial 0 to {max(dials):g} loss goes from {loss[0]:.3f} to {loss[-1]:.3f} nats a token, mean fidelity "
         f"from {average(fidelity[order[0]]):.2f} to {_seen(fidelity, valid, order[-1]):.2f}",
-        "every layer dialled alike, nothing retrained; lines: predicted from the rows at dial 0, exact in layer 1",
+        "every layer dialled alike, nothing retrained; lines: predicted from the rows at dial 0"
+        + (", exact in layer 0" if seen.number("layer", 0) == 0 else ""),
     )
     left, right = figure.subplots(1, 2)
     left.plot(x, loss, "-o", color=style.BLACK)
@@ -103,7 +104,8 @@ def along_the_dial(seen: Observed) -> Figure:
     for layer in range(layers):
         colour = style.ORDERED(layer / max(1, layers - 1))
         left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dials[at]) for at in order]
-        right.plot(x, [average(values[valid[layer]]) for values in left_of], color=colour, label=f"layer {layer + 1}")
+        label = f"layer {seen.number('layer', layer)}"
+        right.plot(x, [average(values[valid[layer]]) for values in left_of], color=colour, label=label)
         marker = "os^D"[layer % 4]
         right.plot(
             x, [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order], marker, color=colour, mec="white"

@@ -60,7 +60,7 @@ def attention_maps(seen: Observed) -> Figure:
         aspect=35,
     )
     blocks = np.unique(np.concatenate([queries, keys[keys >= 0]]))
-    handles: list = [Patch(color=_colour(b), label=f"block {b + 1}") for b in blocks]
+    handles: list = [Patch(color=_colour(b), label=f"block {b}") for b in blocks]
     if anchors.any():
         handles.append(Line2D([], [], ls="", marker="v", color=style.BLACK, ms=3, label="anchor key"))
     if any((maps[setting, *head] == 0).any() for setting, head in shown):

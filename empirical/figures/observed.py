@@ -146,13 +146,20 @@ class Observed:
         _, layers, heads, _ = self.valid.shape
         if layers * heads <= 4:
             return [(self.head_words(layer, head), (layer, head)) for layer in range(layers) for head in range(heads)]
-        return [(f"layer {layer + 1}, {heads} heads pooled", (layer, slice(None))) for layer in range(layers)]
+        return [
+            (f"layer {self.number('layer', layer)}, {heads} heads pooled", (layer, slice(None)))
+            for layer in range(layers)
+        ]
+
+    def number(self, what: str, place: int | np.integer) -> int:
+        """The number in its model, from 0, of the layer or head at a place."""
+        return int(self.values(what)[place])
 
     def head_words(self, layer: int, head: int) -> str:
-        """`layer 1, head 2`, without the part that all heads share."""
+        """`layer 0, head 1`, without the part that all heads share."""
         _, layers, heads, _ = self.valid.shape
         return ", ".join(
-            f"{what} {place + 1}"
+            f"{what} {self.number(what, place)}"
             for what, place, several in (("layer", layer, layers), ("head", head, heads))
             if several > 1
         )

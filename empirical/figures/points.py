@@ -54,8 +54,8 @@ def _medians(seen: Observed) -> Iterator[list]:
                         "fidelity_and_entropy",
                         name,
                         *_who(seen, s),
-                        layer + 1,
-                        head + 1,
+                        seen.number("layer", layer),
+                        seen.number("head", head),
                         *_numbers(seen, s, limit[s], value[s], slack),
                     ]
 

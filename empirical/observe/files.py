@@ -19,16 +19,19 @@ import xarray as xr
 
 from empirical.errors import BadInput
 from empirical.files import commit, versions, write_atomically
-from empirical.observe.schema import ROW, SCHEMA
+from empirical.observe.schema import COORDINATES, NUMBERED, ROW, SCHEMA
 
 FILE = "observations.nc"
 
 
 def described(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset with the unit and meaning of every field."""
+    """The dataset with the unit and meaning of every field, layers and heads numbered from 0 where it does not say."""
     for name in dataset.data_vars:
         _, unit, meaning = SCHEMA[str(name)]
         dataset[name].attrs = {"units": unit, "long_name": meaning}
+    for name in NUMBERED:
+        if name in dataset.dims and name not in dataset.coords:
+            dataset.coords[name] = np.arange(dataset.sizes[name])
     return dataset
 
 
@@ -77,15 +80,15 @@ def _from_npz(path: Path, lazy: bool) -> xr.Dataset:
         raise BadInput(f"FILE.npz must hold plain numeric arrays, got {str(path)!r} ({error})") from None
     if not arrays:
         raise BadInput(f"FILE.npz must hold row fields, or logits or weights, got {str(path)!r} without arrays")
-    observed = (*SCHEMA, "penalty", "seed", "start")
-    known = ("logits", "weights", "query_block", "key_block", *OPTIONS) if raw else observed
+    known = ("logits", "weights", "query_block", "key_block", *OPTIONS, *NUMBERED) if raw else (*SCHEMA, *COORDINATES)
     for name in arrays:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
             raise BadInput(f"FILE.npz must hold only known arrays, got {name!r}{hint}")
     if raw:
-        arrays = _observe(path, raw, arrays)
+        numbers = {name: arrays[name] for name in NUMBERED if name in arrays}
+        arrays = _observe(path, raw, arrays) | numbers
     return _from_arrays(path, arrays)
 
 
@@ -134,11 +137,23 @@ def _scalar(name: str, value: np.ndarray) -> float:
     return value.item()
 
 
+UNSWEPT = {"penalty": np.nan, "seed": 0, "start": "observed"}
+"""The setting of observations that do not say theirs."""
+
+
+def _check_numbers(name: str, values: np.ndarray, sizes: set[int]) -> None:
+    size = max(sizes, default=1)
+    whole = values.dtype.kind in "iu" and values.shape == (size,) and bool((values >= 0).all())
+    if not whole or np.unique(values).size != size:
+        allowed = f"{size} whole numbers >= 0, one a {name}" + (", each once" if whole else "")
+        raise BadInput(f"{name} must be {allowed}, got {values.tolist()}")
+
+
 def _from_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Arrays under their schema's dims; a row field may lack leading dims, which then have size 1."""
     fields: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for name, value in arrays.items():
-        dims = SCHEMA[name][0] if name in SCHEMA else ("setting",)
+        dims = SCHEMA[name][0] if name in SCHEMA else COORDINATES[name]
         if name == "query_block" and value.ndim > 1:
             dims = ROW
         if value.ndim > len(dims):
@@ -150,9 +165,11 @@ def _from_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> xr.Datas
     for name, (dims, values) in fields.items():
         if dims[0] == "setting" and values.shape[0] == 1:
             fields[name] = (dims, np.repeat(values, settings, 0))
-    coords = {"penalty": np.nan, "seed": 0, "start": "observed"}
-    given = {name: fields.pop(name) for name in coords if name in fields}
-    labels = {name: given.get(name, ("setting", np.full(settings, value))) for name, value in coords.items()}
+    labels = {name: ("setting", np.full(settings, value)) for name, value in UNSWEPT.items()}
+    labels |= {name: fields.pop(name) for name in COORDINATES if name in fields}
+    for name in NUMBERED:
+        if name in labels:
+            _check_numbers(name, labels[name][1], {v.shape[d.index(name)] for d, v in fields.values() if name in d})
     try:
         return described(
             xr.Dataset(fields, coords=labels, attrs={"commit": commit(), "versions": json.dumps(versions())})

@@ -57,5 +57,14 @@ SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 """name -> dims, unit, meaning"""
 
+COORDINATES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("penalty", "seed", "start"), ("setting",)),
+    "layer": ("layer",),
+    "head": ("head",),
+}
+"""name -> dims: what a setting was, and the numbers that layers and heads have in their model, from 0"""
+
+NUMBERED = ("layer", "head")
+
 ROW_FIELDS = tuple(name for name, (dims, _, _) in SCHEMA.items() if dims == ROW)
 """What `observe.rows.row_statistics` gives of a row."""

@@ -99,7 +99,7 @@ def text(result: dict[str, Any]) -> str:
         figures = (rounded(layers[k][i]) for k in ("costs", "available"))
         lip = ", ".join(f"{value:.4g}" for value in lipschitz[i])
         best = rounded(optimum["allocation"][i])
-        rows.append((str(i + 1), rounded(layers["diameters"][i]), lip, *figures, best, allowed[i], verdicts[i]))
+        rows.append((str(i), rounded(layers["diameters"][i]), lip, *figures, best, allowed[i], verdicts[i]))
     lines += [*table(rows, 0), "", _condition(late), ""]
     rows = [("schedule", "leakage removed", "of the optimum", "drift", "s", "l_0")]
     for way in result["schedules"]:
@@ -109,7 +109,7 @@ def text(result: dict[str, Any]) -> str:
     lines += [
         *table(rows),
         "",
-        "(l/L)^beta: the share s (l/L)^beta of what layer l has, s <= 1; "
+        "(l/L)^beta: the share s (l/L)^beta of what the l-th layer (number l - 1) has, s <= 1; "
         "clipped: min(1, (l/l_0)^beta), l_0 the one that spends the budget.",
     ]
     return "\n".join(lines)
@@ -120,6 +120,6 @@ def _condition(late: dict[str, Any]) -> str:
     name = "V_{l+1} <= V_l prod (1 + Lip)"
     if all(late["holds"]):
         return f"{name} HOLDS in every layer: filling the last layers first is optimal, whatever the budget."
-    steps = ", ".join(f"{i} to {i + 1}" for i, holds in enumerate(late["holds"], 1) if not holds)
+    steps = ", ".join(f"{i} to {i + 1}" for i, holds in enumerate(late["holds"]) if not holds)
     here = "all the same optimal" if late["optimum_is_last_first"] else "not optimal"
     return f"{name} fails from layer {steps}: filling the last layers first is {here} at this budget."

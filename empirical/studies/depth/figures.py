@@ -29,7 +29,7 @@ def drift_by_layer(numbers: Numbers) -> Figure:
     figure = style.sheet(7.2, 3.8, claim, note)
     left, right = figure.subplots(1, 2)
     looks = ((style.BLUE, "o"), (style.GREEN, "s"), (style.RED, "^"))
-    names, places = [*map(str, range(1, numbers["layers"] + 1)), "all"], np.arange(numbers["layers"] + 1)
+    names, places = [*map(str, range(numbers["layers"])), "all"], np.arange(numbers["layers"] + 1)
     for d, (dial, (colour, marker)) in enumerate(zip(numbers["dials"], looks)):
         for part in (slice(-1), slice(-1, None)):  # no line between single layers and all of them
             left.plot(places[part], own[d].mean(-1)[part], "--", color=colour, marker=marker, mfc="white", lw=0.9)
@@ -72,7 +72,7 @@ def smoothing_by_layer(numbers: Numbers) -> Figure:
         look = {"color": colour, "marker": marker, "ms": 3.4}
         alike.plot(parts["similarity"][d], "-", label=f"dial {dial:g}", **look)
         rank.plot(parts["rank"][d], "-", **look)
-        layers = np.arange(1, numbers["layers"] + 1)
+        layers = np.arange(numbers["layers"])
         contracted.plot(layers, parts["contraction"][d], "-", **look)
         contracted.plot(layers, parts["contraction_at_most"][d], "--", mfc="white", lw=0.9, **look)
     alike.set(xlabel="layers passed", ylabel="mean cosine of two tokens", title="similarity, observed")

@@ -151,7 +151,7 @@ def table(numbers: dict[str, Any]) -> str:
     ]
     for d, dial in enumerate(numbers["dials"]):
         for case in range(numbers["layers"] + 1):
-            name = f"{case + 1} alone" if case < numbers["layers"] else "all"
+            name = f"{case} alone" if case < numbers["layers"] else "all"
             means = [each[d, case].mean() for each in (drift, whole, own, foretold)]
             lines.append("{:<4}  {:8} {:7.3f}  {:7.3f}  {:7.2f}  {:13.2f}".format(dial, name, *means))
     missed = int((drift > foretold).sum())

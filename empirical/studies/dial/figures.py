@@ -46,7 +46,7 @@ def along_the_dial(found: Numbers) -> Figure:
     for axes in (fidelity, entropy, losses):
         style.dress_dials(axes)
     handles = [
-        Line2D([], [], ls="", marker=marker, color=colour, label=f"layer {layer + 1}")
+        Line2D([], [], ls="", marker=marker, color=colour, label=f"layer {layer}")
         for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS)
     ]
     handles += [

@@ -55,7 +55,7 @@ def _costs(axes: Axes, numbers: Numbers) -> None:
         ("diameters", ":D", "V"),
         ("alone", "-*", "measured alone"),
     ):
-        axes.plot(range(1, len(layers[key]) + 1), layers[key], look, label=label)
+        axes.plot(range(len(layers[key])), layers[key], look, label=label)
     axes.set(yscale="log", xlabel="layer", ylabel="drift a unit of leakage")
 
 

@@ -169,7 +169,7 @@ def table(numbers: Numbers) -> str:
     """Layers, then allocations: means over the sequences measured."""
     lines = ["layer  leakage       V  alone        A  A of x+f"]
     columns = zip(*(numbers["layers"][k] for k in ("leakage", "diameters", "alone", "costs", "costs_whole")))
-    lines += ["{:5}  {:7.3f}  {:6.1f}  {:5.1f}  {:7.0f}  {:8.0f}".format(i, *c) for i, c in enumerate(columns, 1)]
+    lines += ["{:5}  {:7.3f}  {:6.1f}  {:5.1f}  {:7.0f}  {:8.0f}".format(i, *c) for i, c in enumerate(columns)]
     lines += [f"A falls with depth, layer by layer: {numbers['late_layers']}", ""]
     lines += [f"{'':31}leakage        drift   bound by Lip of             A z    loss"]
     lines += ["share  allocation          planned  dialled          x+f    own f  calibrated planned    rise"]

@@ -127,7 +127,6 @@ def test_points_carry_configuration_bound_observed_and_slack(datasets, tmp_path)
         assert float(row["slack"]) == sign * (float(row["observed"]) - float(row["bound"])) >= 0
 
 
-@pytest.mark.xfail(strict=True, reason="figures and points count layers and heads from 1")
 def test_layers_heads_and_blocks_count_from_0_in_figures_and_points(datasets, tmp_path):
     plot(datasets["topics"], tmp_path)
     with (tmp_path / "points.csv").open(newline="") as file:

@@ -113,7 +113,6 @@ def test_row_fields_may_be_given_directly(tmp_path):
     assert outcomes["leakage_ceiling"].worst["query"] == 1
 
 
-@pytest.mark.xfail(strict=True, reason="layers and heads have no numbers")
 def test_layers_and_heads_have_the_numbers_given_or_those_from_0(run, tmp_path):
     assert open_observations(run)["layer"].values.tolist() == [0]
     assert {"layer", "head"} <= set(open_observations(run).coords)

@@ -112,7 +112,6 @@ def test_the_condition_is_that_costs_fall(case):
         assert by_name(compare(layers, budget))[LAST].share == pytest.approx(1, rel=RELATIVE)
 
 
-@pytest.mark.xfail(strict=True, reason="layers count from 1")
 def test_where_it_fails_the_first_layers_may_be_best(capsys):
     rising = ["schedule", "--diameters", "1", "3", "9", "--lipschitz", "0", "0.5", "0.5", "--budget", "2.5"]
     result, ways = reported(capsys, rising)
