@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "llama with biases": {**LLAMA, "attention_bias": True, "head_dim": 12},
     "mistral": {**LLAMA, "sliding_window": 5},
     "qwen2": LLAMA,
+    "qwen2 of two kinds": {**LLAMA, "use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
     "roberta": {**SHAPE, "max_position_embeddings": LONGEST + 2},
     "bart of unequal stacks": {**BART, "d_model": 24, "encoder_attention_heads": 3, "decoder_attention_heads": 2},
     "t5 of odd heads": {**T5, "d_model": 24, "num_heads": 3, "d_kv": 6},
