@@ -83,6 +83,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="output_error",
         relation=Relation.AT_MOST,
         formula=OUTPUT_ERROR,
+        trivial=V,
         hypotheses=(
             Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),
             Hypothesis(
@@ -112,6 +113,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="output_moved",
         relation=Relation.EQUAL,
         formula=DIAL_SEGMENT,
+        trivial="how far an output moves is not known without it",
         hypotheses=(Hypothesis("leakage is below 1", lambda rows: rows["leakage"] < 1),),
         bound=lambda rows: closed_forms.dial_segment(rows["leakage"], rows["dial"], rows["mean_gap"]),
         rounding=lambda rows: np.asarray(ULP * 1024),
@@ -141,6 +143,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="drift",
         relation=Relation.AT_MOST,
         formula=DRIFT,
+        trivial="nothing bounds a drift but Lipschitz constants",
         step=GROWTH,
         hypotheses=(
             Hypothesis(
@@ -176,6 +179,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="locality",
         relation=Relation.AT_MOST,
         formula=KNAPSACK,
+        trivial="all of the leakage, which the bound names itself",
         step=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
@@ -214,6 +218,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="locality_last_first",
         relation=Relation.EQUAL,
         formula=KNAPSACK,
+        trivial=S.Zero,
         step=LAGRANGIAN,
         hypotheses=(
             Hypothesis(
@@ -246,6 +251,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="output_change",
         relation=Relation.EQUAL,
         formula=S.Zero,
+        trivial="outputs are not known to agree without it",
         hypotheses=(DIALLED_OUT, OWN_BLOCK),
         bound=lambda rows: np.zeros(np.shape(rows["output_change"])),
         rounding=lambda rows: np.asarray(0.0),

@@ -137,6 +137,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="leakage_dialled",
         relation=Relation.EQUAL,
         formula=DIALLED,
+        trivial=eps,
         hypotheses=(VALID, INSIDE),
         bound=_odds_bound,
         rounding=_odds_rounding,
@@ -182,6 +183,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="leakage_dialled",
         relation=Relation.AT_MOST,
         formula=LEAKAGE.subs({x: kappa - D, r: m}),
+        trivial=1 - m / n,
         hypotheses=(VALID, FINITE_RANGE),
         bound=_worst_bound,
         rounding=_odds_rounding,
@@ -205,6 +207,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_dialled",
         relation=Relation.AT_MOST,
         formula=PEAK_ENTROPY,
+        trivial="the bound is itself the largest entropy of the distributions that the dial leaves alone",
         hypotheses=(
             Hypothesis(
                 "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
@@ -246,6 +249,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="leakage_at_peak",
         relation=Relation.EQUAL,
         formula=PEAK_LEAKAGE,
+        trivial="where a maximum lies is not known without it",
         hypotheses=(
             Hypothesis(
                 "the dial leaves the distributions inside and outside alone", lambda rows: rows["reshaped"] == 0
@@ -275,6 +279,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="fidelity",
         relation=Relation.AT_LEAST,
         formula=ANCHOR_FLOOR,
+        trivial=m / n,
         hypotheses=(VALID, LOCALIST, ANCHORED, NO_CROSS),
         bound=_anchor_bound,
         rounding=softmax_rounding,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import exp, factor, oo
+from sympy import S, exp, factor, oo
 from sympy import limit as limit_of
 
 from bounds.concentration.theorems import LEAKAGE
@@ -86,6 +86,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="leakage",
         relation=Relation.AT_MOST,
         formula=WEIGHTS,
+        trivial=1 - m / n,
         hypotheses=(POSITIVE,),
         bound=lambda rows: closed_forms.weights_leakage(
             rows["weight_ratio"], rows["n_keys"], rows["n_block"], rows["n_anchors"]
@@ -112,6 +113,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="fidelity",
         relation=Relation.AT_MOST,
         formula=KERNEL,
+        trivial=S.One,
         hypotheses=(
             POSITIVE,
             Hypothesis(

@@ -14,7 +14,7 @@ and ours from the margin: 2 M u/(1+u), u = (N-1) e^(-beta (Delta - 2 M d))
 from __future__ import annotations
 
 import numpy as np
-from sympy import Expr, Symbol, diff, exp, factor, log, sqrt
+from sympy import Expr, S, Symbol, diff, exp, factor, log, sqrt
 from sympy.codegen.cfunctions import log1p
 
 from bounds.concentration.theorems import FIDELITY, LEAKAGE
@@ -96,6 +96,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_nats",
         relation=Relation.AT_LEAST,
         formula=SIGMA,
+        trivial=S.Zero,
         hypotheses=(_NORM,),
         bound=lambda rows: closed_forms.sigma_reparam_floor(rows["logit_norm"], rows["n_keys"]),
         rounding=_rounding,
@@ -130,6 +131,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="most_attention",
         relation=Relation.AT_MOST,
         formula=MOST,
+        trivial=S.One,
         hypotheses=(_RANGE,),
         bound=lambda rows: closed_forms.most_attention(rows["logit_range"], rows["n_keys"]),
         rounding=_rounding,
@@ -153,6 +155,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="least_attention",
         relation=Relation.AT_LEAST,
         formula=LEAST,
+        trivial=S.Zero,
         hypotheses=(_RANGE,),
         bound=lambda rows: closed_forms.least_attention(rows["logit_range"], rows["n_keys"]),
         rounding=_rounding,
@@ -174,6 +177,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="fidelity",
         relation=Relation.AT_LEAST,
         formula=SCALABLE,
+        trivial=m / n,
         hypotheses=(
             Hypothesis(
                 "every anchor beats every outsider by delta", lambda rows: rows["observed_margin"] >= rows["margin"]
@@ -204,6 +208,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="retrieval_error",
         relation=Relation.AT_MOST,
         formula=HOPFIELD,
+        trivial=2 * M,
         hypotheses=(_SEPARATED, _BALL, _NEAR),
         bound=lambda rows: closed_forms.hopfield_error(*_hopfield(rows)),
         rounding=_rounding,
@@ -226,6 +231,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="retrieval_error",
         relation=Relation.AT_MOST,
         formula=RETRIEVAL,
+        trivial=2 * M,
         hypotheses=(_SEPARATED, _BALL, _NEAR),
         bound=lambda rows: closed_forms.retrieval_error(*_hopfield(rows)),
         rounding=_rounding,

@@ -50,6 +50,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="recruitments",
         relation=Relation.AT_MOST,
         formula=COUNT,
+        trivial="any number of recruitments is possible without a price",
         hypotheses=(_RULE, _NON_NEGATIVE, _REFIT),
         bound=lambda rows: closed_forms.recruitment_count(
             rows["first_nll"], rows["extra"], rows["observations"], rows["cost"]
@@ -74,6 +75,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="best_single_drop",
         relation=Relation.AT_MOST,
         formula=PRICE,
+        trivial="the best drop is not known without a price",
         hypotheses=(
             Hypothesis("the rule looked at every candidate and recruited none", lambda rows: rows["ended"] != 0),
         ),

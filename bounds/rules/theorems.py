@@ -14,7 +14,7 @@ It is attention mass that is controlled: whether the model complies is measured.
 from __future__ import annotations
 
 import numpy as np
-from sympy import Expr, Product, Sum, Symbol, diff, exp, log
+from sympy import Expr, Product, S, Sum, Symbol, diff, exp, log
 
 from bounds.concentration.theorems import LEAKAGE
 from bounds.rules import closed_forms
@@ -86,6 +86,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="off_rule",
         relation=Relation.AT_MOST,
         formula=OFF_RULE,
+        trivial=1 - n_rule / n,
         hypotheses=(RANGE,),
         bound=lambda rows: closed_forms.off_rule(
             rows["bias"], _scaled(rows), rows["temperature"], rows["n_keys"], rows["n_rule"]
@@ -112,6 +113,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="mass_ratio",
         relation=Relation.AT_LEAST,
         formula=RATIO,
+        trivial=r_A / r_B,
         hypotheses=(
             RANGE,
             Hypothesis("the rules share no key", lambda rows: rows["shared_keys"] == 0),
@@ -138,6 +140,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="violating",
         relation=Relation.AT_MOST,
         formula=Product(1 - p_of[when], (when, 1, reloads)),
+        trivial=S.One,
         step=SURVIVES,
         hypotheses=(
             Hypothesis(
@@ -169,6 +172,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="survival_product",
         relation=Relation.AT_MOST,
         formula=exp(-Sum(p_of[when], (when, 1, reloads))),
+        trivial=S.One,
         step=exp(-p_t),
         hypotheses=(
             Hypothesis(

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bounds.theory.statement import Statement
+from bounds.theory.trivial import evaluated
 
 Rows = Mapping[str, np.ndarray]
 """Named arrays that broadcast against each other: `margin`, `n_keys`, `entropy_nats`, ..."""
@@ -120,6 +121,10 @@ class Judgement(NamedTuple):
     slack: np.ndarray
     room: np.ndarray
     holds: tuple[np.ndarray, ...]
+    observed: np.ndarray
+    bound: np.ndarray
+    trivial: np.ndarray | None  # None: the theorem has none, or the rows lack a field of it
+    says_more: np.ndarray | None  # mask: the bound says more than the trivial one, by more than the room
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,9 @@ class Theorem:
     """A statement about rows of one `level`, with everything that supports it.
 
     `formula` is the whole bound in the symbols of `symbols.py`; `bound` evaluates it through the public calculators.
-    Where the bound is a sum, a product or a least of many, its `step` is the part that proofs are about.
+    Where the bound is a sum, a product or a least of many, its `step` is the part that proofs are about. `trivial` is
+    what one would say without the theorem (attention spread evenly, the largest entropy ln n, 0, ...), in symbols that
+    rows have as fields; where nobody could say anything, it is the reason in words.
     Where rows meet the conclusion exactly or not at all, `widened(rows, share)` is what the hypotheses would read if
     their threshold were weaker by that share. `rounding` bounds the relative error of (observed, bound) together, its
     reason in the docstring of whoever supplies it. `witness(n, m, r, x)` returns logits (temperature 1; the first m
@@ -147,6 +154,7 @@ class Theorem:
     proof: tuple[ProofStep, ...]
     source: str
     level: Level = Level.ROW
+    trivial: Any = ""
     step: Any = None
     witness: Callable[[int, int, int, float], np.ndarray] | None = None
     witness_ratio: float = 1.0  # 1: attained to rounding; below: approached in a limit
@@ -167,12 +175,23 @@ class Theorem:
     def tight(self) -> bool:
         return self.witness is not None
 
+    @property
+    def trivial_words(self) -> str:
+        """The trivial bound as text, or why there is none."""
+        from sympy import sstr
+
+        return self.trivial if isinstance(self.trivial, str) else sstr(self.trivial, order="none")
+
     def observed(self, rows: Rows) -> np.ndarray:
         return np.asarray(rows[self.quantity])
 
     def applies(self, rows: Rows) -> np.ndarray:
         """Mask of the rows on which every hypothesis holds."""
         return _all(self._masks(rows))
+
+    def trivial_bound(self, rows: Rows) -> np.ndarray | None:
+        """The trivial bound of every row; None where there is none, or the rows lack a field of it."""
+        return None if isinstance(self.trivial, str) else evaluated(self.trivial, rows)
 
     def slack(self, rows: Rows) -> np.ndarray:
         """Distance to the bound in the quantity's unit, negative beyond it (for an equality, minus the gap)."""
@@ -200,7 +219,16 @@ class Theorem:
         codes[slack >= (-room if self.relation is Relation.EQUAL else room)] = Verdict.HOLDS.code
         codes[~np.isfinite(slack) | ~np.isfinite(room)] = Verdict.UNKNOWN.code
         codes[~np.broadcast_to(_all(holds), slack.shape)] = Verdict.VACUOUS.code
-        return Judgement(codes, slack, room, holds)
+        observed, bound = (np.broadcast_to(values, slack.shape) for values in (observed, bound))
+        trivial = self.trivial_bound(rows)
+        more = None if trivial is None else (self._gain(bound, trivial) > room) & (codes != Verdict.VACUOUS.code)
+        return Judgement(codes, slack, room, holds, observed, bound, trivial, more)
+
+    def _gain(self, bound: np.ndarray, trivial: np.ndarray) -> np.ndarray:
+        """How much more the bound says than the trivial one; of an equality, how far it is from it."""
+        with np.errstate(invalid="ignore"):
+            gain = self._slack(bound, trivial)
+        return np.abs(gain) if self.relation is Relation.EQUAL else gain
 
     def _slack(self, observed: np.ndarray, bound: np.ndarray) -> np.ndarray:
         if self.relation is Relation.AT_MOST:

@@ -10,8 +10,12 @@ from empirical.check.verdicts import Checked
 
 
 def verdict_table(outcomes: Sequence[Checked]) -> str:
-    """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm."""
-    header = ("theorem", "verdict", "HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "least slack", "median slack")
+    """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm.
+
+    "says more": the rows on which the bound says more than what is known without it (`Theorem.trivial`).
+    """
+    counts = ("HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "says more")
+    header = ("theorem", "verdict", *counts, "least slack", "median slack")
     rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
@@ -27,6 +31,7 @@ def _cells(outcome: Checked) -> Iterator[str]:
     for verdict in (Verdict.HOLDS, Verdict.VIOLATED, Verdict.VACUOUS, Verdict.UNKNOWN):
         yield f"{outcome.counts[verdict]:,}"
     yield share(outcome.decided, outcome.rows)
+    yield "" if outcome.says_more is None else share(outcome.says_more, outcome.rows)
     yield from ("" if math.isnan(s) else f"{s + 0.0:.3g}" for s in (outcome.least_slack, outcome.median_slack))
 
 
@@ -55,6 +60,9 @@ def _explanations(outcomes: Sequence[Checked]) -> Iterator[str]:
         yield f"  {outcome.theorem.key}: {share(outcome.counts[Verdict.VACUOUS], outcome.rows)}"
         for statement, count in outcome.failed.items():
             yield f"    not on {share(count, outcome.rows)}: {statement}"
+    told = {o.theorem.trivial_words: "" for o in outcomes if o.rows and o.says_more is not None}
+    if told:
+        yield from ("", f"says more: than what is known without the theorem, of these {', '.join(told)}.")
     absent = [o.theorem.key for o in outcomes if not o.rows]
     if absent:
         yield from ("", f"No rows: the observations lack the fields of {', '.join(absent)}.")

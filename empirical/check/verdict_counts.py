@@ -66,6 +66,7 @@ class VerdictCounts:
         self.least = math.inf
         self.worst: tuple[float, tuple[int, ...]] | None = None  # slack less room, and the place of that row
         self.slacks = Slacks()
+        self.says_more: int | None = 0  # rows; None where there is no trivial bound to compare with
 
     def add(self, rows: Rows, start: tuple[int, ...]) -> None:
         """A block of rows, arrays of one number of dims, the first of them at `start`; what follows is of one row."""
@@ -83,10 +84,12 @@ class VerdictCounts:
 
     def _add(self, rows: Rows, start: tuple[int, ...]) -> None:
         """Rows in one piece, the first of them at `start`."""
-        codes, slack, room, holds = self.theorem.judge(rows)
+        judged = self.theorem.judge(rows)
+        codes, slack, room = judged.codes, judged.slack, judged.room
+        self.says_more = None if judged.says_more is None else (self.says_more or 0) + int(judged.says_more.sum())
         for verdict in Verdict:
             self.counts[verdict] += int(np.count_nonzero(codes == verdict.code))
-        for statement, mask in zip(self.failed, holds):
+        for statement, mask in zip(self.failed, judged.holds):
             self.failed[statement] += mask.size - int(np.count_nonzero(mask))
         says = np.isfinite(slack) & (codes != Verdict.VACUOUS.code)
         if not says.any():

@@ -41,6 +41,7 @@ class Checked:
     median_slack: float
     worst: dict[str, Any]  # coordinates of the row of least slack next to its room; empty without such a row
     failed: dict[str, int]  # hypothesis -> rows on which it does not hold
+    says_more: int | None = None  # rows on which the bound says more than the trivial one; None without one
     witness: Witness | None = None  # None: the theorem has no witness
 
     @property
@@ -65,6 +66,8 @@ class Checked:
             "statement": self.theorem.statement,
             "verdict": self.verdict.name,
             "counts": {verdict.name: count for verdict, count in self.counts.items()},
+            "trivial": self.theorem.trivial_words,
+            "says_more": self.says_more,
             "least_slack": None if math.isnan(self.least_slack) else self.least_slack,
             "median_slack": None if math.isnan(self.median_slack) else self.median_slack,
             "worst": self.worst,
@@ -101,6 +104,7 @@ def _outcome(counts: VerdictCounts, dims: Sequence[str]) -> Checked:
         counts.slacks.median(),
         {} if counts.worst is None else dict(zip(dims, counts.worst[1])),
         {statement: count for statement, count in counts.failed.items() if count},
+        counts.says_more,
     )
 
 

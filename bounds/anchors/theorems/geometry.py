@@ -67,6 +67,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="margin",
         relation=Relation.AT_LEAST,
         formula=MARGIN.subs(theta, theta + jitter),
+        trivial=-2 * beta,
         step=MARGIN,
         hypotheses=(
             _UNIT,
@@ -98,6 +99,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="coherence",
         relation=Relation.AT_LEAST,
         formula=SIMPLEX,
+        trivial=S.NegativeOne,
         hypotheses=(_VECTORS,),
         bound=lambda rows: closed_forms.coherence_simplex(rows["vectors"]),
         rounding=flat(64),
@@ -118,6 +120,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="coherence",
         relation=Relation.AT_LEAST,
         formula=S.Zero,
+        trivial=S.NegativeOne,
         hypotheses=(
             Hypothesis("there are at least d + 2 vectors", lambda rows: rows["vectors"] >= rows["dimension"] + 2),
         ),
@@ -138,6 +141,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="coherence",
         relation=Relation.AT_LEAST,
         formula=POLYGON,
+        trivial=S.NegativeOne,
         hypotheses=(_VECTORS, Hypothesis("they lie in a plane", lambda rows: rows["dimension"] == 2)),
         bound=lambda rows: closed_forms.coherence_polygon(rows["vectors"]),
         rounding=flat(64),
@@ -167,6 +171,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="coherence",
         relation=Relation.AT_LEAST,
         formula=LEVENSHTEIN_2,
+        trivial=S.NegativeOne,
         hypotheses=(_VECTORS,),
         bound=lambda rows: closed_forms.coherence_levenshtein(rows["vectors"], rows["dimension"]),
         rounding=flat(64),
@@ -197,6 +202,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="vectors",
         relation=Relation.AT_MOST,
         formula=LEVENSHTEIN_3,
+        trivial="no number of anchors is too many without it",
         hypotheses=(
             _VECTORS,
             Hypothesis("the coherence is at least 0", lambda rows: rows["coherence"] >= 0),

@@ -62,6 +62,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_slope",
         relation=Relation.EQUAL,
         formula=SLOPE,
+        trivial="a slope is not known without it",
         hypotheses=(Hypothesis("the anchors are equal", lambda rows: rows["anchor_spread"] == 0),),
         bound=lambda rows: closed_forms.replication_slope(
             rows["anchor_mass"], rows["leakage"], rows["gap"], rows["n_anchors"]
@@ -93,6 +94,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="information_nats",
         relation=Relation.AT_LEAST,
         formula=INFORMATION,
+        trivial=S.Zero,
         hypotheses=(Hypothesis("the pointer always names one of the K blocks", lambda rows: rows["off_mass"] == 0),),
         bound=lambda rows: closed_forms.pointer_information(rows["prior_entropy"], rows["leakage"], rows["blocks"]),
         rounding=flat(256),

@@ -115,6 +115,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_nats",
         relation=Relation.AT_MOST,
         formula=ENTROPY.subs(x, x0),
+        trivial=log(n),
         step=ENTROPY,
         hypotheses=(VALID,),
         bound=lambda rows: calculators.entropy_ceiling(**margin_arguments(rows)),
@@ -162,6 +163,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_nats",
         relation=Relation.AT_MOST,
         formula=ENVELOPE.subs(x, x0),
+        trivial=log(n),
         step=ENVELOPE,
         hypotheses=(VALID,),
         bound=lambda rows: calculators.entropy_envelope(**margin_arguments(rows)),
@@ -205,6 +207,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="entropy_nats",
         relation=Relation.AT_MOST,
         formula=REPAIRED,
+        trivial=log(n),
         hypotheses=(
             VALID,
             Hypothesis("the whole block is anchors", lambda rows: rows["n_anchors"] == rows["n_block"]),

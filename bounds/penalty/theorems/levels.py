@@ -153,6 +153,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
         formula=WORST_CASE,
+        trivial="nothing bounds a gradient but what the task and the weights say",
         hypotheses=(EITHER, PRESENT),
         bound=worst_case,
         rounding=gradient_rounding,
@@ -173,6 +174,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
         formula=LEAKAGE_AWARE_MEAN,
+        trivial=WORST_CASE,  # without the leakage
         hypotheses=(
             EITHER,
             PRESENT,

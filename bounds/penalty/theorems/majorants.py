@@ -70,6 +70,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="global_witness",
         relation=Relation.AT_MOST,
         formula=QUADRATIC_DUAL,
+        trivial="no penalty is known to keep cross blocks at zero everywhere without it",
         hypotheses=(
             Hypothesis("every Psi_i completes its majorant", lambda rows: rows["majorant_excess"] <= 0),
             Hypothesis(

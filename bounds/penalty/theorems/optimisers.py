@@ -60,6 +60,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="update",
         relation=Relation.AT_MOST,
         formula=ADAM_STEP,
+        trivial="nothing bounds an update but the decay rates",
         hypotheses=(_ZERO_MOMENTS, _B2),
         bound=lambda rows: closed_forms.adam_step(rows["b1"], rows["b2"], rows["steps"]),
         rounding=gradient_mean_rounding,
@@ -83,6 +84,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="penalty_that_left",
         relation=Relation.AT_MOST,
         formula=ADAM * sqrt(group_size),
+        trivial="no penalty is known to empty a group under Adam without it",
         hypotheses=(
             _ZERO_MOMENTS,
             Hypothesis("b1^2 < b2", lambda rows: rows["b1"] ** 2 < rows["b2"], spare="without it U is not defined"),
@@ -118,6 +120,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="steps_to_zero",
         relation=Relation.AT_MOST,
         formula=ceiling(HEAVY_BALL),
+        trivial="no number of steps is known to do without it",
         hypotheses=(
             Hypothesis(
                 "lambda > g/(1-mu)",

@@ -116,6 +116,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="gradient_norm",
         relation=Relation.AT_MOST,
         formula=penalty + residual,
+        trivial="nothing bounds the gradient of a zero group but stationarity",
         hypotheses=(
             EITHER,
             SETTLED,
@@ -139,6 +140,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="gradient_norm",
         relation=Relation.EQUAL,
         formula=penalty,
+        trivial="nothing gives the gradient of an active group but stationarity",
         hypotheses=(
             CROSS,
             SETTLED,
@@ -163,6 +165,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="group_norm",
         relation=Relation.EQUAL,
         formula=S.Zero,
+        trivial="nothing makes a group zero but its penalty",
         hypotheses=(
             CROSS,
             SETTLED,
@@ -198,6 +201,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="steps_to_zero",
         relation=Relation.AT_MOST,
         formula=ceiling(STEPS),
+        trivial="no number of steps is known to do without it",
         hypotheses=(
             CROSS,
             Hypothesis("plain proximal steps, without momentum", lambda rows: ~flag(rows, "accelerated")),
@@ -243,6 +247,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="active_cross_blocks",
         relation=Relation.EQUAL,
         formula=S.Zero,
+        trivial="nothing keeps cross blocks at zero but the penalty",
         hypotheses=(
             LOCALISED,
             replace(CONVERGED, spare="no step moves a run that starts there"),
@@ -275,6 +280,7 @@ THEOREMS: tuple[Theorem, ...] = (
         quantity="active_cross_blocks",
         relation=Relation.AT_LEAST,
         formula=S.One,
+        trivial=S.Zero,
         hypotheses=(
             LOCALISED,
             CONVERGED,

@@ -326,6 +326,6 @@ def test_without_a_field_the_sample_is_empty(dataset):
 def test_a_judgement_evaluates_the_bound_once(dataset):
     theorem, calls = by_key("leakage_ceiling"), []
     counted = replace(theorem, bound=lambda rows: calls.append(1) or theorem.bound(rows))
-    codes, slack, room, holds = counted.judge(rows_of(dataset, theorem))
+    codes, slack, room, holds = counted.judge(rows_of(dataset, theorem))[:4]
     assert len(calls) == 1
     assert codes.shape == slack.shape == room.shape == holds[0].shape
