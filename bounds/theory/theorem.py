@@ -32,7 +32,7 @@ class Verdict(Enum):
     HOLDS = "the hypotheses hold and so does the conclusion"
     VIOLATED = "the hypotheses hold and the conclusion does not: the theorem, the code or the data is wrong"
     VACUOUS = "a hypothesis does not hold, so the theorem says nothing about this row"
-    UNKNOWN = "the arithmetic cannot decide: the slack is within rounding, or the row is not a finite attention row"
+    UNKNOWN = "the arithmetic cannot decide: the slack is within rounding, or the row is no finite softmax"
 
     @property
     def code(self) -> int:
@@ -204,7 +204,8 @@ class Theorem:
     def verdicts(self, rows: Rows) -> np.ndarray:
         """The `Verdict.code` of every row: beyond the room on either side is decided, within it UNKNOWN.
 
-        An equality HOLDS within the room and is VIOLATED beyond it.
+        An equality HOLDS within the room and is VIOLATED beyond it. Rows that say of themselves that they are `unknown`
+        are UNKNOWN.
         """
         return self.judge(rows).codes
 
@@ -214,13 +215,15 @@ class Theorem:
             observed, bound = self.observed(rows), self.bound(rows)
             slack, room = np.broadcast_arrays(self._slack(observed, bound), self._room(rows, observed, bound))
             holds = tuple(np.broadcast_to(mask, slack.shape) for mask in self._masks(rows))
+            trivial = self.trivial_bound(rows)
         codes = np.full(slack.shape, Verdict.UNKNOWN.code, dtype=np.uint8)
         codes[slack < -room] = Verdict.VIOLATED.code
         codes[slack >= (-room if self.relation is Relation.EQUAL else room)] = Verdict.HOLDS.code
         codes[~np.isfinite(slack) | ~np.isfinite(room)] = Verdict.UNKNOWN.code
         codes[~np.broadcast_to(_all(holds), slack.shape)] = Verdict.VACUOUS.code
+        if "unknown" in rows:
+            codes[np.broadcast_to(np.asarray(rows["unknown"], dtype=bool), codes.shape)] = Verdict.UNKNOWN.code
         observed, bound = (np.broadcast_to(values, slack.shape) for values in (observed, bound))
-        trivial = self.trivial_bound(rows)
         more = None if trivial is None else (self._gain(bound, trivial) > room) & (codes != Verdict.VACUOUS.code)
         return Judgement(codes, slack, room, holds, observed, bound, trivial, more)
 

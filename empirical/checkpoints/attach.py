@@ -2,14 +2,15 @@
 
 A route is registered as an attention function, and under the same name the mask function of the implementation that it
 stands for: without it a model would lose causality and padding. A call goes on to that implementation, with its own
-mask where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is. Whatever
-happens inside `routed`, the model and the registry leave it as they were.
+mask where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is, half
+precision then in float32. Whatever happens inside `routed`, the model and the registry leave it as they were.
 Not covered: paged and static caches, attention that does not ask the registry.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch import Tensor
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.call import Call, checked_mask
 from empirical.errors import BadInput
+from empirical.observe.streaming import widened
 
 NAME = "localist"
 BASES = ("sdpa", "eager")
@@ -85,18 +87,21 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
     if module.training and given.get("dropout"):
         unknown += ("dropout",)
     is_causal, eager = given.get("is_causal"), mine[0].base == "eager"
+    scaling = float(given.get("scaling") or query.shape[-1] ** -0.5)
+    query, key, value = _as_attended(query, key, value)
     call = Call(
         name,
         kind,
         layer,
         query,
         key,
-        float(given.get("scaling") or query.shape[-1] ** -0.5),
+        scaling,
         checked_mask(attention_mask, eager),
         bool(getattr(module, "is_causal", True) if is_causal is None else is_causal) and query.shape[2] > 1,
         given.get("position_bias"),
         unknown,
-        _accumulates(base, query.dtype) if eager else torch.promote_types(query.dtype, torch.float32),
+        _accumulates(base, query.dtype) if eager else widened(query.dtype),
+        abs(scaling) * torch.finfo(query.dtype).max if eager and query.dtype == torch.float16 else math.inf,
     )
     biases = [bias for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
     total = sum(biases[1:], biases[0]) if biases else None
@@ -105,14 +110,27 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
     for route in mine:
         if route.watch is not None:
             route.watch(call, total)
-    mask = attention_mask if total is None else call.biased(total)
-    return base(module, query, key, value, mask, **given)
+    if total is None:
+        return base(module, query, key, value, attention_mask, **given)
+    wide = (x.to(widened(query.dtype)) for x in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):  # it would round the dial again
+        output, weights = base(module, *wide, call.biased(total), **given)
+    return output.to(value.dtype), None if weights is None else weights.to(value.dtype)
+
+
+def _as_attended(*states: Tensor) -> tuple[Tensor, ...]:
+    """Queries, keys and values in the dtype that autocast rounds them to before they are attended with."""
+    device = states[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return states
+    narrow = torch.get_autocast_dtype(device)
+    return tuple(x.to(narrow) if x.dtype == torch.float32 else x for x in states)
 
 
 def _accumulates(eager: Callable[..., Any], dtype: torch.dtype) -> torch.dtype:
     """In which eager attention takes its softmax: some functions ask for float32 whatever the model is."""
     asked = "float32" in inspect.unwrap(eager).__code__.co_names
-    return torch.float32 if asked else torch.promote_types(dtype, torch.float32)
+    return torch.float32 if asked else widened(dtype)
 
 
 def _function(base: str, module: Any) -> Callable[..., Any]:

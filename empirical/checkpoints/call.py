@@ -10,6 +10,7 @@ without a dial: no dial brings a hidden key back.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from empirical.errors import BadInput
-from empirical.observe.streaming import chunks, logits_of
+from empirical.observe.streaming import chunks, logits_of, widened
 from empirical.shapes import Bool, Float
 
 SURE = 800.0
@@ -39,6 +40,7 @@ class Call:
     position_bias: Tensor | None
     unknown: tuple[str, ...]  # what is done to these rows beyond softmax(scaling q.k + bias)
     accumulates: torch.dtype = torch.float32  # in which the kernel takes its softmax
+    largest: float = math.inf  # scaled product that the kernel can hold
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,12 +96,13 @@ class Call:
     def biased(self, bias: Tensor) -> Float[Tensor, "B _ T N"]:
         """One float mask: bias and mask where a key is seen, -inf elsewhere; a row that sees nothing keeps what it had.
 
-        Raises BadInput for a query that the bias leaves no key.
+        In float32 where the model is in half precision, which would round a dial. Raises BadInput for a query that the
+        bias leaves no key.
         """
         tokens, keys = self.shape
         seen = self.visible(0, tokens).expand(len(self.query), -1, tokens, keys)
         values = bias if self.values is None else self.values + bias
-        added = torch.where(seen, values.to(self.query.dtype), -torch.inf)
+        added = torch.where(seen, values.to(widened(self.query.dtype)), -torch.inf)
         some = seen.any(-1, keepdim=True)
         cut = (some & ~(added > -torch.inf).any(-1, keepdim=True)).nonzero()
         if len(cut):

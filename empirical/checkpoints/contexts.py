@@ -4,11 +4,12 @@
     with observing(model, labels) as rows: model(**inputs)       # rows["model.layers.0.self_attn"]["entropy_nats"]
 
 Dial 0 is the model bit for bit. What does more to a row than softmax(scaling q.k + mask + bias), sinks or soft-capping,
-is named: such rows are observed as not valid, and are not dialled. `attach` says how a call is met.
+is named: such rows are observed as unknown, and are not dialled. `attach` says how a call is met.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from empirical.checkpoints.call import Call
 from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
-from empirical.observe.streaming import stream_rows
+from empirical.observe.streaming import stream_rows, widened
 from empirical.shapes import Bool, Int
 
 
@@ -110,14 +111,14 @@ def dial(
         if not bool(mine.any()):
             return None
         off = ~in_block(*labels.of(call))
-        return torch.where(off, -mine.to(call.query)[None, :, None, None], 0.0)
+        return torch.where(off, -mine.to(call.query.device, widened(call.query.dtype))[None, :, None, None], 0.0)
 
     return routed(model, bias)
 
 
 @dataclass
 class ObservedRows:
-    """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why those of a name are not valid."""
+    """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why some of a name are not valid."""
 
     rows: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     calls: dict[str, tuple[str, int]] = field(default_factory=dict)  # kind and layer
@@ -140,7 +141,8 @@ def observing(
 ) -> Iterator[ObservedRows]:
     """Row fields of every chosen attention of the forward passes inside; of a name seen again, the last.
 
-    Memory grows with the number of tokens, not with its square. Rows that are more than a softmax are not valid. With
+    Memory grows with the number of tokens, not with its square. Rows that are more than a softmax, or overflow, are
+    unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. With
     `promised` every layer is `guarded` as well, its rows streamed once for both.
     """
     labels, found = _labels(blocks), ObservedRows()
@@ -155,9 +157,11 @@ def observing(
             raise Missed(promise, misses)
         if not chosen:
             return
+        if reasons := (*call.unknown, *_overflow(call, rows)):
+            found.unknown[call.name] = reasons
         if call.unknown:
-            rows["valid"] = torch.zeros_like(rows["valid"])
-            found.unknown[call.name] = call.unknown
+            rows["unknown"] = torch.ones_like(rows["unknown"])
+        rows["valid"] &= ~rows["unknown"]
         found.rows[call.name], found.calls[call.name] = rows, (call.kind, call.layer)
 
     with routed(model, watch=watch):
@@ -195,9 +199,13 @@ def guarded(
 
 
 def _misses(call: Call, rows: dict[str, Tensor], own: Int[Tensor, "B T"], promised: float) -> list[Miss]:
-    kept = keeps(rows["leakage"], promised) & (not call.unknown)
+    kept = keeps(rows["leakage"], promised) & ~rows["unknown"] & (not call.unknown)
     missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
     return [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
+
+
+def _overflow(call: Call, rows: dict[str, Tensor]) -> tuple[str, ...]:
+    return (f"overflow of {str(call.query.dtype).removeprefix('torch.')}",) if rows["unknown"].any() else ()
 
 
 def _streamed(
@@ -216,5 +224,6 @@ def _streamed(
         biases=full,
         n_anchors=n_anchors,
         dial=dial,
+        largest=call.largest if bias is None else math.inf,  # dialled, the kernel is given float32
     )
     return rows, queries

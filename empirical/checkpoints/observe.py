@@ -188,7 +188,5 @@ def summary(dataset: xr.Dataset) -> str:
                 f"{rows['entropy_nats']:9.3f}{math.exp(rows['entropy_nats']):11.2f}{rows['margin']:9.2f}"
                 f"{rows['logit_range']:9.2f}"
             )
-    lines += [
-        f"UNKNOWN, not a plain softmax: {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()
-    ]
+    lines += [f"UNKNOWN: rows of {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]
     return "\n".join(lines)

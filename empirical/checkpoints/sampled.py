@@ -28,6 +28,7 @@ from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.contexts import Labels, ObservedRows, dial, observing
 from empirical.dial.guard import keeps
 from empirical.errors import BadInput
+from empirical.observe.streaming import widened
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,8 @@ def _check(model: Any, target: float, layers: Sequence[int] | None, kinds: tuple
 
 
 def _rounded_up(kappa: float, model: Any) -> float:
-    """The next number of the model's precision, in which the dial is added to logits."""
-    dtype = next(model.parameters()).dtype
+    """The next number of the precision in which the dial is added to logits."""
+    dtype = widened(next(model.parameters()).dtype)
     near = torch.tensor(kappa, dtype=torch.float64).to(dtype)
     if near.double().item() < kappa:
         near = torch.nextafter(near, torch.tensor(torch.inf, dtype=dtype))

@@ -22,6 +22,7 @@ from torch import Tensor
 from bounds.dial.calculators import kappa_of_dial
 from empirical.errors import BadInput
 from empirical.observe.rows import Weigh, lse, softmax
+from empirical.observe.streaming import widened
 from empirical.shapes import Bool, Float
 
 Amounts = float | int | list[Any] | np.ndarray
@@ -43,12 +44,13 @@ class Dialled(Protocol):
 
 
 def steer(temperature: float, *changes: Change) -> Weigh:
-    """What `forward` takes: softmax of the logits as changed, one change after the other."""
+    """What `forward` takes: softmax of the logits as changed, one change after the other, in their dtype."""
 
     def weigh(layer: int, logits: Tensor) -> Tensor:
+        dtype = logits.dtype
         for change in changes:
             logits = change(layer, logits)
-        return softmax(logits, temperature)
+        return softmax(logits, temperature).to(dtype)
 
     return weigh
 
@@ -59,8 +61,9 @@ def turned(
     in_block: Bool[Tensor, "*#rows N"],
     temperature: float,
 ) -> Float[Tensor, "... N"]:
-    """Logits with those outside the block lower by tau kappa; rows broadcast."""
-    return torch.where(in_block, logits, logits - temperature * kappa.to(logits).unsqueeze(-1))
+    """Logits with those outside the block lower by tau kappa; rows broadcast. Half precision becomes float32."""
+    wide = logits.to(widened(logits.dtype))
+    return torch.where(in_block, wide, wide - temperature * kappa.to(wide).unsqueeze(-1))
 
 
 def dials_or_kappas(dials: Amounts | None, kappas: Amounts | None) -> tuple[str, Float[np.ndarray, "..."]]:
@@ -96,7 +99,7 @@ def dial(
     each = torch.as_tensor(np.array(kappa_of_dial(cells) if name == "dials" else cells)).reshape(cells.shape)
 
     def change(layer: int, logits: Float[Tensor, "S H B T N"]) -> Float[Tensor, "S H B T N"]:
-        return turned(logits, each[:, layer, :, None, None].to(logits), in_block, model.temperature)
+        return turned(logits, each[:, layer, :, None, None].to(logits.device), in_block, model.temperature)
 
     return change
 
@@ -108,10 +111,10 @@ def least_kappa(
 
     Turning a logit rounds it by half an ulp of its size, which moves the odds by as much over tau.
     """
-    scaled = logits / temperature
+    scaled = logits.to(widened(logits.dtype)) / temperature
     needed = lse(scaled, ~in_block) - lse(scaled, in_block) + _log_odds(target)
     size = scaled.abs().masked_fill(scaled.isinf(), 0.0).amax(-1)
-    room = 8 * torch.finfo(logits.dtype).eps * (1 + size + needed.abs())
+    room = 8 * torch.finfo(scaled.dtype).eps * (1 + size + needed.abs())
     return torch.where(needed + room > 0, needed + room, 0.0)  # -inf where nothing outside is seen
 
 

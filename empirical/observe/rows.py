@@ -4,7 +4,8 @@
     H = ln(1 + sum of the other weights) + sum a z,  z = (max s - s) / tau  (terms >= 0: no cancellation, no 0 * inf)
 
 A key of weight zero (logit -inf) is not seen: the theorems speak of the row that is left. A row is `valid` if it sums
-to one and sees its own block and something outside; a theorem says nothing about the others.
+to one and sees its own block and something outside; a theorem says nothing about the others. It is `unknown` where a
+logit is NaN or +inf: what overflowed decides nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def row_statistics(
     """
     logits = logits.double()
     finite = ~(logits.isnan() | (logits == math.inf)).any(-1)
-    seen = visible & (logits > -math.inf)
+    seen = visible & (logits != -math.inf)  # NaN, of a row that is unknown, is counted
     inside, outside = seen & in_block, seen & ~in_block
     n, m, k = (mask.expand(logits.shape).sum(-1) for mask in (seen, inside, outside))
     valid = finite & (m > 0) & (k > 0)
@@ -113,6 +114,7 @@ def row_statistics(
         "n_block": m,
         "n_anchors": r,
         "valid": valid,
+        "unknown": ~finite,
     }
 
 

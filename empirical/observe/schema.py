@@ -23,6 +23,7 @@ SCHEMA: dict[str, tuple[tuple[str, ...], str, str]] = {
     "anchor_mass": (ROW, "1", "attention mass on the block's own anchor keys"),
     "leakage_dialled": (ROW, "1", "leakage after the dial is turned on the stored logits"),
     "valid": (ROW, "1", "the row sums to one and sees its block and something outside"),
+    "unknown": (ROW, "1", "more is done to the row than a softmax, or its logits overflow: no verdict on it"),
     "group_norm": (PAIR, "1", "Frobenius norm of W_bc, not squared"),
     "gradient_norm": (PAIR, "loss/norm", "norm of the gradient in W_bc where the run ended"),
     "group_norm_start": (PAIR, "1", "Frobenius norm of W_bc at the start"),

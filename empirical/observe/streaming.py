@@ -5,7 +5,7 @@
 
 `stream_rows` gives every row field of the schema, each chunk of rows by the observer of all other attention, so that
 memory grows with n. `entropy_and_leakage` is differentiable: a chunk is computed again on the way back. Both are the
-reference for any faster backend. Logits are taken in the dtype of the queries, statistics in float64.
+reference for any faster backend. Logits are taken in float32, or float64 where queries are; statistics in float64.
 """
 
 from __future__ import annotations
@@ -43,13 +43,19 @@ def chunks(query: Float[Tensor, "B H T E"], keys: int, entries: int = ENTRIES) -
         yield start, min(start + step, tokens)
 
 
+def widened(dtype: torch.dtype) -> torch.dtype:
+    """In which attention is accumulated: float32 for half precision, else the dtype itself."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def logits_of(
     query: Float[Tensor, "B H T E"], key: Float[Tensor, "B G N E"], scaling: float
 ) -> Float[Tensor, "B H T N"]:
-    """Scaled products, key groups broadcast to their heads."""
+    """Scaled products, key groups broadcast to their heads; of half precision in float32, as kernels add them up."""
     batch, heads, tokens, width = query.shape
-    groups = key.shape[1]
-    products = query.reshape(batch, groups, heads // groups * tokens, width) @ key.mT
+    groups, wide = key.shape[1], widened(query.dtype)
+    with torch.autocast(query.device.type, enabled=False):  # it would round them again
+        products = query.to(wide).reshape(batch, groups, heads // groups * tokens, width) @ key.to(wide).mT
     return products.view(batch, heads, tokens, key.shape[2]) * scaling
 
 
@@ -65,15 +71,18 @@ def stream_rows(
     biases: Sequence[Float[Tensor, "_ _ T N"]] = (),
     n_anchors: int | None = 1,
     dial: float = 0.5,
+    largest: float = math.inf,
     entries: int = ENTRIES,
 ) -> dict[str, Float[Tensor, "B H T"]]:
     """Row fields of every query (`observe.row_statistics`), and `lse` in nats; temperature 1, scaling in the logits.
 
-    A query of a block below 0 is in none: its rows are not valid. `biases` are added to the logits.
+    A query of a block below 0 is in none: its rows are not valid. `biases` are added to the logits. Rows with a scaled
+    product beyond `largest`, which their kernel cannot hold, are unknown.
     """
     found: dict[str, Tensor] = {}
     for start, stop in chunks(query, key.shape[2], entries):
         logits = logits_of(query[:, :, start:stop], key, scaling).double()
+        logits = torch.where(logits.abs() > largest, math.nan, logits) if largest < math.inf else logits
         for bias in biases:
             logits = logits + bias[..., start:stop, :]
         seen = visible(start, stop).to(logits.device)

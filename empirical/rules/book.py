@@ -21,6 +21,7 @@ from torch import Tensor
 
 from empirical.dial.changes import Change
 from empirical.observe.rows import masses
+from empirical.observe.streaming import widened
 from empirical.rules.checks import Rule, Selector, outranked, verify
 from empirical.rules.site import Labelled, Site
 from empirical.shapes import Arrays, Bool, Float, Int, plain
@@ -92,7 +93,10 @@ class RuleBook:
 
         def change(layer: int, logits: Float[Tensor, "S H B T N"]) -> Float[Tensor, "S H B T N"]:
             added = bias(layer)
-            return logits if added is None else logits + added.to(logits)
+            if added is None:
+                return logits
+            wide = logits.to(widened(logits.dtype))
+            return wide + added.to(wide)
 
         return change
 
