@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bounds.dial import closed_forms
 from empirical.errors import BadInput
+from empirical.observe.relevance import Relation
 from empirical.shapes import Bool, Float
 
 Weigh = Callable[[int, Tensor], Tensor]
@@ -70,10 +71,12 @@ def row_statistics(
     temperature: float,
     anchor: Bool[Tensor, "..."] | None = None,
     dial: float = 0.5,
+    kept: Bool[Tensor, "..."] | None = None,
 ) -> dict[str, Tensor]:
     """The row fields of every query.
 
-    `in_block`, `visible` and `anchor` (anchor keys) broadcast to `logits`; `n_anchors` None means the whole block.
+    `in_block` (relevant keys), `visible`, `anchor` (anchor keys) and `kept` (those relevant to all) broadcast to
+    `logits`; `n_anchors` None means the whole block.
     `margin` is the r-th largest in-block logit minus the largest outside, r = n_anchors clipped to the block's visible
     keys; `margin` and `logit_range` are in logits, not divided by the temperature. `anchor_mass` is the part of the
     fidelity that the query's own anchors hold. `leakage_dialled` is recomputed from the logits with the dial's bias.
@@ -106,6 +109,7 @@ def row_statistics(
         "margin": (weakest_anchor - _top(masked, outside)).masked_fill(~valid, math.nan),
         "logit_range": _top(masked, seen) + _top(-masked, seen),
         "anchor_mass": masses(scaled, inside & (none if anchor is None else anchor))[0],
+        "kept_mass": torch.zeros_like(fidelity) if kept is None else masses(scaled, inside & kept)[0],
         "leakage_dialled": masses(dialled, outside)[0],
     }
     return {
@@ -156,12 +160,14 @@ def observe_attention(
     n_anchors: int | None = 1,
     temperature: float = 1.0,
     dial: float = 0.5,
+    relation: Relation | None = None,
 ) -> dict[str, np.ndarray]:
     """The row fields, dims (setting, layer, head, query), of anybody's attention (..., queries, keys).
 
     Up to three leading axes; numpy or torch, float16 to float64. `query_block` (..., queries) and `key_block`
-    (..., keys) name the blocks by whole numbers. Logits are those before the division by `temperature`; weights stand
-    for the logits temperature * ln(weight), and a row of weights that does not sum to one is not valid. `visible`
+    (..., keys) name the blocks by whole numbers, below 0 none; `relation` says which of them a query may see, by
+    default its own. Logits are those before the division by `temperature`; weights stand for the logits
+    temperature * ln(weight), and a row of weights that does not sum to one is not valid. `visible`
     (..., queries, keys) is by default every key of finite logit or positive weight.
     Raises BadInput for another shape, NaN, a logit of +inf, a negative weight, a temperature or dial out of range.
     """
@@ -189,7 +195,8 @@ def observe_attention(
     shape = (1,) * (5 - values.ndim) + tuple(values.shape)
     lead = torch.Size(shape[:3])
     queries = _labels("query_block", query_block, shape[3], lead)
-    in_block = queries.unsqueeze(-1) == _labels("key_block", key_block, shape[4], lead).unsqueeze(-2)
+    keys, relation = _labels("key_block", key_block, shape[4], lead), relation or Relation()
+    in_block = relation.relevant(queries, keys)
     seen = torch.ones((), dtype=torch.bool) if visible is None else _tensor("visible", visible).bool()
     try:
         seen = seen.expand(shape)
@@ -197,7 +204,8 @@ def observe_attention(
         raise BadInput(f"visible must broadcast to {shape}, got shape {tuple(seen.shape)}") from None
     values = values.reshape(shape)
     logits = temperature * values.log() if kind == "weights" else values
-    fields = row_statistics(logits, in_block, seen, n_anchors, temperature, dial=dial)
+    kept = relation.is_kept(keys).unsqueeze(-2) if relation.kept else None
+    fields = row_statistics(logits, in_block, seen, n_anchors, temperature, dial=dial, kept=kept)
     if kind == "weights":
         fields["valid"] &= _rows_sum_to_one(values.where(seen, 0.0), given.dtype)
     per_setting = {"temperature": np.full(shape[0], float(temperature)), "dial": np.full(shape[0], float(dial))}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from empirical.observe.relevance import Relation
 from empirical.observe.rows import lse, row_statistics
 from empirical.shapes import Bool, Float, Int
 
@@ -72,23 +73,26 @@ def stream_rows(
     n_anchors: int | None = 1,
     dial: float = 0.5,
     largest: float = math.inf,
+    relation: Relation | None = None,
     entries: int = ENTRIES,
 ) -> dict[str, Float[Tensor, "B H T"]]:
     """Row fields of every query (`observe.row_statistics`), and `lse` in nats; temperature 1, scaling in the logits.
 
-    A query of a block below 0 is in none: its rows are not valid. `biases` are added to the logits. Rows with a scaled
-    product beyond `largest`, which their kernel cannot hold, are unknown.
+    A query of a block below 0 is in none: its rows are not valid. `relation`: what a query may see beside its own
+    block. `biases` are added to the logits. Rows with a scaled product beyond `largest`, which their kernel cannot
+    hold, are unknown.
     """
     found: dict[str, Tensor] = {}
+    relation = relation or Relation()
+    kept = relation.is_kept(key_block)[:, None, None] if relation.kept else None
     for start, stop in chunks(query, key.shape[2], entries):
         logits = logits_of(query[:, :, start:stop], key, scaling).double()
         logits = torch.where(logits.abs() > largest, math.nan, logits) if largest < math.inf else logits
         for bias in biases:
             logits = logits + bias[..., start:stop, :]
         seen = visible(start, stop).to(logits.device)
-        own = query_block[:, start:stop, None]
-        in_block = ((own == key_block[:, None]) & (own >= 0)).unsqueeze(1)
-        rows = row_statistics(logits, in_block, seen, n_anchors, 1.0, dial=dial)
+        in_block = relation.relevant(query_block[:, start:stop], key_block).unsqueeze(1)
+        rows = row_statistics(logits, in_block, seen, n_anchors, 1.0, dial=dial, kept=kept)
         rows["lse"] = lse(logits, seen & (logits > -math.inf))
         for name, value in rows.items():  # into whole arrays: pieces kept between large ones would split the heap
             found.setdefault(name, torch.empty(query.shape[:3], dtype=value.dtype))[:, :, start:stop] = value
@@ -104,16 +108,19 @@ def entropy_and_leakage(
     scaling: float,
     visible: Visible = everything,
     entries: int = ENTRIES,
+    relation: Relation | None = None,
 ) -> tuple[Float[Tensor, "B H T"], Float[Tensor, "B H T"]]:
     """H = lse - E[s] in nats, and leakage, of every row, to be penalised in training: gradients in O(n) memory.
 
-    A row that sees nothing has neither (0, 0). Masked logits have weight 0 and no gradient, whatever they are.
+    A row that sees nothing has neither (0, 0); one of no block leaks nothing. Masked logits have weight 0 and no
+    gradient, whatever they are.
     """
 
     def chunk(query: Tensor, key: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
         logits = logits_of(query, key, scaling)
         seen = visible(start, stop).to(logits.device)
-        inside = (query_block[:, start:stop, None] == key_block[:, None]).unsqueeze(1)
+        own = query_block[:, start:stop]
+        inside = ((relation or Relation()).relevant(own, key_block) | (own < 0)[..., None]).unsqueeze(1)
         some = seen.expand(logits.shape).any(-1, keepdim=True)
         masked = torch.where(seen, logits, -math.inf).where(some, 0.0)  # no row of -inf alone: its softmax is NaN
         weights = masked.softmax(-1).where(seen & some, 0.0)
