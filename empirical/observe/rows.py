@@ -196,7 +196,6 @@ def observe_attention(
     lead = torch.Size(shape[:3])
     queries = _labels("query_block", query_block, shape[3], lead)
     keys, relation = _labels("key_block", key_block, shape[4], lead), relation or Relation()
-    in_block = relation.relevant(queries, keys)
     seen = torch.ones((), dtype=torch.bool) if visible is None else _tensor("visible", visible).bool()
     try:
         seen = seen.expand(shape)
@@ -205,7 +204,9 @@ def observe_attention(
     values = values.reshape(shape)
     logits = temperature * values.log() if kind == "weights" else values
     kept = relation.is_kept(keys).unsqueeze(-2) if relation.kept else None
-    fields = row_statistics(logits, in_block, seen, n_anchors, temperature, dial=dial, kept=kept)
+    fields = row_statistics(
+        logits, relation.relevant(queries, keys), seen, n_anchors, temperature, dial=dial, kept=kept
+    )
     if kind == "weights":
         fields["valid"] &= _rows_sum_to_one(values.where(seen, 0.0), given.dtype)
     per_setting = {"temperature": np.full(shape[0], float(temperature)), "dial": np.full(shape[0], float(dial))}
