@@ -144,6 +144,14 @@ def _labels(name: str, value: Any, size: int, lead: torch.Size) -> Tensor:
         raise BadInput(f"{name} must broadcast to {(*lead, size)}, got shape {tuple(labels.shape)}") from None
 
 
+def _seen(visible: Any, shape: tuple[int, ...]) -> Tensor:
+    seen = torch.ones((), dtype=torch.bool) if visible is None else _tensor("visible", visible).bool()
+    try:
+        return seen.expand(shape)
+    except RuntimeError:
+        raise BadInput(f"visible must broadcast to {shape}, got shape {tuple(seen.shape)}") from None
+
+
 def _rows_sum_to_one(weights: Tensor, original: torch.dtype) -> Tensor:
     """Rounding each weight to its dtype moves the sum by at most eps/2; twice eps allows for how it was summed."""
     room = max(1e-5, 2 * torch.finfo(original).eps) if original.is_floating_point else 1e-5
@@ -196,11 +204,7 @@ def observe_attention(
     lead = torch.Size(shape[:3])
     queries = _labels("query_block", query_block, shape[3], lead)
     keys, relation = _labels("key_block", key_block, shape[4], lead), relation or Relation()
-    seen = torch.ones((), dtype=torch.bool) if visible is None else _tensor("visible", visible).bool()
-    try:
-        seen = seen.expand(shape)
-    except RuntimeError:
-        raise BadInput(f"visible must broadcast to {shape}, got shape {tuple(seen.shape)}") from None
+    seen = _seen(visible, shape)
     values = values.reshape(shape)
     logits = temperature * values.log() if kind == "weights" else values
     kept = relation.is_kept(keys).unsqueeze(-2) if relation.kept else None
