@@ -10,9 +10,10 @@ is named: such rows are observed as unknown, and are not dialled. `attach` says 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from empirical.checkpoints.call import Call
 from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
+from empirical.observe.relevance import Relation
 from empirical.observe.streaming import stream_rows, widened
 from empirical.shapes import Bool, Int
 
@@ -33,13 +35,21 @@ from empirical.shapes import Bool, Int
 class Labels:
     """The block of every token, as the queries and as the keys of a call; below 0 it is in none.
 
-    New tokens of a generation are of block `grown`, one a sequence; for cross attention `keys` are of the encoder.
+    New tokens of a generation are of block `grown`, one a sequence; for cross attention `keys` are of the encoder. A
+    query may see its own block, those that `sees` pairs it with as (query block, key block), and the tokens of `kept`
+    blocks, -1 being those of none: `observe.relevance`.
     """
 
     tokens: Int[Tensor, "B T"]
     keys: Int[Tensor, "B N"] | None = None  # cross attention
     grown: Int[Tensor, "B"] | None = None
     named: int | None = None  # the relevant block of every query, whatever its own
+    sees: Collection[tuple[int, int]] = ()
+    kept: Collection[int] = ()
+
+    @cached_property
+    def relation(self) -> Relation:
+        return Relation(frozenset(self.sees), frozenset(self.kept))
 
     def of(self, call: Call) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B N"]]:
         """The relevant block of each query, the block of each key. Raises BadInput where tokens and labels differ."""
@@ -74,10 +84,11 @@ def _labels(blocks: Int[Tensor, "B T"] | Labels) -> Labels:
     return blocks if isinstance(blocks, Labels) else Labels(blocks)
 
 
-def in_block(queries: Int[Tensor, "B T"], keys: Int[Tensor, "B N"]) -> Bool[Tensor, "B 1 T N"]:
-    """Whether a key is in the query's relevant block; everything is where a query has none: it is not dialled."""
-    own = queries[:, None, :, None]
-    return (own == keys[:, None, None, :]) | (own < 0)
+def in_block(
+    queries: Int[Tensor, "B T"], keys: Int[Tensor, "B N"], relation: Relation | None = None
+) -> Bool[Tensor, "B 1 T N"]:
+    """Whether a key is relevant to the query; everything is to a query of no block: it is not dialled."""
+    return ((relation or Relation()).relevant(queries, keys) | (queries < 0)[..., None])[:, None]
 
 
 def dial(
@@ -110,7 +121,7 @@ def dial(
         mine = kappa[call.layer]
         if not bool(mine.any()):
             return None
-        off = ~in_block(*labels.of(call))
+        off = ~in_block(*labels.of(call), labels.relation)
         return torch.where(off, -mine.to(call.query.device, widened(call.query.dtype))[None, :, None, None], 0.0)
 
     return routed(model, bias)
@@ -224,6 +235,7 @@ def _streamed(
         biases=full,
         n_anchors=n_anchors,
         dial=dial,
+        relation=labels.relation,
         largest=call.largest if bias is None else math.inf,  # dialled, the kernel is given float32
     )
     return rows, queries
