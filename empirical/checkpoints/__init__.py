@@ -12,6 +12,7 @@ from empirical.checkpoints.contexts import ObservedRows as ObservedRows
 from empirical.checkpoints.contexts import dial as dial
 from empirical.checkpoints.contexts import guarded as guarded
 from empirical.checkpoints.contexts import observing as observing
+from empirical.checkpoints.isolation import isolated as isolated
 from empirical.checkpoints.sampled import LabelledInputs as LabelledInputs
 from empirical.checkpoints.sampled import audited as audited
 from empirical.checkpoints.sampled import sampled_dial as sampled_dial
@@ -27,6 +28,7 @@ __all__ = [
     "certify",
     "dial",
     "guarded",
+    "isolated",
     "observing",
     "sampled_dial",
 ]

@@ -12,7 +12,7 @@ from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels, dial, guarded
 from empirical.checkpoints.loading import Request, load_checkpoint, longest, tokenised
-from empirical.checkpoints.promises import applied, certified, requested_rules
+from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
 from empirical.errors import BadInput
 
 
@@ -25,7 +25,8 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
     if ARCHITECTURES[model.config.model_type].task is Task.MASKED_TOKEN:
         raise BadInput(f"MODEL must generate text, got a {model.config.model_type}")
     texts, names = tokenised(request, model, tokenizer)
-    heads = certified(request, texts) if request.rules else []
+    relation, both = requested_relation(request, names), model.config.is_encoder_decoder
+    heads = certified(request, model, texts, names, relation) if request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
     continued = []
     for number, text in enumerate(texts):
@@ -34,9 +35,8 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
             raise BadInput(f"{text.document.where} and --tokens must fit into {most} tokens, got {length}")
         inside = text.labels[0][text.labels[0] >= 0]
         grown = inside[-1:] if request.relevant is None else torch.full_like(inside[-1:], names.index(request.relevant))
-        both = model.config.is_encoder_decoder
         start = grown[None] if both else text.labels
-        labels = Labels(start, text.labels if both else None, grown)
+        labels = Labels(start, text.labels if both else None, grown, sees=relation.sees, kept=relation.kept)
         with (
             _seeded(seed, model.device),
             dial(model, request.dials[0] if request.dials else 0.0, blocks=labels, kinds=KINDS),

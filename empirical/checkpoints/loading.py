@@ -31,6 +31,8 @@ class Request:
     text: Path
     blocks: str = "spans"
     relevant: str | None = None  # the block relevant to every query; none: its own
+    relation: tuple[str, ...] = ()  # BLOCK=BLOCK,...: what its queries may see beside their own block
+    keep: tuple[str, ...] = ()  # blocks visible to all; "none": tokens of no block
     attention: str = "self"
     layers: tuple[int, ...] | None = None
     n_anchors: int | None = 1  # keys that a margin counts

@@ -21,14 +21,20 @@ from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.contexts import Labels, dial, observing
+from empirical.checkpoints.isolation import path_of
 from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, tokenised
-from empirical.checkpoints.promises import applied, certified, requested_rules
+from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput
+from empirical.observe.relevance import Relation
 from empirical.observe.schema import ROW_FIELDS
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+MEDIANS = ("fidelity", "kept_mass", "entropy_nats", "margin", "logit_range")
+"""What `summary` says of rows."""
 
 
 @torch.no_grad()
@@ -48,7 +54,8 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     layers = _chosen(request, model)
     texts, names = tokenised(request, model, tokenizer)
     named = None if request.relevant is None else names.index(request.relevant)
-    heads = certified(request, texts) if request.certify or request.rules else []
+    relation = requested_relation(request, names)
+    heads = certified(request, model, texts, names, relation) if request.certify or request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
     settings = [0.0, *(value for value in request.dials if value > 0)]
     turned = _recomputed(settings)
@@ -56,7 +63,8 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     losses = np.zeros(len(settings))
     unknown: dict[str, tuple[str, ...]] = {}
     for number, text in enumerate(texts):
-        labels = Labels(text.labels, text.labels if model.config.is_encoder_decoder else None, named=named)
+        keys = text.labels if model.config.is_encoder_decoder else None
+        labels = Labels(text.labels, keys, named=named, sees=relation.sees, kept=relation.kept)
         for at, value in enumerate(settings):
             with (
                 dial(model, value, blocks=labels, kinds=(request.attention,)),
@@ -79,7 +87,20 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
         heads = [replace(head, observed=float(widest[layers.index(head.layer), head.head])) for head in heads]
     dataset = _dataset(request, texts, names, rows, settings, losses, unknown)
+    dataset.attrs["relation"] = json.dumps(relation.named(names))
+    if 1.0 in settings and request.attention == "self" and named is None:
+        dataset.attrs["isolated"] = _isolated(model, texts, names, relation)
     return dataset.assign_coords(layer=list(layers)), heads
+
+
+def _isolated(model: Any, texts: list[Tokens], names: list[str], relation: Relation) -> str:
+    """What a mask in every layer isolates, of these texts."""
+    if model.config.is_encoder_decoder:
+        return "isolation: not looked at for an encoder and a decoder together"
+    for text in texts:
+        if (path := path_of(model, text.labels[0].cpu(), relation)) is not None:
+            return f"dial 1 isolates no block: in {text.document.where} {path.words(names)}"
+    return "dial 1 in every layer: no attention carries anything to a block from what it may not see"
 
 
 def _chosen(request: Request, model: Any) -> tuple[int, ...]:
@@ -167,26 +188,26 @@ def _dataset(
 
 def summary(dataset: xr.Dataset) -> str:
     """What was observed, in words and a table: a line a setting and layer, medians over heads and queries."""
-    attributes = dataset.attrs
+    attributes, kept = dataset.attrs, json.loads(dataset.attrs["relation"])["keep"]
     lines = [
         f"{attributes['model']}: {dataset.sizes['query']:,} queries in {len(json.loads(attributes['blocks']))} blocks, "
         f"relevant block: {attributes['relevant']}; {attributes['queries_in_no_block']:,} queries in no block left out",
         "",
-        f"{'dial':>6}{'layer':>7}{'loss':>9}{'fidelity':>10}{'entropy':>9}{'effective':>11}{'margin':>9}{'range':>9}",
+        f"{'dial':>6}{'layer':>7}{'loss':>9}{'fidelity':>10}{'entropy':>9}{'effective':>11}{'margin':>9}{'range':>9}"
+        + (f"{'without kept':>14}" if kept else ""),
     ]
     valid = dataset["valid"].values.astype(bool)
     for at, value in enumerate(json.loads(attributes["dials"])):
         for place, layer in enumerate(dataset["layer"].values):
-            rows = {
-                name: np.median(dataset[name].values[at, place][valid[at, place]])
-                if valid[at, place].any()
-                else math.nan
-                for name in ("fidelity", "entropy_nats", "margin", "logit_range")
-            }
+            seen = {name: dataset[name].values[at, place][valid[at, place]] for name in MEDIANS}
+            seen["without kept"] = seen["fidelity"] - seen["kept_mass"]
+            rows = {name: np.median(values) if values.size else math.nan for name, values in seen.items()}
             lines.append(
                 f"{value:6g}{layer:7}{float(dataset['loss_heldout'][at]):9.4f}{rows['fidelity']:10.4f}"
                 f"{rows['entropy_nats']:9.3f}{math.exp(rows['entropy_nats']):11.2f}{rows['margin']:9.2f}"
-                f"{rows['logit_range']:9.2f}"
+                f"{rows['logit_range']:9.2f}" + (f"{rows['without kept']:14.4f}" if kept else "")
             )
+    if "isolated" in attributes:
+        lines.append(attributes["isolated"])
     lines += [f"UNKNOWN: rows of {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]
     return "\n".join(lines)

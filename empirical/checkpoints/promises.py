@@ -6,11 +6,14 @@ dial before the rules: D + kappa in place of D, since it widens the logits that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.architecture import Task
@@ -20,6 +23,9 @@ from empirical.checkpoints.loading import Request, Tokens
 from empirical.checkpoints.rules import CheckpointRules, Text, load_checkpoint_rules, ruled
 from empirical.checkpoints.weights import Head, certify
 from empirical.errors import BadInput
+from empirical.observe.relevance import Relation, Unnamed, relation_of
+from empirical.rules.files import lined, read_rules
+from empirical.shapes import Int
 
 Rules = tuple[CheckpointRules, list[Text]]
 
@@ -51,6 +57,25 @@ def requested_rules(
     return load_checkpoint_rules(request.rules, names, words, ranges + kappa, causal), words
 
 
+def requested_relation(request: Request, names: Sequence[str]) -> Relation:
+    """What the flags say of relevance, or the rule file. Raises BadInput for both, or what is no block of the text."""
+    told = None
+    if request.rules is not None:
+        told = lined(read_rules(request.rules), str(request.rules), lambda _, relation: relation, names)
+    if told is not None and (request.relation or request.keep):
+        raise BadInput(f"--relation and --keep must not go with rules that tell of relevance, as {request.rules} does")
+    sees: dict[str, list[str]] = {}
+    for given in request.relation:
+        query, equals, keys = given.partition("=")
+        if not (query and equals and all(keys.split(","))):
+            raise BadInput(f"--relation must be BLOCK=BLOCK,..., got {given!r}")
+        sees.setdefault(query, []).extend(keys.split(","))
+    try:
+        return told or relation_of(sees, request.keep, names)
+    except Unnamed as error:
+        raise BadInput(f"--{'relation' if error.key == 'sees' else 'keep'} {error.words}") from None
+
+
 def applied(model: Any, rules: Rules | None, number: int, labels: Labels) -> AbstractContextManager[Any]:
     if rules is None:
         return nullcontext()
@@ -58,18 +83,40 @@ def applied(model: Any, rules: Rules | None, number: int, labels: Labels) -> Abs
     return ruled(model, book, texts[number], labels)
 
 
-def certified(request: Request, texts: list[Tokens]) -> list[Head]:
+def attends_causally(request: Request, model: Any) -> bool:
+    """Whether queries of the attention asked for see no key after them."""
+    return request.attention == "self" and ARCHITECTURES[model.config.model_type].task is not Task.MASKED_TOKEN
+
+
+def certified(
+    request: Request, model: Any, texts: list[Tokens], names: Sequence[str], relation: Relation
+) -> list[Head]:
     """What the weights say of every head of the attention asked for, and the dial that they guarantee.
 
-    The target is the guard's or 0.9, the rows those with the largest (n - m)/m that the texts have. Raises BadInput for
-    a model that is no folder.
+    The target is the guard's or 0.9, the row that of the texts with the largest (n - m)/m. Raises BadInput for a model
+    that is no folder.
     """
     if not Path(request.model).is_dir():
         raise BadInput(f"MODEL must be a folder for its weights to be read, got the hub id {request.model!r}")
-    worst = (2, 1)
+    rows, causal = [(2, 1)], attends_causally(request, model)
     for text in texts:
-        blocks = text.labels[0].cpu().numpy()
-        sizes = np.unique(blocks[blocks >= 0], return_counts=True)[1]
-        worst = max(worst, (len(blocks), int(sizes.min())), key=lambda nm: (nm[0] - nm[1]) / nm[1])
+        blocks = text.labels[0].cpu()
+        queries = blocks if request.relevant is None else torch.full_like(blocks, names.index(request.relevant))
+        rows.append(worst_row(queries, blocks, relation, causal))
+    worst = max(rows, key=lambda row: (row[0] - row[1]) / row[1])
     found = certify(request.model, fidelity=request.guard or 0.9, n_keys=worst[0], n_block=worst[1])
     return [head for head in found if head.kind == request.attention]
+
+
+def worst_row(queries: Int[Tensor, "T"], keys: Int[Tensor, "T"], relation: Relation, causal: bool) -> tuple[int, int]:
+    """(n, m) of the row with the largest (n - m)/m, by the relevant block of its query: a block's first where causal.
+
+    Queries of no block, and those that see no relevant key, promise nothing.
+    """
+    labels = keys.unique()
+    counts = (keys[:, None] == labels).cumsum(0)  # of each block up to each query
+    counts = counts if causal else counts[-1:].expand_as(counts)
+    n, m = counts.sum(-1), (counts * relation.relevant(queries, labels)).sum(-1)
+    ratio = torch.where(m > 0, (n - m) / m.clamp(min=1), -1.0)
+    at = int(ratio.argmax())
+    return (int(n[at]), int(m[at])) if ratio[at] > 0 else (2, 1)

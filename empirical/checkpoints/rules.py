@@ -22,6 +22,7 @@ from torch import Tensor
 from empirical.checkpoints.attach import routed
 from empirical.checkpoints.call import Call
 from empirical.checkpoints.contexts import Labels
+from empirical.observe.relevance import Relation
 from empirical.rules.checks import Refused, Rule, Selector, check_each, outranked, promised_strength, rounded_up
 from empirical.rules.files import lined, read_rules
 from empirical.shapes import Bool, Float, Int
@@ -59,7 +60,7 @@ def load_checkpoint_rules(
     priority, or a strength that does not keep its promise.
     """
 
-    def verified(rules: tuple[Rule, ...]) -> CheckpointRules:
+    def verified(rules: tuple[Rule, ...], _: Relation | None) -> CheckpointRules:
         book = CheckpointRules(rules, tuple(names))
         check_each(rules, len(names), len(ranges), {w for text in texts for w in text.words}, "tokens of the text")
         _kept(rules, [need for text in texts for need in _promises(book, text, ranges, causal)], ranges)

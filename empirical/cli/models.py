@@ -46,6 +46,10 @@ def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
     parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
     parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
     parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
+    parser.add_argument(
+        "--relation", nargs="+", metavar="BLOCK=BLOCK,...", help="what a block's queries may see beside their own block"
+    )
+    parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
     parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
     parser.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
     parser.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")

@@ -4,13 +4,13 @@
 
 Closed along the layers: what a query reads has read nothing that the query may not (relevant o relevant in relevant).
 Otherwise there is a path of two hops, such as a token of no block that is kept for all and reads all: then a mask in
-every layer isolates nothing. Tokens of a block below 0 are in none: they read everything, and are kept where that is.
+every layer isolates nothing. Tokens of a block below 0 are in none: they read everything, and are kept where -1 is.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,9 @@ from torch import Tensor
 
 from empirical.errors import BadInput
 from empirical.shapes import Bool, Int
+
+NONE = "none"
+"""What tokens of no block are called where blocks have names."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Path:
     blocks: tuple[int, int, int]
 
     def words(self, names: Collection[str] = ()) -> str:
-        said = dict(enumerate(names))
-        whose = [said.get(block, f"block {block}" if block >= 0 else "no block") for block in self.blocks]
+        said = {**dict(enumerate(names)), -1: "no block"}
+        whose = [said.get(block, f"block {block}") for block in self.blocks]
         one, two, three = (f"token {at} ({who})" for at, who in zip((self.query, self.through, self.source), whose))
         return f"{one} reads {two}, which reads {three}"
 
@@ -75,17 +78,26 @@ class Relation:
         table[tuple(torch.tensor(sorted(self.sees)).T)] = True
         return table
 
-    def path(self, blocks: Int[Tensor, "T"], causal: bool) -> Path | None:
+    def named(self, names: Sequence[str]) -> dict[str, dict[str, list[str]] | list[str]]:
+        """It in words, as a rule file says it."""
+        sees: dict[str, list[str]] = {}
+        for query, key in sorted(self.sees):
+            sees.setdefault(names[query], []).append(names[key])
+        return {"sees": sees, "keep": [NONE if block < 0 else names[block] for block in sorted(self.kept)]}
+
+    def path(self, blocks: Int[Tensor, "T"], causal: bool, query: int | None = None) -> Path | None:
         """A path of two hops from where a query may not read, in one sequence whose tokens of no block read all.
 
-        By classes: whether a query of the last class stands at or after a token of the second, and that at or after one
-        of the first, is told from their places. None: closed, so that a mask in every layer isolates.
+        Of the queries of one block where `query` names it. By classes: whether a query of the last class stands at or
+        after a token of the second, and that at or after one of the first, is told from their places. None: closed, so
+        that a mask in every layer isolates.
         """
         places = {block: (blocks == block).nonzero().flatten().tolist() for block in blocks.unique().tolist()}
-        return next(self._paths(places, causal), None)
+        queries = [block for block in places if query is None or block == query]
+        return next(self._paths(queries, places, causal), None)
 
-    def _paths(self, places: dict[int, list[int]], causal: bool) -> Iterator[Path]:
-        for query, through, source in itertools.product(places, repeat=3):
+    def _paths(self, queries: list[int], places: dict[int, list[int]], causal: bool) -> Iterator[Path]:
+        for query, through, source in itertools.product(queries, places, places):
             if query < 0 or self._reads(query, source):
                 continue
             if not (self._reads(query, through) and (through < 0 or self._reads(through, source))):
@@ -97,3 +109,26 @@ class Relation:
 
     def _reads(self, query: int, key: int) -> bool:
         return query == key or (query, key) in self.sees or key in self.kept
+
+
+def relation_of(sees: Mapping[str, Sequence[str]], keep: Sequence[str], names: Sequence[str]) -> Relation:
+    """The relation of blocks that have names. Raises `Unnamed` for one that is no block of the text."""
+
+    def block(key: str, name: str) -> int:
+        if key == "keep" and name == NONE and name not in names:
+            return -1
+        if name not in names:
+            also = f", {NONE}" if key == "keep" else ""
+            raise Unnamed(key, f"must be a block of the text ({', '.join(names)}{also}), got {name!r}")
+        return list(names).index(name)
+
+    pairs = frozenset((block("sees", query), block("sees", key)) for query, keys in sees.items() for key in keys)
+    return Relation(pairs, frozenset(block("keep", name) for name in keep))
+
+
+class Unnamed(BadInput):
+    """A name that is no block's, and whether it is one that is to see, or to be kept."""
+
+    def __init__(self, key: str, words: str):
+        super().__init__(f"{key} {words}")
+        self.key, self.words = key, words

@@ -9,6 +9,10 @@
     priority = 1                 # default 0; the higher wins
     layers = [0, 1]              # default: all
 
+    [relevance]                              # where blocks have names: what their queries may see
+    sees = { answer = ["system", "user"] }   # beside their own block
+    keep = ["tags", "none"]                  # visible to all; none: tokens of no block
+
 Every refusal is a BadInput that starts with FILE:LINE. Lines come from tomllib alone: a key stands on the first line n
 for which the first n lines, and as many more as make them parse, define it (in an inline array of tables: where it
 starts). Nothing in a file is evaluated.
@@ -27,12 +31,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from empirical.errors import BadInput
+from empirical.observe.relevance import Relation, Unnamed, relation_of
 from empirical.rules.book import RuleBook
 from empirical.rules.checks import Refused, Rule, Selector
 from empirical.rules.site import Site
 
 KEYS = ("name", "trigger", "target", "strength", "mass", "priority", "layers")
 DEFAULTS: dict[str, Any] = {"priority": 0, "layers": None}
+RELEVANCE = ("sees", "keep")
 KINDS = {"trigger": ("block", "words", "always"), "target": ("block", "words")}
 KeyPath = tuple[str | int, ...]
 Verified = TypeVar("Verified")
@@ -53,15 +59,19 @@ def read_rules(path: Path) -> bytes:
 
 def parse_rules(text: str | bytes, site: Site, file: str = "rules") -> RuleBook:
     """The verified rules of a text; none in an empty one. Raises BadInput: FILE:LINE, the value, what is allowed."""
-    return lined(text, file, lambda rules: RuleBook(rules, site))
+    return lined(text, file, lambda rules, _: RuleBook(rules, site))
 
 
 def lined(
-    text: str | bytes, file: str, verified: Callable[[tuple[Rule, ...]], Verified], names: Sequence[str] = ()
+    text: str | bytes,
+    file: str,
+    verified: Callable[[tuple[Rule, ...], Relation | None], Verified],
+    names: Sequence[str] = (),
 ) -> Verified:
-    """What `verified` makes of the rules of a text; its `Refused`, and all that is no rule, with FILE:LINE.
+    """What `verified` makes of the rules of a text, and of its relevance if it has one.
 
-    Where blocks have `names`, a rule may speak of them by name; it then has their index.
+    Its `Refused`, and all that is no rule, with FILE:LINE. Where blocks have `names`, a rule may speak of them by name;
+    it then has their index. Relevance is of blocks that have names.
     """
     source = _decoded(text, file) if isinstance(text, bytes) else text
     source = source.replace("\r\n", "\n")
@@ -72,11 +82,11 @@ def lined(
         line = int(place[1]) if place else source.rstrip("\n").count("\n") + 1
         raise BadInput(f"{file}:{line}: rules must be TOML, got {error}") from None
     try:
-        rules = _rules(tables, names)
+        rules, relation = _rules(tables, names), _relevance(tables, names)
     except _Wrong as wrong:
         raise BadInput(f"{file}:{line_of(source, wrong.path)}: {wrong}") from None
     try:
-        return verified(rules)
+        return verified(rules, relation)
     except Refused as refused:
         raise BadInput(f"{file}:{line_of(source, ('rule', refused.rule, refused.key))}: {refused}") from None
 
@@ -124,11 +134,35 @@ class _Wrong(Exception):
 
 
 def _rules(tables: Mapping[str, Any], names: Sequence[str]) -> tuple[Rule, ...]:
-    _known(tables, ("rule",), (), "rules")
+    _known(tables, ("rule", "relevance"), (), "rules")
     given = tables.get("rule", [])
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise _Wrong(("rule",), f"rule must be an array of tables, each [[rule]], got {given!r}")
     return tuple(_rule(i, each, names) for i, each in enumerate(given))
+
+
+def _relevance(tables: Mapping[str, Any], names: Sequence[str]) -> Relation | None:
+    """Of blocks by name; none where nothing is said of it."""
+    if "relevance" not in tables:
+        return None
+    given, path = tables["relevance"], ("relevance",)
+    if not names:
+        raise _Wrong(
+            path, "relevance must be of blocks that have names, those of a checkpoint's text, got a model's own"
+        )
+    if not isinstance(given, dict):
+        raise _Wrong(path, f"relevance must be a table, got {given!r}")
+    _known(given, RELEVANCE, path, "relevance")
+    sees, keep = given.get("sees", {}), given.get("keep", [])
+    if not isinstance(sees, dict):
+        raise _Wrong((*path, "sees"), f"sees must be a table of lists of blocks, got {sees!r}")
+    for place, listed in [((*path, "sees", block), keys) for block, keys in sees.items()] + [((*path, "keep"), keep)]:
+        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+            raise _Wrong(place, f"{'.'.join(map(str, place[1:]))} must be a list of blocks, got {listed!r}")
+    try:
+        return relation_of(sees, keep, names)
+    except Unnamed as error:
+        raise _Wrong((*path, error.key), str(error)) from None
 
 
 def _known(given: Mapping[str, Any], known: Sequence[str], path: KeyPath, whose: str) -> None:

@@ -8,8 +8,12 @@ import torch
 from small_checkpoints import LAYERS, inputs, network
 
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
+from empirical.checkpoints.loading import Request
+from empirical.checkpoints.promises import requested_relation
 from empirical.checkpoints.rules import Text, load_checkpoint_rules, ruled
 from empirical.errors import BadInput, Missed
+from empirical.rules.files import parse_rules
+from empirical.rules.site import Site
 
 pytest.importorskip("transformers")
 NAMES = ("cat", "dog")
@@ -128,3 +132,62 @@ def test_a_guard_ends_the_pass_or_records_what_missed():
     assert misses == []
     with pytest.raises(BadInput, match=r"promised must be a fidelity in \(0, 1\], got 0"), guarded(model, 0, labels):
         pass
+
+
+RELEVANCE = """
+[relevance]
+sees = { dog = ["cat"] }
+keep = ["none"]
+"""
+
+
+def test_a_rule_file_says_what_is_relevant_by_the_names_of_blocks(tmp_path):
+    path = written(tmp_path, RULE)
+    path.write_text(path.read_text() + RELEVANCE)
+    request = Request("model", path, rules=path)
+    relation = requested_relation(request, NAMES)
+    assert (relation.sees, relation.kept) == ({(1, 0)}, {-1})
+    assert relation.named(NAMES) == {"sees": {"dog": ["cat"]}, "keep": ["none"]}
+    assert relation == requested_relation(Request("model", path, relation=("dog=cat",), keep=("none",)), NAMES)
+    assert len(load_checkpoint_rules(path, NAMES, [TEXT], np.array([4.0, 6.0]), True).rules) == 1
+    with pytest.raises(BadInput, match="--relation and --keep must not go with rules that tell of relevance"):
+        requested_relation(Request("model", path, rules=path, keep=("none",)), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "words"),
+    [
+        (('"cat"]', '"bird"]'), 3, r"sees must be a block of the text \(cat, dog\), got 'bird'"),
+        (("dog =", "bird ="), 3, r"sees must be a block of the text \(cat, dog\), got 'bird'"),
+        (('"none"', '"tags"'), 4, r"keep must be a block of the text \(cat, dog, none\), got 'tags'"),
+        (('["cat"]', '"cat"'), 3, r"sees.dog must be a list of blocks, got 'cat'"),
+        (('["none"]', "3"), 4, "keep must be a list of blocks, got 3"),
+        (("keep", "kept"), 4, "relevance must have only known keys, got 'kept'; did you mean 'keep'"),
+        (('{ dog = ["cat"] }', "[]"), 3, "sees must be a table of lists of blocks"),
+    ],
+)
+def test_relevance_that_is_none_is_refused_with_file_and_line(tmp_path, change, line, words):
+    path = tmp_path / "rules.toml"
+    path.write_text(RELEVANCE.replace(*change))
+    with pytest.raises(BadInput, match=words) as caught:
+        requested_relation(Request("model", path, rules=path), NAMES)
+    assert f"rules.toml:{line}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"relation": ("dog",)}, "--relation must be BLOCK=BLOCK,..., got 'dog'"),
+        ({"relation": ("dog=bird",)}, r"--relation must be a block of the text \(cat, dog\), got 'bird'"),
+        ({"keep": ("bird",)}, r"--keep must be a block of the text \(cat, dog, none\), got 'bird'"),
+    ],
+)
+def test_flags_of_relevance_name_blocks_of_the_text(tmp_path, given, words):
+    with pytest.raises(BadInput, match=words):
+        requested_relation(Request("model", tmp_path, **given), NAMES)
+
+
+def test_a_laboratory_s_rules_have_no_blocks_by_name_to_speak_of_relevance():
+    site = Site(("a",), 1.0, np.ones((1, 2)), np.zeros(3, dtype=int), np.ones((3, 2)))
+    with pytest.raises(BadInput, match=r"rules:2: relevance must be of blocks that have names"):
+        parse_rules(RELEVANCE, site)

@@ -249,3 +249,47 @@ def test_every_figure_of_unswept_attention_fits_its_sheet_and_names_its_axes(sav
             assert not cut_off(figure), name
             assert words_of(figure)
             assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes[:1]), name
+
+
+def test_relevance_is_asked_for_by_flags_and_said_with_and_without_what_is_kept(saved, tmp_path, capsys):
+    text = tmp_path / "text.jsonl"
+    ends = {"cat": (4, 16), "dog": (16, 32), "bird": (32, 46)}  # a tag of no block before
+    spans = [{"start": start, "end": end, "block": block} for block, (start, end) in ends.items()]
+    text.write_text(json.dumps({"text": TEXT, "spans": spans}))
+    flags, asked = ("--relation", "dog=cat", "--keep", "none", "--dial", "1"), {}
+    for name, more in (("plain", ("--dial", "1")), ("related", flags)):
+        assert observe(saved("gpt2"), text, tmp_path / name, *more) == 0
+        asked[name] = open_observations(tmp_path / name), capsys.readouterr().out
+    (plain, said), (related, says) = asked["plain"], asked["related"]
+    assert json.loads(related.attrs["relation"]) == {"sees": {"dog": ["cat"]}, "keep": ["none"]}
+    assert "without kept" in says
+    assert "without kept" not in said
+    for one in (said, says):  # the tags have read nothing before them
+        assert "no attention carries anything to a block from what it may not see" in one
+    block = related["query_block"].values
+    more = (related["n_block"] - plain["n_block"]).values[0, 0, 0]
+    assert more.tolist() == [4] * 12 + [4 + 12] * 16 + [4] * 14
+    np.testing.assert_array_equal(plain["kept_mass"].values, 0)
+    added = (related["fidelity"] - plain["fidelity"]).values[0]  # at dial 0 of the same rows: what is kept, and the cat
+    np.testing.assert_allclose(added[..., block != 1], related["kept_mass"].values[0][..., block != 1], atol=1e-12)
+    assert float(related["loss_heldout"][1]) != float(plain["loss_heldout"][1])
+
+
+def test_a_path_around_a_mask_is_named(saved, tmp_path, capsys):
+    """Tokens of no block between a cat and a dog: kept, they tell the dog of the cat."""
+    path = tmp_path / "text.jsonl"
+    spans = [{"start": 0, "end": 10, "block": "cat"}, {"start": 24, "end": 46, "block": "dog"}]
+    path.write_text(json.dumps({"text": TEXT, "spans": spans}))
+    assert observe(saved("gpt2"), path, tmp_path / "out", "--keep", "none", "--dial", "1") == 0
+    said = capsys.readouterr().out
+    assert "dial 1 isolates no block: in " in said
+    assert "(dog) reads token 10 (no block), which reads token 0 (cat)" in said
+
+
+def test_generation_is_dialled_under_a_relation(saved, text, capsys):
+    found = []
+    for more in ((), ("--relation", "dog=cat"), ("--keep", "cat")):
+        arguments = ["--prompt", str(text), "--dial", "1", "--tokens", "12", "--dtype", "float64", "--guard", "1"]
+        assert main(["generate", str(saved("gpt2")), *arguments, *more]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] != found[1] == found[2]  # the cat has nothing before it: kept for all, only dogs see more

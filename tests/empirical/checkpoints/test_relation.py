@@ -9,9 +9,12 @@ import pytest
 import torch
 from small_checkpoints import HEADS, inputs, network
 
-from bounds.theorems import OBSERVED, Level, Verdict
+from bounds.theorems import OBSERVED, Level, Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
+from empirical.checkpoints.isolation import isolated
+from empirical.checkpoints.promises import worst_row
+from empirical.observe.relevance import Relation
 
 pytest.importorskip("transformers")
 SYSTEM, USER, TOOL, ASSISTANT, NONE = 0, 1, 2, 3, -1
@@ -130,3 +133,53 @@ def test_without_a_relation_a_block_sees_itself():
     for name in plain.rows:
         assert all(torch.equal(v.nan_to_num(), same[name][f].nan_to_num()) for f, v in plain[name].items())
         assert not plain[name]["kept_mass"].any()
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+@pytest.mark.parametrize(
+    ("sees", "kept", "closed"),
+    [
+        (set(), set(), {"llama": True, "bert": True}),
+        ({(ASSISTANT, SYSTEM), (ASSISTANT, USER), (USER, SYSTEM)}, set(), {"llama": True, "bert": True}),
+        ({(ASSISTANT, USER), (USER, SYSTEM)}, set(), {"llama": False, "bert": False}),  # two hops
+        (SEES, {NONE}, {"llama": False, "bert": False}),  # a token of no block reads the tool, and all read it
+        ({(ASSISTANT, TOOL), (SYSTEM, USER)}, set(), {"llama": True, "bert": True}),
+        ({(SYSTEM, ASSISTANT), (USER, SYSTEM)}, set(), {"llama": True, "bert": False}),  # not before the past
+    ],
+)
+def test_a_mask_isolates_where_the_relation_is_closed_along_the_layers_and_else_the_path_is_named(
+    name, sees, kept, closed
+):
+    labels, model = Labels(BLOCKS, sees=sees, kept=kept), network(name)
+    found = isolated(model, GIVEN, labels)
+    counts = check(by_key("non_interference"), found.rows, ("block", "replacement", "sequence")).counts
+    assert counts[Verdict.VIOLATED] == counts[Verdict.UNKNOWN] == 0
+    assert (counts[Verdict.VACUOUS] == 0) == closed[name] == (not found.paths)
+    assert found.rows["output_change"].any() == (not closed[name])  # where nothing is promised something moves
+    for (block, sequence), path in found.paths.items():
+        assert (path.blocks[0], sequence) == (block, 0)
+        assert f"sequence 0: {path.words()}" in found.words()
+
+
+def test_one_layer_carries_nothing_by_two_hops():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    shape = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_positions": 16, "vocab_size": 48}
+    model = GPT2LMHeadModel(GPT2Config(**shape)).double().eval()
+    found = isolated(model, GIVEN, Labels(BLOCKS, sees={(ASSISTANT, USER), (USER, SYSTEM)}))
+    assert not found.paths
+    assert not found.rows["output_change"].any()
+
+
+def test_a_certificate_is_for_the_worst_row_of_the_texts():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        blocks, causal = torch.as_tensor(rng.integers(-1, 3, 9)), bool(rng.integers(2))
+        relation = Relation({(0, 1)} if rng.integers(2) else set(), {2} if rng.integers(2) else set())
+        relevant = may(blocks[None], relation.sees, relation.kept) & (np.tri(9, dtype=bool) if causal else True)
+        n = np.arange(1, 10) if causal else np.full(9, 9)
+        rows = [(int(a), int(b)) for a, b, q in zip(n, relevant.sum(-1), blocks.tolist()) if q >= 0 and a > b]
+        worst = max(((a - b) / b for a, b in rows), default=None)
+        a, b = worst_row(blocks, blocks, relation, causal)
+        assert (a, b) == (2, 1) if worst is None else (a - b) / b == worst
