@@ -22,6 +22,7 @@ from torch import Tensor
 
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.call import Call, checked_mask
+from empirical.checkpoints.uncompiled import uncompiled
 from empirical.errors import BadInput
 from empirical.observe.streaming import widened
 
@@ -53,6 +54,7 @@ _ROUTES: list[Route] = []
 
 def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
     """Every attention of the model. Raises BadInput for an architecture that is not known, or without one here."""
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
     model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if model_type not in ARCHITECTURES:
         raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {model_type!r}")
@@ -169,7 +171,8 @@ def routed(
             AttentionInterface.register(f"{NAME}_{base}", _attend)
             AttentionMaskInterface.register(f"{NAME}_{base}", _mask(base))
             model.set_attn_implementation(f"{NAME}_{base}")
-        yield
+        with uncompiled():
+            yield
     finally:
         _ROUTES.remove(route)
         if outer is None:

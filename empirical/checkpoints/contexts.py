@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
-from empirical.checkpoints.attach import routed
+from empirical.checkpoints.architecture import KINDS
+from empirical.checkpoints.attach import places_of, routed
 from empirical.checkpoints.call import Call
 from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
-from empirical.observe.relevance import Relation
+from empirical.observe.relevance import Blocks, Relation, labels_of
 from empirical.observe.streaming import stream_rows, widened
 from empirical.shapes import Bool, Int
 
@@ -37,15 +38,20 @@ class Labels:
 
     New tokens of a generation are of block `grown`, one a sequence; for cross attention `keys` are of the encoder. A
     query may see its own block, those that `sees` pairs it with as (query block, key block), and the tokens of `kept`
-    blocks, -1 being those of none: `observe.relevance`.
+    blocks, -1 being those of none: `observe.relevance`. Raises BadInput for labels that are no whole numbers.
     """
 
-    tokens: Int[Tensor, "B T"]
-    keys: Int[Tensor, "B N"] | None = None  # cross attention
-    grown: Int[Tensor, "B"] | None = None
+    tokens: Any  # Blocks, a tensor (B, T) once they are here; so are the next two, (B, N) and (B,)
+    keys: Any = None  # cross attention
+    grown: Any = None
     named: int | None = None  # the relevant block of every query, whatever its own
     sees: Collection[tuple[int, int]] = ()
     kept: Collection[int] = ()
+
+    def __post_init__(self) -> None:
+        self.tokens = labels_of("blocks", self.tokens)
+        self.keys = None if self.keys is None else labels_of("keys", self.keys)
+        self.grown = None if self.grown is None else labels_of("grown", self.grown, 1)
 
     @cached_property
     def relation(self) -> Relation:
@@ -80,8 +86,22 @@ class Labels:
         return torch.cat([known, new], 1)
 
 
-def _labels(blocks: Int[Tensor, "B T"] | Labels) -> Labels:
+def _labels(blocks: Blocks | Labels) -> Labels:
     return blocks if isinstance(blocks, Labels) else Labels(blocks)
+
+
+def _layers(model: Any, kinds: tuple[str, ...]) -> int:
+    """How many layers attend in these ways. Raises BadInput for a kind that there is not, or weights without values."""
+    there = [layer for _, kind, layer in places_of(model).values() if kind in kinds]
+    if isinstance(kinds, str) or not set(kinds) <= set(KINDS) or not there:
+        raise BadInput(
+            f"kinds must be some of {', '.join(KINDS)}, at least one of which a {model.config.model_type} has, got "
+            f"{kinds!r}"
+        )
+    held = getattr(model, "hf_device_map", None) is not None  # parts are brought from elsewhere when they are called
+    if not held and any(parameter.is_meta for parameter in model.parameters()):
+        raise BadInput("model must have values, got parameters of device meta")
+    return max(there) + 1
 
 
 def in_block(
@@ -96,7 +116,7 @@ def dial(
     dials: Amounts | None = None,
     *,
     kappas: Amounts | None = None,
-    blocks: Int[Tensor, "B T"] | Labels,
+    blocks: Blocks | Labels,
     kinds: tuple[str, ...] = ("self",),
 ) -> Any:
     """The dial on a checkpoint, as a context: `dials` in [0, 1] or `kappas` >= 0, a number or (layers, heads) of each.
@@ -108,7 +128,9 @@ def dial(
     if values.ndim > 2:
         raise BadInput(f"{name} must be one number or (layers, heads) of them, got shape {values.shape}")
     cells = torch.as_tensor(np.asarray(kappa_of_dial(values) if name == "dials" else values, dtype=float))
-    labels = _labels(blocks)
+    labels, layers = _labels(blocks), _layers(model, kinds)
+    if values.ndim == 2 and len(values) not in (1, layers):
+        raise BadInput(f"{name} must be one number or ({layers}, heads) of them, got shape {values.shape}")
 
     def bias(call: Call) -> Tensor | None:
         if call.kind not in kinds:
@@ -142,7 +164,7 @@ class ObservedRows:
 @contextmanager
 def observing(
     model: Any,
-    blocks: Int[Tensor, "B T"] | Labels,
+    blocks: Blocks | Labels,
     *,
     layers: tuple[int, ...] | None = None,
     kinds: tuple[str, ...] = ("self",),
@@ -156,7 +178,13 @@ def observing(
     unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. With
     `promised` every layer is `guarded` as well, its rows streamed once for both.
     """
-    labels, found = _labels(blocks), ObservedRows()
+    labels, found, there = _labels(blocks), ObservedRows(), _layers(model, kinds)
+    if layers is not None and not set(layers) <= set(range(there)):
+        raise BadInput(f"layers must be some of 0 to {there - 1}, got {layers!r}")
+    if n_anchors is not None and not n_anchors >= 1:
+        raise BadInput(f"n_anchors must be a whole number >= 1, got {n_anchors!r}")
+    if not 0 <= dial <= 1:
+        raise BadInput(f"dial must be in [0, 1], got {dial!r}")
     promise = None if promised is None else fidelity_promised(promised)
 
     def watch(call: Call, bias: Tensor | None) -> None:
@@ -183,7 +211,7 @@ def observing(
 def guarded(
     model: Any,
     promised: float,
-    blocks: Int[Tensor, "B T"] | Labels,
+    blocks: Blocks | Labels,
     *,
     kinds: tuple[str, ...] = ("self",),
     record: bool = False,
@@ -194,7 +222,7 @@ def guarded(
     Inside a `dial` it judges the rows as dialled. Raises BadInput for a promise outside (0, 1].
     """
     fidelity_promised(promised)
-    labels = _labels(blocks)
+    labels, _ = _labels(blocks), _layers(model, kinds)
     misses: list[Miss] = []
 
     def watch(call: Call, bias: Tensor | None) -> None:

@@ -13,7 +13,9 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +40,31 @@ class Path:
         whose = [said.get(block, f"block {block}") for block in self.blocks]
         one, two, three = (f"token {at} ({who})" for at, who in zip((self.query, self.through, self.source), whose))
         return f"{one} reads {two}, which reads {three}"
+
+
+Blocks = Tensor | np.ndarray | Sequence[Any]
+"""The block of every token, (B, T) or (T,) of one sequence: whole numbers in a tensor, an array or lists."""
+
+
+def labels_of(name: str, given: Any, axes: int = 2) -> Int[Tensor, "..."]:
+    """Labels as a tensor of so many axes, one fewer given being those of one sequence. Raises BadInput for others."""
+    try:
+        found = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        got = type(given).__name__
+    elif not found.numel() or found.ndim not in (axes - 1, axes):
+        got = f"shape {tuple(found.shape)}"
+    elif found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        got = str(found.dtype)
+    elif found.is_meta:
+        got = "a tensor without values (device meta)"
+    else:
+        found = found.long()
+        return found if found.ndim == axes else found[None]
+    shape = "one each for every token of every sequence" if axes == 2 else "one each for every sequence"
+    raise BadInput(f"{name} must be whole numbers, {shape}, got {got}")
 
 
 @dataclass(frozen=True)
