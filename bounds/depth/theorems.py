@@ -71,7 +71,10 @@ _f, _g = Symbol("f", nonnegative=True), Symbol("h", nonnegative=True)
 _z = Symbol("z", nonnegative=True)
 
 DIALLED_OUT = Hypothesis("the dial is 1 in every layer", lambda rows: rows["least_dial"] == 1)
-OWN_BLOCK = Hypothesis("every query's relevant block is its own token's", lambda rows: rows["foreign_queries"] == 0)
+CLOSED = Hypothesis(
+    "relevance is closed along the layers: what the block's queries read has read nothing that they may not",
+    lambda rows: rows["foreign_queries"] == 0,
+)
 
 THEOREMS: tuple[Theorem, ...] = (
     Theorem(
@@ -246,20 +249,23 @@ THEOREMS: tuple[Theorem, ...] = (
         key="non_interference",
         claims=("C2", "C6"),
         title="Non-interference",
-        statement="With the dial at 1 in every layer and every query's relevant block its own, tokens outside a block "
-        "cannot change one bit of that block's outputs.",
+        statement="With the dial at 1 in every layer and relevance closed along them, as it is where a block sees "
+        "itself alone, tokens that a block may not see cannot change one bit of that block's outputs.",
         quantity="output_change",
         relation=Relation.EQUAL,
         formula=S.Zero,
         trivial="outputs are not known to agree without it",
-        hypotheses=(DIALLED_OUT, OWN_BLOCK),
+        hypotheses=(DIALLED_OUT, CLOSED),
         bound=lambda rows: np.zeros(np.shape(rows["output_change"])),
         rounding=lambda rows: np.asarray(0.0),
         proof=(
             ProofStep(
-                "A masked key has weight exactly 0: a token reads tokens of its own block alone", lemma="definition"
+                "A masked key has weight exactly 0: a token reads what is relevant to it alone", lemma="definition"
             ),
-            ProofStep("so layer by layer its state is a function of its block's inputs alone", lemma="induction"),
+            ProofStep(
+                "and what that has read is relevant to it too: layer by layer its state is a function of these inputs",
+                lemma="induction",
+            ),
         ),
         source=SOURCE,
         level=Level.LAYERS,
