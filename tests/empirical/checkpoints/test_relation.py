@@ -183,3 +183,15 @@ def test_a_certificate_is_for_the_worst_row_of_the_texts():
         worst = max(((a - b) / b for a, b in rows), default=None)
         a, b = worst_row(blocks, blocks, relation, causal)
         assert (a, b) == (2, 1) if worst is None else (a - b) / b == worst
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_tags_that_are_a_block_of_their_own_are_kept_for_all_and_carry_nothing(name):
+    """They are dialled as well, and read tags alone: closed, unlike tokens of no block, which read everything."""
+    tags = BLOCKS.masked_fill(BLOCKS == NONE, 4)
+    found = isolated(network(name), GIVEN, Labels(tags, sees=SEES, kept={4}))
+    assert not found.paths
+    assert not found.rows["output_change"].any()
+    with observing(network(name), Labels(tags, sees=SEES, kept={4})) as rows:
+        run(network(name))
+    assert all((fields["kept_mass"] > 0).all() for fields in rows.rows.values())
