@@ -94,7 +94,7 @@ class Call:
         return torch.cat(found, 2)
 
     def biased(self, bias: Tensor) -> Float[Tensor, "B _ T N"]:
-        """One float mask: bias and mask where a key is seen, -inf elsewhere; a row that sees nothing keeps what it had.
+        """One float mask: bias and mask where a key is seen, -inf elsewhere: of a row that sees nothing, everywhere.
 
         In float32 where the model is in half precision, which would round a dial. Raises BadInput for a query that the
         bias leaves no key.
@@ -103,15 +103,14 @@ class Call:
         seen = self.visible(0, tokens).expand(len(self.query), -1, tokens, keys)
         values = bias if self.values is None else self.values + bias
         added = torch.where(seen, values.to(widened(self.query.dtype)), -torch.inf)
-        some = seen.any(-1, keepdim=True)
-        cut = (some & ~(added > -torch.inf).any(-1, keepdim=True)).nonzero()
+        cut = (seen.any(-1, keepdim=True) & ~(added > -torch.inf).any(-1, keepdim=True)).nonzero()
         if len(cut):
             sequence, _, query, _ = cut[0].tolist()
             raise BadInput(
                 f"blocks must leave every dialled query a key of its own at dial 1, got query {query} of sequence "
                 f"{sequence} in {self.name} with no key left"
             )
-        return torch.where(some, added, 0.0)
+        return added
 
 
 def checked_mask(mask: Tensor | None, eager: bool) -> Tensor | None:

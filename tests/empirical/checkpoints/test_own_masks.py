@@ -155,3 +155,15 @@ def test_a_query_that_a_dial_of_1_leaves_no_key_is_refused_and_not_nan():
         dial(model, 1.0, blocks=known, kinds=("cross",)),
     ):
         model(**given)
+
+
+def test_a_query_that_sees_nothing_sees_nothing_under_a_dial():
+    """Padding on the left: its own queries have no legal key, and a dial gives them none of the future."""
+    model, future = network("llama"), GIVEN.clone()
+    future[0, -1] = (future[0, -1] + 1) % 40 + 3
+    padded = torch.ones_like(GIVEN)
+    padded[:, :3] = 0
+    for value in (0.0, 0.5, 1.0):
+        with dial(model, value, blocks=BLOCKS):
+            one, two = run(model, padded), run(model, padded, future)
+        assert torch.equal(one.logits[:, :-1], two.logits[:, :-1])
