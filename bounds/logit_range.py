@@ -5,9 +5,13 @@
     plain   s_ij - s_ik = c q_i . K (z_j - z_k):  D = 2 c rho max ||K^T (Q z + f)||, what keys have in common cancels
     rotary  s_ij = c (E q_i) . R (k_j / E):       D <= 2 c max ||E q|| max ||k / E||, E > 0 alike in both of a plane
 
+    capped  s' = t tanh(s / t) of either (t a soft cap):  D' = 2 t tanh(D / 2t), its widest at s_ij = -s_ik = D/2
+
 with max over the ball. Derived here. *Plain*: z_j - z_k is any vector of length up to 2 rho (z_k = -z_j), so this D is
 attained by some inputs and no smaller number is right. *Rotary*: R turns every plane by itself, so it commutes with E
 and keeps lengths; Cauchy-Schwarz does the rest. E is searched for, any is valid. Positions are used no further.
+Features that are not turned are planes of one feature in it; or a plain part, whose D is added to that of the turned
+one. *Capped*: tanh is odd, increasing, and concave above zero.
 
 Both need max ||N z + f|| over ||z|| <= rho. For every lambda > ||N||^2 and z in the ball
 
@@ -22,7 +26,7 @@ within the model itself, in its own precision, is not covered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -121,35 +125,49 @@ def plain_range(query: Side, key: Side, scaling: float) -> float:
     return 2 * abs(scaling) * key.radius * value * (1 + 1e-14)
 
 
+def _turned(features: int, planes: int) -> int:
+    """How many features are turned where planes are of two, i and i + half of these, and then of one each."""
+    return 2 * (features - planes)
+
+
+def _by_feature(scales: Reals, features: int) -> Reals:
+    """The scale of each feature from that of its plane."""
+    half = _turned(features, len(scales)) // 2
+    return np.concatenate([scales[:half], scales])
+
+
+def _by_plane(squares: Reals, planes: int) -> Reals:
+    """What the features of each plane have together."""
+    half = _turned(len(squares), planes) // 2
+    return np.concatenate([squares[:half] + squares[half : 2 * half], squares[2 * half :]])
+
+
 def scaled_by_plane(side: Side, scales: Reals) -> Side:
-    """The side with feature i and i + h/2, which a rotation mixes, both multiplied by scales[i] > 0."""
-    both = np.concatenate([scales, scales])
+    """The side with the features of plane i multiplied by scales[i] > 0; fewer features are turned for more planes."""
+    both = _by_feature(scales, side.matrix.shape[0])
     matrix, offset = both[:, None] * side.matrix, both * side.offset
     most = float(both.max())
     return Side(matrix, offset, side.radius, most * side.matrix_size, most * side.offset_size)
 
 
-def plane_scales(query: Side, key: Side) -> Reals:
+def plane_scales(query: Side, key: Side, planes: int) -> Reals:
     """Scales of the planes that make max ||E q|| max ||k / E|| small: the shares of each plane in both are balanced.
 
     First their mean squares, then a descent on ln E: where it ends the vectors that attain the two norms have the same
     share in every plane.
     """
-    half = query.matrix.shape[0] // 2
+    h = query.matrix.shape[0]
     sides = [(_reduced(s.matrix), s.offset, s.radius) for s in (query, key)]
-    weights = [
-        (matrix**2).sum(1).reshape(2, half).sum(0) * radius**2 + (offset**2).reshape(2, half).sum(0)
-        for matrix, offset, radius in sides
-    ]
+    weights = [_by_plane((matrix**2).sum(1) * radius**2 + offset**2, planes) for matrix, offset, radius in sides]
     logs: Reals = np.log(np.maximum(weights[1], 1e-300) / np.maximum(weights[0], 1e-300)).clip(-40, 40) / 4
     best, least = logs, np.inf
     for number in range(ROUNDS):
         shares: list[Reals] = []
         product = 1.0
         for (matrix, offset, radius), sign in zip(sides, (1, -1)):
-            both = np.exp(sign * np.concatenate([logs, logs]))
+            both = np.exp(sign * _by_feature(logs, h))
             value, top = _furthest(both[:, None] * matrix, both * offset, radius)
-            squares = (top**2).reshape(2, half).sum(0)
+            squares = _by_plane(top**2, planes)
             shares.append(squares / max(squares.sum(), np.finfo(float).tiny))
             product *= value
         if product < least:
@@ -159,18 +177,35 @@ def plane_scales(query: Side, key: Side) -> Reals:
     return np.exp(best)
 
 
-def rotary_range(query: Side, key: Side, scaling: float) -> float:
-    """Bound on what the logits of a row span where rotary positions turn pairs of features (i, i + h/2); rounded up.
+def _part(side: Side, features: slice) -> Side:
+    return replace(side, matrix=side.matrix[features], offset=side.offset[features])
 
-    Raises BadInput for an odd number of features.
+
+def rotary_range(query: Side, key: Side, scaling: float, turned: int | None = None) -> float:
+    """Bound on what the logits of a row span where rotary positions turn the first features, or all; rounded up.
+
+    They are turned in pairs (i, i + turned/2). Raises BadInput for a number of them that is odd, or none of the sides'.
     """
     _match(query, key)
-    if query.matrix.shape[0] % 2:
-        raise check.reject("query", "of an even number of features", query.matrix.shape[0])
+    h = query.matrix.shape[0]
+    first = h if turned is None else turned
+    if first % 2 or not 0 < first <= h:
+        raise check.reject("turned", f"an even number of the {h} features", first)
+    planes = h - first // 2
     products: list[float] = []
-    for scales in (np.ones(query.matrix.shape[0] // 2), plane_scales(query, key)):
+    for scales in (np.ones(planes), plane_scales(query, key, planes)):
         products.append(norm_bound(scaled_by_plane(query, scales)) * norm_bound(scaled_by_plane(key, 1 / scales)))
-    return 2 * abs(scaling) * min(products) * (1 + 1e-14)
+    together = 2 * abs(scaling) * min(products) * (1 + 1e-14)
+    if first == h:
+        return together
+    turning, fixed = ([_part(side, part) for side in (query, key)] for part in (slice(first), slice(first, None)))
+    apart = rotary_range(turning[0], turning[1], scaling) + plain_range(fixed[0], fixed[1], scaling)
+    return min(together, apart * (1 + 1e-15))
+
+
+def capped_range(span: float, cap: float) -> float:
+    """Most that logits which span at most `span` still span after cap tanh(logit / cap), in nats; rounded up."""
+    return min(span, 2 * cap * float(np.tanh(span / (2 * cap))) * (1 + 1e-14))
 
 
 def _match(query: Side, key: Side) -> None:

@@ -2,8 +2,9 @@
 
 One file a family in `architectures`; no other place knows one by name. A pre-norm layer reads the output of its
 own norm; after a post-norm layer the next reads that layer's last norm, and the first reads the norm of the embeddings.
-Cross attention reads its keys from the encoder's last norm. Each attention is as transformers computes it, in
-evaluation; whatever else a configuration asks for is refused by name.
+Cross attention reads its keys from the encoder's last norm. A norm of each head's queries and keys, where there is one,
+makes the layer's own of no account. Each attention is as transformers computes it, in evaluation; whatever else a
+configuration asks for is refused by name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from empirical.checkpoints.rotary import Rotation
 from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
 
@@ -28,13 +30,27 @@ class Task(Enum):
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where queries or keys of one attention stand: norm of the layer's input, projection, first row of the latter."""
+class Norm:
+    """gain z + shift, of a vector z of length sqrt(d) that LayerNorm centres and RMSNorm does not."""
 
-    norm: str
+    name: str
+    centred: bool = True  # LayerNorm; otherwise RMSNorm
+    gain: bool = True  # stored as name.weight; otherwise 1
+    added: float = 0.0  # to the gain as it is stored
+    shift: bool = True  # stored as name.bias, by a LayerNorm alone; otherwise 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where queries or keys of one attention stand: norm of the layer's input, projection, rows of the latter."""
+
+    norm: Norm
     weight: str
     bias: str | None = None
-    first: int = 0
+    first: int = 0  # row, of the first head
+    step: int | None = None  # rows from one head to the next; none: a head's features
+    factor: float = 1.0  # of the features, before the registry is asked
+    by_head: Norm | None = None  # of each head's features after the projection, before positions turn them
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,8 @@ class Attention:
     width: int  # features of a head
     scaling: float
     positions: str | None = None  # a table (buckets, heads) that is added to the logits
+    rotation: Rotation | None = None  # positions turn queries and keys
+    cap: float | None = None  # logits are cap tanh(logit / cap)
 
 
 @dataclass(frozen=True)
@@ -59,12 +77,13 @@ class Architecture:
     model_type: str  # as config.json names it
     task: Task
     attentions: Callable[[WeightFiles], Iterator[Attention]]  # where queries and keys stand; refuses by name
-    centred: bool  # LayerNorm; otherwise RMSNorm
-    rotary: bool = False  # positions turn queries and keys
-    fused: bool = False  # queries, keys and values are columns of one matrix, in this order
+    fused: bool = False  # queries, keys and values are rows of one matrix
+    columns: bool = False  # rows of matrices, here as in `Source`, are stored as columns
     cross: str = "crossattention"  # in the name of a module that attends to an encoder
     blocks: str | None = None  # of the base model, where they are one stack
-    unregistered: tuple[str, ...] = ()  # of the configuration: attention that does not ask the registry
+    refused: tuple[str, ...] = ()  # of the configuration: attention that is not the family's or asks no registry
+    implementation: str = "sdpa"  # or "eager", where transformers has no other for all that is done to a row
+    after_padding: bool = False  # the first token's position is the one after the padding token's index
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.architectures import known
 from empirical.checkpoints.call import Call, checked_mask
 from empirical.checkpoints.uncompiled import uncompiled
 from empirical.errors import BadInput
@@ -31,7 +31,7 @@ BASES = ("sdpa", "eager")
 HARMLESS = {
     *("dropout", "scaling", "is_causal", "position_bias", "output_attentions", "use_cache", "position_ids", "cache"),
     *("cache_position", "position_embeddings", "sliding_window", "past_key_values", "return_dict"),
-    *("output_hidden_states", "layer_idx", "logits_to_keep", "num_items_in_batch", "deterministic"),
+    *("output_hidden_states", "layer_idx", "logits_to_keep", "num_items_in_batch", "deterministic", "softcap"),
 }  # keyword arguments of an attention call that the logits here account for, or that leave them alone
 
 
@@ -56,12 +56,10 @@ def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
     """Every attention of the model. Raises BadInput for an architecture that is not known, or without one here."""
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     model_type = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
-    if model_type not in ARCHITECTURES:
-        raise BadInput(f"model must be of a known architecture ({', '.join(ARCHITECTURES)}), got {model_type!r}")
-    architecture = ARCHITECTURES[model_type]
-    for name in architecture.unregistered:
+    architecture = known(model_type)
+    for name in architecture.refused:
         if getattr(model.config, name, False):
-            raise BadInput(f"model must attend through its registry, got {name}=True")
+            raise BadInput(f"model must attend as its family does, through its registry, got {name}=True")
     places: dict[int, tuple[str, str, int]] = {}
     counts: dict[str, int] = {}
     for name, module in model.named_modules():
@@ -104,6 +102,7 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_ma
         unknown,
         _accumulates(base, query.dtype) if eager else widened(query.dtype),
         abs(scaling) * torch.finfo(query.dtype).max if eager and query.dtype == torch.float16 else math.inf,
+        given.get("softcap"),
     )
     biases = [bias for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
     total = sum(biases[1:], biases[0]) if biases else None

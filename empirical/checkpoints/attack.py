@@ -19,14 +19,15 @@ from empirical.checkpoints.rotary import Phases, Reals
 STEPS = 200
 
 
-def _complex(features: Reals) -> NDArray[np.complex128]:
-    """Features i and i + h/2, which a rotation mixes, as one complex number."""
-    half = features.shape[-1] // 2
-    return features[..., :half] + 1j * features[..., half:]
+def _complex(features: Reals, planes: int) -> NDArray[np.complex128]:
+    """Features i and i + planes, which a rotation mixes, as one complex number; those after them are not turned."""
+    return features[..., :planes] + 1j * features[..., planes : 2 * planes]
 
 
-def _real(planes: NDArray[np.complex128]) -> Reals:
-    return np.concatenate([planes.real, planes.imag], -1)
+def _turned(features: Reals, by: NDArray[np.complex128]) -> Reals:
+    planes = by.shape[-1]
+    turned = _complex(features, planes) * by
+    return np.concatenate([turned.real, turned.imag, features[..., 2 * planes :]], -1)
 
 
 def _along(gradient: Reals, radius: float) -> Reals:
@@ -35,9 +36,18 @@ def _along(gradient: Reals, radius: float) -> Reals:
 
 
 def attack(
-    query: Side, key: Side, scaling: float, turns: Phases | None = None, *, starts: int = 4, seed: int = 0
+    query: Side,
+    key: Side,
+    scaling: float,
+    turns: Phases | None = None,
+    *,
+    cap: float | None = None,
+    starts: int = 4,
+    seed: int = 0,
 ) -> float:
     """The widest range found, in nats; never above what weights allow, if that is right. Without `turns` nothing turns.
+
+    With `cap` it is that of cap tanh(logit / cap).
 
     Where LayerNorm centres, inputs are centred as well: each is a combination of the rows of a centred matrix.
     """
@@ -54,17 +64,20 @@ def attack(
             turned = asked
             chosen = None
             if turns is not None:
-                products = np.conj(_complex(asked)) * _complex(keys)
+                products = np.conj(_complex(asked, turns.shape[1])) * _complex(keys, turns.shape[1])
                 best = (sign * (products @ turns[parity::2].T).real).argmax(-1)
                 chosen = turns[parity::2][best]
-                turned = _real(_complex(asked) * np.conj(chosen))
+                turned = _turned(asked, np.conj(chosen))
             found = _along(sign * (turned @ key.matrix), key.radius)
             keys = found @ key.matrix.T + key.offset
-            pair.append((found, keys if chosen is None else _real(_complex(keys) * chosen)))
+            pair.append((found, keys if chosen is None else _turned(keys, chosen)))
         (up, high), (down, low) = pair
         inputs = _along((high - low) @ query.matrix, query.radius)
         asked = inputs @ query.matrix.T + query.offset
         spans = scaling * (asked * (high - low)).sum(-1)
+        if cap is not None:
+            top, bottom = (np.tanh(scaling / cap * (asked * keys).sum(-1)) for keys in (high, low))
+            spans = cap * (top - bottom)
         if np.all(spans <= widest * (1 + 1e-9)):
             break
         widest = np.maximum(widest, spans)

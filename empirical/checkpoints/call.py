@@ -1,6 +1,7 @@
 """One attention of one forward pass as its kernel computes it: logits, and which keys a query sees.
 
-    logits = scaling q.k + position bias + mask;   weights = softmax, in the accumulation type, kept in that of q
+    logits = scaling q.k, capped or not, + position bias + mask;   weights = softmax, in the accumulation type, kept in
+    that of q
     a key is hidden in a row iff the mask lowers its logit and its weight there is exactly 0
 
 A boolean mask hides by itself. Of an additive one the values are in the logits, so that a soft mask, or distances as a
@@ -38,9 +39,10 @@ class Call:
     mask: Tensor | None
     is_causal: bool
     position_bias: Tensor | None
-    unknown: tuple[str, ...]  # what is done to these rows beyond softmax(scaling q.k + bias)
+    unknown: tuple[str, ...]  # what is done to these rows beyond softmax(logits + bias)
     accumulates: torch.dtype = torch.float32  # in which the kernel takes its softmax
     largest: float = math.inf  # scaled product that the kernel can hold
+    softcap: float | None = None  # scaling q.k becomes softcap tanh(scaling q.k / softcap), which it always can
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -86,7 +88,7 @@ class Call:
         found: list[Tensor] = []
         for first, last in chunks(self.query[:, :, start:stop], self.shape[1]):
             part = slice(start + first, start + last)
-            logits = logits_of(self.query[:, :, part], self.key, self.scaling).to(self.accumulates)
+            logits = logits_of(self.query[:, :, part], self.key, self.scaling, self.softcap).to(self.accumulates)
             for added in (self.position_bias, self.values):
                 if added is not None:
                     logits = logits + added[..., part, :].to(self.accumulates)

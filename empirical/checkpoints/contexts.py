@@ -3,8 +3,8 @@
     with dial(model, 0.8, blocks=labels): model(**inputs)        # - kappa on logits outside the query's block
     with observing(model, labels) as rows: model(**inputs)       # rows["model.layers.0.self_attn"]["entropy_nats"]
 
-Dial 0 is the model bit for bit. What does more to a row than softmax(scaling q.k + mask + bias), sinks or soft-capping,
-is named: such rows are observed as unknown, and are not dialled. `attach` says how a call is met.
+Dial 0 is the model bit for bit. What does more to a row than softmax(logits + bias), as sinks do, is named: such rows
+are observed as unknown, and are not dialled. `attach` says how a call is met, `call` what its logits are.
 """
 
 from __future__ import annotations
@@ -259,6 +259,7 @@ def _streamed(
         queries,
         keys,
         scaling=call.scaling,
+        softcap=call.softcap,
         visible=call.visible,
         biases=full,
         n_anchors=n_anchors,

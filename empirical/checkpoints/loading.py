@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from empirical.checkpoints.architectures import ARCHITECTURES
+from empirical.checkpoints.architectures import ARCHITECTURES, known
 from empirical.checkpoints.documents import Document, align, read_documents
 from empirical.errors import BadInput
 
@@ -68,13 +68,14 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> t
     safe: dict[str, Any] = {"local_files_only": folder, "trust_remote_code": False}
     with _readable(name):
         config = transformers.AutoConfig.from_pretrained(name, **safe)
-    architecture = ARCHITECTURES.get(config.model_type)
-    if architecture is None:
-        known = ", ".join(ARCHITECTURES)
-        raise BadInput(f"MODEL must be of a known architecture ({known}), got {config.model_type!r}")
+    architecture = known(config.model_type, "MODEL")
     with _readable(name):
         model = getattr(transformers, architecture.task.value).from_pretrained(
-            name, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, **safe
+            name,
+            dtype=getattr(torch, dtype),
+            attn_implementation=architecture.implementation,
+            use_safetensors=True,
+            **safe,
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
     if not tokenizer.is_fast:
@@ -112,7 +113,10 @@ def _look_at(folder: Path) -> None:
 
 def longest(model: Any) -> int | None:
     """Tokens that the model has positions for; none: it has no such table."""
-    return getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    if most is None or not ARCHITECTURES[model.config.model_type].after_padding:
+        return most
+    return most - model.config.pad_token_id - 1
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from bounds.dial.calculators import worst_case_kappa
-from bounds.logit_range import HARD_MASK, Side, plain_range, rotary_range, side
-from empirical.checkpoints.architecture import Architecture, Attention, Source
-from empirical.checkpoints.architectures import ARCHITECTURES
+from bounds.logit_range import HARD_MASK, Side, capped_range, plain_range, rotary_range, side
+from empirical.checkpoints.architecture import Architecture, Attention, Norm, Source
+from empirical.checkpoints.architectures import known
 from empirical.checkpoints.attack import attack, observed_ranges
 from empirical.checkpoints.contexts import ObservedRows
-from empirical.checkpoints.rotary import Phases, phases_of
-from empirical.checkpoints.weight_files import WeightFiles
+from empirical.checkpoints.rotary import phases_of
+from empirical.checkpoints.weight_files import Reals, WeightFiles
 from empirical.errors import BadInput
 
 
@@ -57,23 +57,28 @@ class Sides:
     head: int
     query: Side
     key: Side
-    rotary: bool
     position_range: float  # what a table of positions adds to the range
 
     def logit_range(self) -> float:
-        of_products = rotary_range if self.rotary else plain_range
-        return float(
-            np.nextafter(of_products(self.query, self.key, self.attention.scaling) + self.position_range, np.inf)
-        )
+        site = self.attention
+        if site.rotation is None:
+            span = plain_range(self.query, self.key, site.scaling)
+        else:
+            span = rotary_range(self.query, self.key, site.scaling, site.rotation.features)
+        span = span if site.cap is None else capped_range(span, site.cap)
+        return float(np.nextafter(span + self.position_range, np.inf))
+
+    def attacked(self, n_keys: int, starts: int = 4, seed: int = 0) -> float:
+        """The widest range that an attack finds, of rows of up to `n_keys` keys."""
+        site = self.attention
+        turns = None if site.rotation is None else phases_of(site.rotation, n_keys)
+        return attack(self.query, self.key, site.scaling, turns, cap=site.cap, starts=starts, seed=seed)
 
 
 def architecture_of(files: WeightFiles) -> Architecture:
     """Raises BadInput for what is not covered, by name."""
-    found = ARCHITECTURES.get(str(files.config.get("model_type")))
-    if found is None:
-        known, given = ", ".join(ARCHITECTURES), files.config.get("model_type")
-        raise BadInput(f"model must be of a covered architecture ({known}), got {given!r}")
-    for name in ("auto_map", "quantization_config", "add_cross_attention", "pruned_heads"):
+    found = known(files.config.get("model_type"))
+    for name in ("auto_map", "quantization_config", "add_cross_attention", "pruned_heads", *found.refused):
         if files.config.get(name):
             raise BadInput(f"config.json must not ask for {name}, which is not covered, got {files.config[name]!r}")
     return found
@@ -86,24 +91,29 @@ class _Reader:
         self.files, self.architecture = files, architecture
 
     def side(self, attention: Attention, source: Source, head: int) -> Side:
-        start = source.first + head * attention.width
-        axis, centred = int(self.architecture.fused), self.architecture.centred
+        if source.by_head is not None:  # whatever the projection gave is of length sqrt(width) before the gain
+            return self._after(source.by_head, source.factor * np.eye(attention.width), None, source.weight)
+        start = source.first + head * (source.step or attention.width)
+        axis = int(self.architecture.columns)
         weight = self.files.rows(source.weight, start, start + attention.width, axis)
-        weight = weight.T if axis else weight
-        bias = self.files.rows(source.bias, start, start + attention.width) if source.bias else None
-        shift = self.files.rows(f"{source.norm}.bias") if centred else None
+        bias = source.factor * self.files.rows(source.bias, start, start + attention.width) if source.bias else None
+        return self._after(source.norm, source.factor * (weight.T if axis else weight), bias, source.weight)
+
+    def _after(self, norm: Norm, weight: Reals, bias: Reals | None, name: str) -> Side:
+        gain = self.files.rows(f"{norm.name}.weight") + norm.added if norm.gain else np.ones(weight.shape[1])
+        shift = self.files.rows(f"{norm.name}.bias") if norm.shift else None
         try:
-            return side(weight, self.files.rows(f"{source.norm}.weight"), bias, shift, centred)
+            return side(weight, gain, bias, shift, norm.centred)
         except ValueError as error:
-            raise BadInput(f"{source.weight} must fit config.json and {source.norm}: {error}") from None
+            raise BadInput(f"{name} must fit config.json and {norm.name}: {error}") from None
 
     def check_shape(self, attention: Attention) -> None:
         """Raises BadInput for a projection of another number of rows than heads and features ask for."""
-        fused = self.architecture.fused
+        whole = attention.heads + 2 * attention.groups  # heads in a fused matrix
         for source, heads in ((attention.query, attention.heads), (attention.key, attention.groups)):
-            wanted = heads * attention.width * (3 if fused else 1)
+            wanted = attention.width * (whole if self.architecture.fused else heads)
             shape = self.files.shape(source.weight)
-            if len(shape) != 2 or shape[1 if fused else 0] != wanted:
+            if len(shape) != 2 or shape[int(self.architecture.columns)] != wanted:
                 raise BadInput(f"{source.weight} must have {wanted} rows, got shape {shape}")
 
     def sides(self, attention: Attention) -> Iterator[Sides]:
@@ -119,7 +129,7 @@ class _Reader:
             key = self.side(attention, attention.key, group)
             for head in range(group * each, (group + 1) * each):
                 query = self.side(attention, attention.query, head)
-                yield Sides(attention, head, query, key, self.architecture.rotary, float(spread[head]))
+                yield Sides(attention, head, query, key, float(spread[head]))
 
 
 def sides_of(folder: Path | str, layers: Sequence[int] | None = None) -> Iterator[Sides]:
@@ -151,21 +161,11 @@ def certify(
     that is not understood, ValueError for a fidelity outside (0, 1) or impossible counts.
     """
     worst_case_kappa(fidelity, 0.0, n_keys, n_block)  # refused before anything is read
-    rotation = turns_of(folder, n_keys) if attacks else None
     for number, sides in enumerate(sides_of(folder, layers)):
         span, site = sides.logit_range(), sides.attention
         kappa = float(worst_case_kappa(fidelity, span, n_keys, n_block))
-        reached = None
-        if attacks:
-            turned = rotation if sides.rotary else None
-            reached = attack(sides.query, sides.key, site.scaling, turned, starts=attacks, seed=seed + number)
+        reached = sides.attacked(n_keys, attacks, seed + number) if attacks else None
         yield Head(site.kind, site.layer, sides.head, span, kappa, reached)
-
-
-def turns_of(folder: Path | str, n_keys: int) -> Phases | None:
-    """What rotary positions of up to `n_keys` keys do in every plane; none where positions are not rotary."""
-    files = WeightFiles(folder)
-    return phases_of(files.config, n_keys) if architecture_of(files).rotary else None
 
 
 def beside(heads: Sequence[Head], observed: ObservedRows) -> list[Head]:

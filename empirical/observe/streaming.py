@@ -50,14 +50,18 @@ def widened(dtype: torch.dtype) -> torch.dtype:
 
 
 def logits_of(
-    query: Float[Tensor, "B H T E"], key: Float[Tensor, "B G N E"], scaling: float
+    query: Float[Tensor, "B H T E"], key: Float[Tensor, "B G N E"], scaling: float, softcap: float | None = None
 ) -> Float[Tensor, "B H T N"]:
-    """Scaled products, key groups broadcast to their heads; of half precision in float32, as kernels add them up."""
+    """Scaled products, key groups broadcast to their heads; of half precision in float32, as kernels add them up.
+
+    softcap tanh(product / softcap) where there is one.
+    """
     batch, heads, tokens, width = query.shape
     groups, wide = key.shape[1], widened(query.dtype)
     with torch.autocast(query.device.type, enabled=False):  # it would round them again
         products = query.to(wide).reshape(batch, groups, heads // groups * tokens, width) @ key.to(wide).mT
-    return products.view(batch, heads, tokens, key.shape[2]) * scaling
+    logits = products.view(batch, heads, tokens, key.shape[2]) * scaling
+    return logits if softcap is None else (logits / softcap).tanh() * softcap
 
 
 @torch.no_grad()
@@ -68,6 +72,7 @@ def stream_rows(
     key_block: Int[Tensor, "B N"],
     *,
     scaling: float,
+    softcap: float | None = None,
     visible: Visible = everything,
     biases: Sequence[Float[Tensor, "_ _ T N"]] = (),
     n_anchors: int | None = 1,
@@ -86,7 +91,7 @@ def stream_rows(
     relation = relation or Relation()
     kept = relation.is_kept(key_block)[:, None, None] if relation.kept else None
     for start, stop in chunks(query, key.shape[2], entries):
-        logits = logits_of(query[:, :, start:stop], key, scaling).double()
+        logits = logits_of(query[:, :, start:stop], key, scaling, softcap).double()
         logits = torch.where(logits.abs() > largest, math.nan, logits) if largest < math.inf else logits
         for bias in biases:
             logits = logits + bias[..., start:stop, :]

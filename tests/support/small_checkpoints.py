@@ -12,8 +12,13 @@ from empirical.checkpoints.architectures import ARCHITECTURES
 
 VOCABULARY, WIDTH, HEADS, LAYERS, LONGEST = 48, 32, 4, 2, 96
 SHAPE = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 64}
-SHAPE["max_position_embeddings"] = LONGEST
+LENGTH = {"max_position_embeddings": LONGEST}
+SHAPE |= LENGTH
+CLASSES = {"cls_token_id": 1, "sep_token_id": 2}
 LLAMA = {**SHAPE, "num_key_value_heads": 2}
+WINDOWS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 5}
+GEMMA = {**LLAMA, **WINDOWS, "head_dim": 8, "query_pre_attn_scalar": 6}
+PART = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.5}
 LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
@@ -27,14 +32,29 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": SHAPE,
     "bart": {**BART, "encoder_attention_heads": HEADS, "decoder_attention_heads": HEADS},
     "t5": {**T5, "d_model": WIDTH, "num_heads": HEADS, "d_kv": 8},
+    "qwen3": {**LLAMA, "head_dim": 12},
+    "gemma2": {**GEMMA, "attn_logit_softcapping": 2.0},
+    "gemma3_text": GEMMA,
+    "gpt_neox": {**SHAPE, "rope_parameters": PART},
+    "opt": {**SHAPE, "ffn_dim": 64, "word_embed_proj_dim": WIDTH},
+    "distilbert": {"dim": WIDTH, "n_heads": HEADS, "n_layers": LAYERS, "hidden_dim": 64, **LENGTH},
+    "phi": {**LLAMA, "rope_parameters": PART},
+    "olmo": LLAMA,
+    "modernbert": {**SHAPE, "local_attention": 8, "layer_types": ["full_attention", "sliding_attention"], **CLASSES},
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "gpt2 scaled by layer": {**FAMILIES["gpt2"], "scale_attn_by_inverse_layer_idx": True},
     "llama with biases": {**LLAMA, "attention_bias": True, "head_dim": 12},
     "mistral": {**LLAMA, "sliding_window": 5},
+    "mixtral": {**LLAMA, "num_local_experts": 2, "num_experts_per_tok": 1, "experts_implementation": "eager"},
     "qwen2": LLAMA,
+    "phi of normed heads": {**SHAPE, "rope_parameters": PART, "qk_layernorm": True},
+    "phi3": {**LLAMA, "rope_parameters": {**PART, "partial_rotary_factor": 1.0}},
+    "gpt_neox without biases": {**SHAPE, "rope_parameters": PART, "attention_bias": False},
+    "modernbert with biases": {**SHAPE, "norm_bias": True, "attention_bias": True, **CLASSES},
     "qwen2 of two kinds": {**LLAMA, "use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
     "roberta": {**SHAPE, "max_position_embeddings": LONGEST + 2},
+    "xlm-roberta": {**SHAPE, "max_position_embeddings": LONGEST + 2},
     "bart of unequal stacks": {**BART, "d_model": 24, "encoder_attention_heads": 3, "decoder_attention_heads": 2},
     "t5 of odd heads": {**T5, "d_model": 24, "num_heads": 3, "d_kv": 6},
 }
@@ -56,16 +76,22 @@ def configuration(name: str, **more: Any) -> Any:
     return AutoConfig.for_model(architecture_of(name).model_type, **tokens, **ROWS[name], **more)
 
 
+def implementations(*names: str) -> list[tuple[str, str]]:
+    """(name, implementation) of all that transformers has for these."""
+    return [(name, one) for name in names for one in sorted({architecture_of(name).implementation, "eager"})]
+
+
 @functools.cache
-def network(name: str, implementation: str = "sdpa") -> Any:
+def network(name: str, implementation: str | None = None) -> Any:
     """With its head, in float64, sharp enough to matter; the same weights whatever the implementation."""
     import transformers as hf
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     torch.manual_seed(7)
-    loader = getattr(hf, architecture_of(name).task.value)
-    model = loader.from_config(configuration(name), attn_implementation=implementation)
+    architecture = architecture_of(name)
+    loader = getattr(hf, architecture.task.value)
+    model = loader.from_config(configuration(name), attn_implementation=implementation or architecture.implementation)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "embed" not in parameter_name and "wte" not in parameter_name:

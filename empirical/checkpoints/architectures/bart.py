@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from empirical.checkpoints.architecture import Architecture, Attention, Source, Task, features, number, prefix
+from empirical.checkpoints.architecture import Architecture, Attention, Norm, Source, Task, features, number, prefix
 from empirical.checkpoints.weight_files import WeightFiles
 
 
@@ -15,7 +15,7 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
     def one(kind: str, layer: int, stack: str, module: str, query_norm: str, key_norm: str) -> Attention:
         base = f"{start}{stack}.layers.{layer}.{module}."
         q, k = (
-            Source(start + norm, f"{base}{n}_proj.weight", f"{base}{n}_proj.bias")
+            Source(Norm(start + norm), f"{base}{n}_proj.weight", f"{base}{n}_proj.bias")
             for norm, n in ((query_norm, "q"), (key_norm, "k"))
         )
         heads = number(config, f"{stack}_attention_heads")
@@ -30,4 +30,4 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
                 yield one("cross", layer, stack, "encoder_attn", own, f"encoder.layers.{last}.final_layer_norm")
 
 
-ARCHITECTURES = (Architecture("bart", Task.SEQUENCE_TO_SEQUENCE, attentions, centred=True, cross="encoder_attn"),)
+ARCHITECTURES = (Architecture("bart", Task.SEQUENCE_TO_SEQUENCE, attentions, cross="encoder_attn"),)

@@ -1,10 +1,10 @@
-"""BERT and RoBERTa: LayerNorm after each layer, masked tokens to be guessed."""
+"""BERT, RoBERTa and XLM-RoBERTa: LayerNorm after each layer, masked tokens to be guessed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from empirical.checkpoints.architecture import Architecture, Attention, Source, Task, features, number, prefix
+from empirical.checkpoints.architecture import Architecture, Attention, Norm, Source, Task, features, number, prefix
 from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
 
@@ -18,11 +18,11 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
     for layer in range(number(config, "num_hidden_layers")):
         before = f"encoder.layer.{layer - 1}.output.LayerNorm" if layer else "embeddings.LayerNorm"
         base = f"{start}encoder.layer.{layer}.attention.self."
-        q, k = (Source(start + before, f"{base}{n}.weight", f"{base}{n}.bias") for n in ("query", "key"))
+        q, k = (Source(Norm(start + before), f"{base}{n}.weight", f"{base}{n}.bias") for n in ("query", "key"))
         yield Attention("self", layer, q, k, heads, heads, each, each**-0.5)
 
 
 ARCHITECTURES = tuple(
-    Architecture(name, Task.MASKED_TOKEN, attentions, centred=True, blocks="encoder.layer")
-    for name in ("bert", "roberta")
+    Architecture(name, Task.MASKED_TOKEN, attentions, blocks="encoder.layer", after_padding=name != "bert")
+    for name in ("bert", "roberta", "xlm-roberta")
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from empirical.checkpoints.architecture import Architecture, Attention, Source, Task, features, number, prefix
+from empirical.checkpoints.architecture import Architecture, Attention, Norm, Source, Task, features, number, prefix
 from empirical.checkpoints.weight_files import WeightFiles
 
 
@@ -15,7 +15,8 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
     scaling = each**-0.5 if config.get("scale_attn_weights", True) else 1.0
     for layer in range(number(config, "n_layer", "num_hidden_layers")):
         base = f"{start}h.{layer}."
-        q, k = (Source(f"{base}ln_1", f"{base}attn.c_attn.weight", f"{base}attn.c_attn.bias", f) for f in (0, width))
+        norm = Norm(f"{base}ln_1")
+        q, k = (Source(norm, f"{base}attn.c_attn.weight", f"{base}attn.c_attn.bias", f) for f in (0, width))
         by = layer + 1 if config.get("scale_attn_by_inverse_layer_idx") else 1
         yield Attention("self", layer, q, k, heads, heads, each, scaling / by)
 
@@ -25,9 +26,9 @@ ARCHITECTURES = (
         "gpt2",
         Task.NEXT_TOKEN,
         attentions,
-        centred=True,
         fused=True,
+        columns=True,
         blocks="h",
-        unregistered=("reorder_and_upcast_attn",),
+        refused=("reorder_and_upcast_attn",),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from empirical.checkpoints.architecture import Architecture, Attention, Source, Task, number, prefix
+from empirical.checkpoints.architecture import Architecture, Attention, Norm, Source, Task, number, prefix
 from empirical.checkpoints.weight_files import WeightFiles
 
 
@@ -14,8 +14,11 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
 
     def one(kind: str, layer: int, stack: str, part: int, module: str, key_norm: str | None) -> Attention:
         base = f"{start}{stack}.block.{layer}.layer.{part}."
-        q = Source(f"{base}layer_norm", f"{base}{module}.q.weight")
-        k = Source(f"{base}layer_norm" if key_norm is None else start + key_norm, f"{base}{module}.k.weight")
+        own, other = f"{base}layer_norm", f"{base}layer_norm" if key_norm is None else start + key_norm
+        q, k = (
+            Source(Norm(norm, centred=False, shift=False), f"{base}{module}.{which}.weight")
+            for norm, which in ((own, "q"), (other, "k"))
+        )
         table = f"{start}{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         return Attention(kind, layer, q, k, heads, heads, each, 1.0, None if kind == "cross" else table)
 
@@ -29,4 +32,4 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
                 yield one("cross", layer, stack, 1, "EncDecAttention", "encoder.final_layer_norm")
 
 
-ARCHITECTURES = (Architecture("t5", Task.SEQUENCE_TO_SEQUENCE, attentions, centred=False, cross="EncDecAttention"),)
+ARCHITECTURES = (Architecture("t5", Task.SEQUENCE_TO_SEQUENCE, attentions, cross="EncDecAttention"),)

@@ -184,7 +184,7 @@ def test_what_cannot_be_observed_is_refused_and_nothing_is_left(saved, text, tmp
         folder.mkdir()
     (pickled / "config.json").write_text((saved("gpt2") / "config.json").read_text())
     (pickled / "pytorch_model.bin").write_bytes(b"x")
-    (unknown / "config.json").write_text(json.dumps({"model_type": "opt"}))
+    (unknown / "config.json").write_text(json.dumps({"model_type": "mamba"}))
     (unknown / "model.safetensors").write_bytes(b"x")
     long = tmp_path / "long.jsonl"
     long.write_text(json.dumps({"text": TEXT * 9, "spans": [{"start": 0, "end": 9, "block": "a"}]}))
@@ -193,7 +193,7 @@ def test_what_cannot_be_observed_is_refused_and_nothing_is_left(saved, text, tmp
     good = saved("gpt2")
     for folder, given, more, words in (
         (pickled, text, (), "weights as safetensors, got .*pytorch_model.bin', which may run code"),
-        (unknown, text, (), "known architecture .*, got 'opt'"),
+        (unknown, text, (), "known architecture .*, got 'mamba'"),
         (none, text, (), "a folder with a config.json"),
         (tmp_path / "not" / "there", text, (), "a folder or a hub id, got .* not there"),
         (good, long, (), "long.jsonl:1 must fit into the context of 96 tokens, got"),

@@ -46,7 +46,7 @@ REFUSED = {
     "no configuration": (lambda f: (f / "config.json").unlink(), "folder must hold config.json"),
     "not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json must be JSON"),
     "a list": (lambda f: (f / "config.json").write_text("[]"), "must be a JSON object, got list"),
-    "unknown": (lambda f: edit(f, model_type="mamba"), "must be of a covered architecture .*got 'mamba'"),
+    "unknown": (lambda f: edit(f, model_type="mamba"), "must be of a known architecture .*got 'mamba'"),
     "code of its own": (lambda f: edit(f, auto_map={"AutoModel": "x.Y"}), "must not ask for auto_map"),
     "quantized": (lambda f: edit(f, quantization_config={"bits": 4}), "must not ask for quantization_config"),
     "scaled rotation": (lambda f: edit(f, rope_parameters={"rope_type": "yarn"}), "rope_type must be .*got 'yarn'"),

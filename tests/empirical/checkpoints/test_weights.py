@@ -20,7 +20,7 @@ from empirical.checkpoints.attack import attack
 from empirical.checkpoints.contexts import Labels, observing
 from empirical.checkpoints.rotary import inverse_frequencies, phases
 from empirical.checkpoints.weight_files import WeightFiles
-from empirical.checkpoints.weights import beside, certify, outside, sides_of, table, turns_of
+from empirical.checkpoints.weights import beside, certify, outside, sides_of, table
 from empirical.errors import BadInput
 from empirical.figures import style
 from empirical.figures.ranges import ranges
@@ -54,7 +54,7 @@ def test_no_attacked_and_no_observed_row_lies_outside_what_weights_say(name, tmp
     heads = beside(list(certify(saved(model, tmp_path), **SERVED, attacks=16)), watched(name, model))
     assert len({h.name for h in heads}) == len(heads) == heads_of(model.config)
     assert not outside(heads)
-    exact = all(not sides.rotary and sides.attention.positions is None for sides in sides_of(tmp_path))
+    exact = all(s.attention.rotation is None and s.attention.positions is None for s in sides_of(tmp_path))
     for head in heads:
         assert 0 < head.observed < head.logit_range  # every head was found among the rows
         if exact:
@@ -62,6 +62,21 @@ def test_no_attacked_and_no_observed_row_lies_outside_what_weights_say(name, tmp
         assert head.attacked > 0.5 * head.logit_range
         assert head.kappa == worst_case_kappa(0.9, head.logit_range, 24, 6)
     assert max(h.observed / h.logit_range for h in heads) > 0.1  # not so far that nothing could be wrong
+
+
+def normed(z, files, one, source):
+    """What a head's norm makes of the projection of z, before its own gain."""
+    site, norm = one.attention, source.by_head
+    head = one.head if source is site.query else one.head * site.groups // site.heads
+    rows = (head * site.width, (head + 1) * site.width)
+    gain = files.rows(f"{source.norm.name}.weight") + source.norm.added
+    shift = files.rows(f"{source.norm.name}.bias") if source.norm.shift else 0.0
+    bias = files.rows(source.bias, *rows) if source.bias else 0.0
+    features = (gain * z + shift) @ files.rows(source.weight, *rows).T + bias
+    eps = files.config["layer_norm_eps" if norm.centred else "rms_norm_eps"]
+    if norm.centred:
+        features = features - features.mean(-1, keepdims=True)
+    return features / np.sqrt((features**2).mean(-1, keepdims=True) + eps)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,10 +96,9 @@ def test_sides_are_those_of_the_model(name, tmp_path):
     for hook in hooks:
         hook.remove()
     files = WeightFiles(folder)
-    centred = architecture_of(name).centred
 
-    def planes(features):
-        return np.hypot(*np.split(features, 2, axis=-1))
+    def planes(features, turned):
+        return np.concatenate([np.hypot(*np.split(features[..., :turned], 2, axis=-1)), features[..., turned:]], -1)
 
     seen = 0
     for one in sides_of(folder):
@@ -95,17 +109,20 @@ def test_sides_are_those_of_the_model(name, tmp_path):
             (site.query, own, one.query, call.query[:, one.head]),
             (site.key, own if site.kind != "cross" else others, one.key, call.key[:, group]),
         ):
-            shift = files.rows(f"{source.norm}.bias") if centred else 0.0
-            z = (states.numpy() - shift) / files.rows(f"{source.norm}.weight")
+            norm = source.norm
+            shift = files.rows(f"{norm.name}.bias") if norm.shift else 0.0
+            z = (states.numpy() - shift) / (files.rows(f"{norm.name}.weight") + norm.added if norm.gain else 1.0)
             np.testing.assert_allclose(np.linalg.norm(z, axis=-1), math.sqrt(z.shape[-1]), rtol=1e-3)
-            room = 1e-14 if centred else 1e-6  # RMSNorm computes in float32, whatever the precision of the model
-            assert (np.linalg.norm(z, axis=-1) <= of.radius * (1 + room)).all()
-            if centred:
-                np.testing.assert_allclose(z.sum(-1), 0, atol=1e-9)
+            wide = norm.centred and norm.gain  # RMSNorm, and OLMo's norm, compute in float32 whatever the model's dtype
+            assert (np.linalg.norm(z, axis=-1) <= math.sqrt(z.shape[-1]) * (1 + (1e-14 if wide else 1e-6))).all()
+            if norm.centred:
+                np.testing.assert_allclose(z.sum(-1), 0, atol=1e-9 if wide else 1e-4)
+            if source.by_head is not None:
+                z = normed(z, files, one, source)
             expected, found = z @ of.matrix.T + of.offset, features.numpy()
-            if one.rotary:
-                expected, found = planes(expected), planes(found)
-            accuracy = 1e-6 if one.rotary else 1e-9  # cosines and sines are float32
+            if site.rotation is not None:
+                expected, found = (planes(each, site.rotation.features) for each in (expected, found))
+            accuracy = 1e-6 if site.rotation is not None else 1e-9  # cosines and sines are float32
             np.testing.assert_allclose(found, expected, rtol=accuracy, atol=accuracy)
             seen += 1
         assert call.scaling == pytest.approx(site.scaling, rel=1e-12)
@@ -132,7 +149,7 @@ def test_a_broken_certificate_lies_below_its_attack(name, broken, tmp_path, monk
         pytest.skip("RMSNorm has none")
     if broken in BREAKS:
         monkeypatch.setattr(weights, "side", BREAKS[broken](side))
-    reached = [attack(s.query, s.key, s.attention.scaling, turns_of(folder, 24) if s.rotary else None) for s in whole]
+    reached = [s.attacked(24) for s in whole]
     factor = {"half": 0.5, "scaling": 0.7}.get(broken, 1.0)
     certified = [factor * s.logit_range() for s in sides_of(folder)]
     assert any(a > c for a, c in zip(reached, certified))
