@@ -14,7 +14,7 @@ from small_checkpoints import LAYERS, ROWS, architecture_of, configuration, inpu
 
 import bounds.logit_range as module
 from bounds.dial.calculators import worst_case_kappa
-from bounds.logit_range import HARD_MASK, norm_bound, plain_range, rotary_range, scaled_by_plane, side
+from bounds.logit_range import HARD_MASK, capped_range, norm_bound, plain_range, rotary_range, scaled_by_plane, side
 from empirical.checkpoints.attach import places_of, routed
 from empirical.checkpoints.attack import attack
 from empirical.checkpoints.contexts import Labels, observing
@@ -230,6 +230,37 @@ def test_planes_of_unequal_size_are_balanced():
     assert 2 * norm_bound(query) * norm_bound(key) == pytest.approx(2 * 4 * 10_000, rel=1e-6)
     scaled = scaled_by_plane(query, np.array([2.0, 3.0]))
     np.testing.assert_array_equal(scaled.matrix, query.matrix * np.array([2.0, 3, 2, 3])[:, None])
+
+
+@given(seed=st.integers(0, 10**6), turned=st.sampled_from([2, 4, 6]), cap=st.sampled_from([None, 0.5, 30.0]))
+def test_a_part_that_is_turned_and_a_cap_stay_above_every_attack(seed, turned, cap):
+    random = np.random.default_rng(seed)
+    query, key = numbers(random, 6, 5, False), numbers(random, 6, 5, False)
+    bound = rotary_range(query, key, 0.5, turned)
+    bound = bound if cap is None else capped_range(bound, cap)
+    turns = phases(random.uniform(0, 3, turned // 2), 9)
+    assert attack(query, key, 0.5, turns, cap=cap, starts=8) <= bound
+    if cap is None:
+        assert bound <= 2 * 0.5 * norm_bound(query) * norm_bound(key) * (1 + 1e-12)
+        assert plain_range(query, key, 0.5) <= bound * (1 + 1e-9)  # a key may stand where its query does
+
+
+def test_what_is_not_turned_leaves_out_what_its_keys_have_in_common():
+    random = np.random.default_rng(0)
+    weight, gain, far = random.normal(size=(4, 8)), np.ones(8), np.array([0.0, 0.0, 1e3, 1e3])
+    query = side(weight, gain)
+    plain, offset = (rotary_range(query, side(weight, gain, bias=b), 1.0, 2) for b in (None, far))
+    assert offset < 3 * plain < 0.1 * rotary_range(query, side(weight, gain, bias=far), 1.0)
+    with pytest.raises(BadInput, match="turned must be an even number of the 4 features, got 3"):
+        rotary_range(query, query, 1.0, 3)
+
+
+@given(span=st.floats(0, 1e6), cap=st.floats(1e-3, 1e6), place=st.floats(-1, 1))
+def test_capped_logits_span_at_most_what_is_said_and_do_so_around_zero(span, cap, place):
+    bound = capped_range(span, cap)
+    low = (place - 1) * span / 2
+    assert cap * (math.tanh((low + span) / cap) - math.tanh(low / cap)) <= bound * (1 + 1e-12) + 1e-300
+    assert 2 * cap * math.tanh(span / 2 / cap) <= bound * (1 + 1e-15) <= min(span, 2 * cap) * (1 + 1e-13)
 
 
 def test_rounding_stands_against_sixty_digits():
