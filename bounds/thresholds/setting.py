@@ -8,7 +8,7 @@ describes the training problem of one cross block. Only what is given is used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
 
@@ -20,12 +20,17 @@ LEVEL_BOUNDS = tuple(name for name in LEVEL_FIELDS if name != "query_share")
 """What has no default: a level needs each of them."""
 
 
+def _said(meaning: str, unit: str, default: float | None = None) -> Any:
+    """A field with its meaning and unit, which help, `localist init` and the docs print."""
+    return field(default=default, metadata={"meaning": meaning, "unit": unit})
+
+
 def _scalars(owner: Any) -> None:
     """Every field that was given is one plain number (a bool or a list from a TOML file is not)."""
-    for field in fields(owner):
-        value = getattr(owner, field.name)
+    for item in fields(owner):
+        value = getattr(owner, item.name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
-            raise check.reject(field.name, "one number", repr(value))
+            raise check.reject(item.name, "one number", repr(value))
 
 
 def _given(owner: Any, name: str, allowed: Callable[[str, Any], Reals], whole: bool = False) -> None:
@@ -39,15 +44,15 @@ def _given(owner: Any, name: str, allowed: Callable[[str, Any], Reals], whole: b
 class Setting:
     """What is known and wanted of the attention rows; None where nothing is said."""
 
-    n_keys: int | None = None  # n: visible keys, the relevant block and its anchors included
-    n_block: int | None = None  # m: keys of the relevant block, 1 <= m < n
-    n_anchors: int | None = None  # r: anchors among them, 1 <= r <= m; None means the whole block
-    temperature: float = 1.0  # tau > 0: attention = softmax(logits / tau)
-    margin: float | None = None  # every anchor's logit is at least this far above every logit outside the block
-    fidelity: float | None = None  # wanted: attention mass on the block at least this, in (0, 1)
-    entropy: float | None = None  # wanted: attention entropy at most this, in nats
-    logit_range: float | None = None  # largest minus smallest visible logit; at least |margin|
-    dial: float | None = None  # weights outside the block are multiplied by 1 - dial, in [0, 1]
+    n_keys: int | None = _said("n: visible keys, the relevant block and its anchors included", "keys")
+    n_block: int | None = _said("m: keys of the relevant block, 1 <= m < n", "keys")
+    n_anchors: int | None = _said("r: anchors among them, 1 <= r <= m; not given: the whole block", "keys")
+    temperature: float = _said("tau > 0: attention = softmax(logits / tau)", "1", 1.0)
+    margin: float | None = _said("every anchor's logit is at least this far above every logit outside", "logits")
+    fidelity: float | None = _said("wanted: attention mass on the block at least this, in (0, 1)", "of 1")
+    entropy: float | None = _said("wanted: attention entropy at most this", "nats")
+    logit_range: float | None = _said("largest minus smallest visible logit; at least |margin|", "logits")
+    dial: float | None = _said("weights outside the block are multiplied by 1 - dial, in [0, 1]", "of 1")
 
     def __post_init__(self) -> None:
         _scalars(self)
@@ -73,15 +78,15 @@ class Setting:
 class PenaltySetting:
     """What is known of the training problem for one cross block; None where nothing is said."""
 
-    gradient_bound: float | None = None  # G: norm of a query's loss gradient at the head's output, at most, everywhere
-    value_diameter: float | None = None  # V: diameter of the values
-    query_norm: float | None = None  # X_b: norm of a query's block features, at most
-    key_norm: float | None = None  # X_c: norm of a key's block features, at most
-    key_diameter: float | None = None  # D_c: diameter of the key features over all visible keys
-    query_share: float = 1.0  # p_b: share of the queries that lie in the block
-    penalty: float | None = None  # lambda for the count of steps; None means twice level A
-    group_norm: float | None = None  # Frobenius norm of the group at the start
-    step: float | None = None  # proximal step size eta
+    gradient_bound: float | None = _said("G: norm of a query's loss gradient at the head's output, at most", "loss")
+    value_diameter: float | None = _said("V: diameter of the values", "1")
+    query_norm: float | None = _said("X_b: norm of a query's block features, at most", "1")
+    key_norm: float | None = _said("X_c: norm of a key's block features, at most", "1")
+    key_diameter: float | None = _said("D_c: diameter of the key features over all visible keys", "1")
+    query_share: float = _said("p_b: share of the queries that lie in the block, in [0, 1]", "of 1", 1.0)
+    penalty: float | None = _said("lambda for the count of steps; not given: twice level A", "loss/norm")
+    group_norm: float | None = _said("Frobenius norm of the group at the start", "norm")
+    step: float | None = _said("proximal step size eta", "norm^2/loss")
 
     def __post_init__(self) -> None:
         _scalars(self)

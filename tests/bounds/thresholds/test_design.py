@@ -156,11 +156,13 @@ def test_json_has_bits_reasons_and_no_infinity():
 
 def test_table_is_aligned_and_says_why():
     result = design(Setting(n_keys=64, n_block=16, margin=1.0, fidelity=0.9))
-    lines = result.table().splitlines()
-    column = lines[2].index("value")
-    assert all(line[column - 2 : column] == "  " for line in lines[4:-1])
+    head, table, _ = result.table().split("\n\n")
+    lines = table.splitlines()
+    column = lines[0].index("value")
+    assert all(line[column - 2 : column] == "  " for line in lines[2:-1])
     assert isinstance(result["anchors_for_fidelity"], Unreachable)
     assert result["anchors_for_fidelity"].reason in lines[-1]
+    assert "all 16 keys" in head
     assert "bits" in result.table()
 
 

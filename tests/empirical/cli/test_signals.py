@@ -1,4 +1,4 @@
-"""A run that is ended from outside: status 130 or 143, one line with the way to go on, no warnings; honest time left."""
+"""A run that is ended from outside: status 130 or 143, one line with the way to go on, no warnings; time left."""
 
 from __future__ import annotations
 
