@@ -127,7 +127,8 @@ class Design:
 
     def _head(self) -> Iterator[str]:
         if (anchors := self.anchors_assumed) is not None:
-            yield f"Assumed: all {anchors} keys of the block are taken for anchors, as n_anchors was not given; 1 stands beside"
+            taken = f"all {anchors} keys of the block are taken for anchors, as n_anchors was not given"
+            yield f"Assumed: {taken}; 1 stands beside"
         yield "Setting: " + ", ".join(_given(asdict(self.setting)))
         if self.penalty is not None and self.penalty != PenaltySetting():
             yield "Penalty: " + ", ".join(_given(asdict(self.penalty)))

@@ -52,18 +52,26 @@ def test_attention_and_the_block_of_each_token_suffice_and_the_summary_comes_fir
     assert any(line[:5] == ["0", "1", "3", "0.7500", "0.2500"] for line in heads)
 
 
-@pytest.mark.xfail(strict=True, reason="unknown names are met with a list")
+not_yet = pytest.mark.xfail(strict=True, reason="unknown names are met with a list")
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"attention": ATTENTION}, "with block (or query_block and key_block), got no block"),
-        ({"attention": ATTENTION, "labels": BLOCK}, "got 'labels'; did you mean 'block'"),
-        ({"logits": ATTENTION, "block": BLOCK, "mask": BLOCK}, "got 'mask'; did you mean 'visible'"),
-        ({"attn_weights": ATTENTION, "block": BLOCK}, "got 'attn_weights'; did you mean 'attention'"),
-        ({"scores": ATTENTION, "block": BLOCK}, "got 'scores'; did you mean 'logits'"),
+        pytest.param(
+            {"attention": ATTENTION}, "with block (or query_block and key_block), got no block", marks=not_yet
+        ),
+        pytest.param({"attention": ATTENTION, "labels": BLOCK}, "got 'labels'; did you mean 'block'", marks=not_yet),
+        pytest.param(
+            {"logits": ATTENTION, "block": BLOCK, "mask": BLOCK}, "got 'mask'; did you mean 'visible'", marks=not_yet
+        ),
+        pytest.param(
+            {"attn_weights": ATTENTION, "block": BLOCK}, "got 'attn_weights'; did you mean 'attention'", marks=not_yet
+        ),
+        pytest.param({"scores": ATTENTION, "block": BLOCK}, "got 'scores'; did you mean 'logits'", marks=not_yet),
         ({"entropy": [1.0], "fidelity": [0.5]}, "got 'entropy'; did you mean 'entropy_nats'"),
-        ({"attention": ATTENTION, "logits": ATTENTION, "block": BLOCK}, "got both"),
-        ({"attention": ATTENTION, "block": np.array([0, 1])}, "block must be"),
+        pytest.param({"attention": ATTENTION, "logits": ATTENTION, "block": BLOCK}, "got both", marks=not_yet),
+        pytest.param({"attention": ATTENTION, "block": np.array([0, 1])}, "block must be", marks=not_yet),
     ],
 )
 def test_an_unknown_name_gets_the_right_hint(here, capsys, arrays, said):
