@@ -4,8 +4,8 @@
 
 Half the inputs are drawn where rounding decides: whole numbers almost met, fidelities next to 0 and 1, sums that
 cancel. The exact value is a formula typed here, apart from those of `bounds`, on Arb balls of as many bits as it takes.
-`unsafe` counts values on the wrong side, `loose` those that are not the next float64 (whole number), or for the levels of the
-penalty not within 1e-9 of it. Exit status 1 where there is one of either.
+`unsafe` counts values on the wrong side, `loose` those that are not the next float64 (whole number), or for the levels
+of the penalty not within 1e-9 of it. Exit status 1 where there is one of either.
 """
 
 from __future__ import annotations
