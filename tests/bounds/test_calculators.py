@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -200,3 +201,13 @@ BAD = (
 def test_bad_input_is_named(name, arguments, words):
     with pytest.raises(ValueError, match=words):
         getattr(bounds, name)(**arguments)
+
+
+def test_a_rules_bias_is_not_below_the_exact_product_of_kappa_and_temperature():
+    """The product may round down; it is at most two ulp above."""
+    rng = np.random.default_rng(8)
+    spans, taus = rng.uniform(0, 9, 300), rng.uniform(0.1, 5, 300)
+    biases, kappas = bounds.rule_bias(0.9, spans, 64, 3, taus), bounds.worst_case_kappa(0.9, spans, 64, 3, taus)
+    for bias, kappa, tau in zip(biases, kappas, taus):
+        exact = Fraction(kappa) * Fraction(tau)
+        assert exact <= Fraction(bias) <= exact * (1 + Fraction(4, 2**53))

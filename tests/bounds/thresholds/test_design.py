@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -231,3 +232,42 @@ def test_design_loads_no_heavy_module():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_line_of_a_rigorous_design_is_on_its_safe_side_of_the_exact_value():
+    """At 60 digits: what is guaranteed at least, or may be at most, is not above it; the rest is not below it."""
+    with mpmath.workdps(60):
+        n, m, r = 64, 16, 4
+        tau, delta, span, target = (mpmath.mpf(v) for v in (0.8, 3.0, 12.0, 0.9))
+        x, d, u = delta / tau, span / tau, (n - m) * mpmath.exp(-delta / tau)
+        inside = r + (m - r) * mpmath.exp(-d)  # over the weight of an anchor
+        floors = [k + (n - k) * mpmath.exp(-d) for k in range(1, n)]  # Z over that of a key on top
+        needed = mpmath.log((n - m) * target / (m * (1 - target)))
+        leakage = u / (u + inside)
+        at_most = {
+            "fidelity_floor": inside / (u + inside),
+            "entropy_floor": min(mpmath.log(z) + d * (z - k) / z for k, z in enumerate(floors, 1)),
+        }
+        at_least = {
+            "margin_for_fidelity": tau * mpmath.log((n - m) * target / (r * (1 - target))),
+            "leakage_ceiling": leakage,
+            "entropy_ceiling": mpmath.log(m - r + (r + u) * mpmath.exp(x * u / (r + u))),
+            "fidelity_ceiling": m / (m + (n - m) * mpmath.exp(-d)),
+            "kappa_worst_case": d + needed,
+            "dial_worst_case": 1 - mpmath.exp(-d - needed),
+        }
+        found = design(FULL, PENALTY, rigorous=True)
+        for key, truth in at_most.items():
+            assert truth * (1 - mpmath.mpf(1e-15)) <= found[key] <= truth, key
+        for key, truth in at_least.items():
+            assert truth <= found[key] <= truth * (1 + mpmath.mpf(1e-15)), key
+
+
+def test_a_target_next_to_one_is_not_guaranteed_by_a_floor_that_rounds_up_to_it():
+    """Leakage 1.3/2^53: for 15 keys the fidelity rounds to 1 - 1/2^53; what is asked is a leakage of 1/2^53."""
+    target = 1 - 2.0**-53
+    margin = math.log((64 - 15) / 15 / 1.3 * 2.0**53)
+    assert bounds.fidelity_floor(margin, 64, 15) >= target
+    assert design(Setting(n_keys=64, n_block=15, margin=margin, fidelity=target)).regions[0].region == "open"
+    enough = design(Setting(n_keys=64, n_block=15, margin=margin + 0.3, fidelity=target))
+    assert enough.regions[0].region == "guaranteed"

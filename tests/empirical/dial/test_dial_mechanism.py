@@ -16,7 +16,7 @@ from bounds.dial.closed_forms import kappa_leakage, kappa_needed
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.dial.changes import adaptive_dial, dial, least_kappa, steer, turned
-from empirical.dial.guard import Guard
+from empirical.dial.guard import Guard, keeps
 from empirical.errors import BadInput, Missed
 from empirical.laboratory.model import Layout, forward, initial_parameters
 from empirical.laboratory.model_file import load_model, save_model
@@ -165,6 +165,13 @@ def test_outside_its_with_a_guard_looks_at_nothing_and_inside_it_changes_nothing
     with Guard(1e-9, layout.in_block, TAU) as watching:
         assert torch.equal(read(model, watching), plain)
     assert (guard.rows, watching.misses) == (0, [])
+
+
+def test_a_guard_forgives_rounding_and_no_more():
+    """A softmax of some thousand keys in float64 is off by some 1e-13 of its leakage; 1e-9 of it is a miss."""
+    promised = 0.9
+    leakages = (1 - promised) * (1 + torch.tensor([0.0, 1e-13, 1e-9, 1e-6, -1e-9], dtype=torch.float64))
+    assert keeps(leakages, promised).tolist() == [True, True, False, False, True]
 
 
 def test_a_row_that_is_not_a_number_misses(model):
