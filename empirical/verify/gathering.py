@@ -219,14 +219,19 @@ def observed_in(runs: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def cite(theorems: Iterable[Theorem], folder: Path, runs: Iterable[Path]) -> Iterator[tuple[Theorem, list[str]]]:
-    """Writes the verdicts of saved runs into evidence that is there, gathers nothing else, and says what is wrong."""
-    seen = observed_in(runs)
+    """Writes the verdicts of saved runs into evidence that is there, gathers nothing else, and says what is wrong.
+
+    A run takes the place of the one of its name; runs of other names stay.
+    """
+    runs = list(runs)
+    seen, named = observed_in(runs), {run.name for run in runs}
     for theorem in theorems:
         old = load(theorem, folder)
         if old is None:
             raise BadInput(f"--observed must find evidence in {folder}, got none on {theorem.key}")
         del old["formal"]
-        new = {**old, "observed": seen.get(theorem.key, [])}
+        others = [run for run in old["observed"] if run["run"] not in named]
+        new = {**old, "observed": [*seen.get(theorem.key, []), *others]}
         wrong = list(faults(theorem, new))
         if not wrong:
             _write(theorem, new, folder)
