@@ -43,7 +43,7 @@ def _with_range(name: str, x: Reals, keys: tuple[Reals, ...], logit_range: RealL
         return evaluate(getattr(closed_forms, name), x, *keys)
     allowed = "at least |margin|"
     span = check.real("logit_range", logit_range, "a number >= 0", lambda a: a >= 0)
-    scaled_range = check.scaled(span, np.asarray(tau, dtype=np.float64))
+    scaled_range = check.scaled(span, check.positive("temperature", tau))
     try:
         good = np.asarray(np.abs(x) <= scaled_range)
     except ValueError:

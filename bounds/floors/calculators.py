@@ -78,7 +78,7 @@ def entropy_floor_with_margin(
     BadInput for a margin outside that, impossible counts, a temperature that is not positive, NaN.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
-    span, tau = _scaled_range(logit_range, temperature), np.asarray(temperature, np.float64)
+    span, tau = _scaled_range(logit_range, temperature), check.positive("temperature", temperature)
     x = check.scaled(check.non_negative("margin", margin), tau)
     x, span, n, m, r = check.together(x, span, n, m, r)
     if not (x <= span).all():

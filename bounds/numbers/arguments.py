@@ -1,12 +1,16 @@
 """What every public calculator checks at its boundary, and how it broadcasts.
 
 A bad value raises `BadInput: NAME must be WHAT IS ALLOWED, got VALUE`, a ValueError; NaN is never allowed.
+Numbers are Python's, NumPy's, and a torch tensor's, detached; bools, strings, None, masked entries and labels, which
+would be guessed at or lost, are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +47,70 @@ def _first_bad(array: Array, good: Array) -> object:
     return bad.flat[0].item()
 
 
+_LABELLED = {"pandas": "pass its .to_numpy()", "xarray": "xarray.apply_ufunc(calculator, ...) keeps them"}
+MOST = 2**53
+"""The largest count: whole numbers are exact in float64 up to here."""
+_KINDS = "iuf"  # of dtypes that are numbers: not bool, complex, text, times
+_NO_NUMBERS = (bool, np.bool_, str, bytes, type(None))
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """A number or an array, or those of some nested list."""
+    if isinstance(value, list | tuple):
+        for entry in cast("Sequence[object]", value):
+            yield from _leaves(entry)
+    else:
+        yield value
+
+
+def _of_torch(tensor: Any) -> Array:
+    """A tensor's numbers; torch is known by its own words, and never imported here."""
+    plain = tensor.detach().cpu()
+    return np.asarray(plain.double().numpy() if plain.is_floating_point() else plain.numpy())
+
+
+def _without_torch(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_torch(entry) for entry in cast("Sequence[object]", value)]
+    return _of_torch(value) if hasattr(value, "detach") else value
+
+
+def numbers(name: str, value: object, allowed: str = "a number") -> Reals:
+    """`value` as float64, the nearest where it is finer.
+
+    Raises BadInput for what is no number (a bool, a string, None, a complex number, a time), for masked entries and for
+    labels (pandas, xarray).
+    """
+    for leaf in _leaves(value):
+        if type(leaf) in (float, int):
+            continue
+        if way := _LABELLED.get(type(leaf).__module__.partition(".")[0]):
+            kind = type(leaf).__name__
+            raise reject(name, f"{allowed} without labels, which would be lost", f"a {kind}", f": {way}")
+        if np.ma.is_masked(leaf):
+            raise reject(name, f"{allowed} without masked entries", "masked ones")
+        if isinstance(leaf, _NO_NUMBERS):
+            raise reject(name, allowed, _shown(value))
+    try:
+        given = np.asarray(_without_torch(value))
+        entries: list[object] = given.ravel().tolist() if given.dtype.kind == "O" else []
+        odd = any(isinstance(v, bool) or not isinstance(v, Real | Decimal) for v in entries)
+        if not odd and (entries or given.dtype.kind in _KINDS or given.dtype.name == "bfloat16"):
+            return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor without values, or odd
+        pass
+    raise reject(name, allowed, _shown(value))
+
+
+def _shown(value: object) -> str:
+    """In one line, and not longer than one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def real(name: str, value: RealLike, allowed: str, good: Callable[[Array], Array]) -> Reals:
     """`value` as float64 after checking that every entry satisfies `good` (NaN never does)."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise reject(name, allowed, repr(value)) from None
+    array = numbers(name, value, allowed)
     with np.errstate(invalid="ignore"):
         ok = np.asarray(good(array)) & ~np.isnan(array)
     if not ok.all():
@@ -83,7 +145,13 @@ def unit_open(name: str, value: RealLike) -> Reals:
 
 def count(name: str, value: RealLike) -> Reals:
     """A whole number of keys, exact in float64."""
-    return real(name, value, "a whole number in [1, 2^53]", lambda a: (a >= 1) & (a <= 2.0**53) & (a == np.floor(a)))
+    allowed = "a whole number in [1, 2^53]"
+    array = real(name, value, allowed, lambda a: (a >= 1) & (a <= MOST) & (a == np.floor(a)))
+    if (array == MOST).any():  # to which float64 rounds the next whole number
+        beyond = [v for v in np.asarray(_without_torch(value)).ravel().tolist() if v > MOST]
+        if beyond:
+            raise reject(name, allowed, beyond[0])
+    return array
 
 
 def keys(n_keys: RealLike, n_block: RealLike, n_anchors: RealLike | None = None) -> tuple[Reals, Reals, Reals]:
@@ -118,7 +186,7 @@ def together(*arrays: Reals) -> tuple[Reals, ...]:
 
 def last_axis(value: RealLike) -> int:
     """How many numbers the last axis holds; a single number is one."""
-    return np.atleast_1d(np.asarray(value)).shape[-1]
+    return np.atleast_1d(numbers("value", value)).shape[-1]
 
 
 def scaled(value: Array, temperature: Array) -> Reals:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.numbers.arguments import RealLike, Reals, together
+from bounds.numbers.arguments import RealLike, Reals, numbers, together
 from bounds.numbers.errors import BadInput
 from bounds.numbers.search import Solutions, Unreachable
 
@@ -71,7 +71,8 @@ def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
             estimate = calculator(*arguments, **keywords)
         except ValueError as error:
             if not isinstance(error, BadInput):  # NumPy's own words where shapes do not fit; anything else is a bug
-                together(*(np.asarray(v) for v in (*arguments, *keywords.values()) if not isinstance(v, str | None)))
+                named = signature.bind(*arguments, **keywords).arguments
+                together(*(numbers(k, v) for k, v in named.items() if not isinstance(v, str | None)))
             raise
         if not rigorous or isinstance(estimate, Unreachable):
             return estimate
@@ -113,7 +114,7 @@ def _entry_by_entry(
 ) -> tuple[Reals, Reals]:
     numeric = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, str)}
     fixed = {k: v for k, v in arguments.items() if k not in numeric}
-    spread = dict(zip(numeric, np.broadcast_arrays(values, *(np.asarray(v, np.float64) for v in numeric.values()))[1:]))
+    spread = dict(zip(numeric, np.broadcast_arrays(values, *(numbers(k, v) for k, v in numeric.items()))[1:]))
     lower, upper = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     for at in np.ndindex(values.shape):
         if not np.isnan(values[at]):
