@@ -66,7 +66,7 @@ def test_the_wheel_says_what_it_is_and_needs(wheel):
     base = {re.match(r"[\w-]+", need).group() for need in needs}  # pyright: ignore[reportOptionalMemberAccess]
     assert base == {
         *("numpy", "sympy", "scipy", "torch", "safetensors", "matplotlib"),
-        *("xarray", "h5netcdf", "h5py", "tqdm"),
+        *("xarray", "h5netcdf", "h5py", "tqdm", "python-flint"),
     }
     assert {"rigorous", "hf", "all", "dev"} == set(said.get_all("Provides-Extra", []))
     assert "localist = empirical.cli:main" in entries

@@ -3,7 +3,7 @@
     with working_precision():
         compiled(expression)({symbol: ball(value)})     contains the true value
 
-Needs python-flint (the extra `rigorous`).
+Needs python-flint.
 """
 
 # sympy has no types: what comes of its functions is unknown to a type checker.
@@ -43,7 +43,7 @@ OnBalls: TypeAlias = "Callable[..., Ball]"
 
 def _flint() -> ModuleType:
     if flint is None:
-        raise BadInput("rigorous evaluation needs python-flint: pip install 'localist-bounds[rigorous]'")
+        raise BadInput("rigorous evaluation needs python-flint: pip install python-flint")
     return flint
 
 

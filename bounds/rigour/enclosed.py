@@ -4,7 +4,7 @@
 
 Arguments count as exactly the float64 numbers given. What the exact value is stands in the `exact` module beside the
 calculator's own, under its name: closed forms on Arb balls, brackets, bounds on rounding. Comparisons are three-valued:
-HOLDS, VIOLATED or UNKNOWN. Needs python-flint (the extra `rigorous`).
+HOLDS, VIOLATED or UNKNOWN. Needs python-flint.
 """
 
 from __future__ import annotations

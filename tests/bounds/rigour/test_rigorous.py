@@ -187,7 +187,7 @@ def test_balls_that_say_nothing_give_the_whole_line():
 
 def test_without_flint_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(balls, "flint", None)
-    with pytest.raises(BadInput, match=r"needs python-flint: pip install 'localist-bounds\[rigorous\]'"):
+    with pytest.raises(BadInput, match=r"needs python-flint: pip install python-flint"):
         bounds.fidelity_floor(3.0, 64, 16, rigorous=True)
     assert bounds.fidelity_floor(3.0, 64, 16) > 0  # the plain calculators do without it
 

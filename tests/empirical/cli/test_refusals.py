@@ -93,7 +93,7 @@ def test_that_block_can_refuse():
 @pytest.mark.parametrize(
     ("package", "arguments", "said"),
     [
-        ("flint", ["thresholds", *FLAGS, "--rigorous"], "pip install 'localist-bounds[rigorous]'"),
+        ("flint", ["thresholds", *FLAGS, "--rigorous"], "pip install python-flint"),
         (
             "transformers",
             ["generate", "MODEL", "--prompt", __file__, "--dial", "0.9"],
