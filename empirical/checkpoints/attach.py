@@ -1,20 +1,23 @@
 """How the attention of a Hugging Face model is met: through the library's own registry, call by call.
 
-A route is registered as an attention function, and under the same name the mask function of the implementation that it
-stands for: without it a model would lose causality and padding. A call goes on to that implementation, with its own
-mask where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is, half
-precision then in float32. Whatever happens inside `routed`, the model and the registry leave it as they were.
-Not covered: paged and static caches, attention that does not ask the registry.
+While any context lasts, what is registered under the names of both implementations stands before them. A call that no
+context was entered for, of this thread or task, passes. One of a route goes on to its implementation with its own mask
+where nothing is added (a bias of nothing is bit-identical) and with one float mask where something is, half precision
+then in float32. Contexts may be left in any order and in any thread; the model, its copies and the registry are then as
+they were.
+Not covered: paged caches, attention that does not ask the registry.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,11 +25,12 @@ from torch import Tensor
 
 from empirical.checkpoints.architectures import known
 from empirical.checkpoints.call import Call, checked_mask
+from empirical.checkpoints.positions import first_positions, note_cache, noted_cache
+from empirical.checkpoints.recomputation import Stack, carry, carry_no_more, checkpoints
 from empirical.checkpoints.uncompiled import uncompiled
 from empirical.errors import BadInput
 from empirical.observe.streaming import widened
 
-NAME = "localist"
 BASES = ("sdpa", "eager")
 HARMLESS = {
     *("dropout", "scaling", "is_causal", "position_bias", "output_attentions", "use_cache", "position_ids", "cache"),
@@ -44,12 +48,17 @@ class Route:
     """What happens to the attention of one model, while the context that made it lasts."""
 
     places: dict[int, tuple[str, str, int]]  # id of the module: its name, kind and layer
-    base: str
+    modules: tuple[torch.nn.Module, ...]  # of the model
+    entered: Stack  # the checkpoints that were running
     bias: Bias | None = None
     watch: Callable[[Call, Tensor | None], None] | None = None
+    left: bool = False
 
 
-_ROUTES: list[Route] = []
+_ROUTES: ContextVar[tuple[Route, ...]] = ContextVar("routes of this thread or task", default=())
+_LASTING: list[Route] = []  # of all threads
+_INTERCEPTING: list[dict[str, Any]] = []  # what was registered before, once for each that needs it
+_LOCK = threading.RLock()
 
 
 def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
@@ -78,45 +87,86 @@ def _attends(module: torch.nn.Module) -> bool:
     return "ALL_ATTENTION_FUNCTIONS" in inspect.unwrap(type(module).forward).__code__.co_names
 
 
-def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **given: Any) -> Any:
+def _check_interceptable(model: Any, module: Any) -> None:
+    """Raises BadInput where what is registered for all models would not be asked for."""
+    forward = inspect.unwrap(type(module).forward)
+    base = getattr(module, "config", model.config)._attn_implementation
+    if base not in BASES:
+        raise BadInput(f"model must attend by one of {', '.join(BASES)}, got {base!r}")
+    asks = base != "eager" or {"get_interface", "eager_attention_forward"} <= set(forward.__code__.co_names)
+    if not asks or base in forward.__globals__["ALL_ATTENTION_FUNCTIONS"]._local_mapping:
+        raise BadInput(f"model must ask the common registry for {base!r} attention, got {type(module).__name__}")
+
+
+def _acting(module: Any) -> list[Route]:
+    """The routes that a call of this module goes by: entered where it was, and not around a recomputation alone."""
+    mine = [route for route in _ROUTES.get() if id(module) in route.places and not route.left]
+    running = checkpoints() if mine else Stack(0, 0)
+    return [route for route in mine if running.back <= route.entered.back]
+
+
+def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **given: Any) -> Any:
     """The attention function that is registered: biases of all routes of this model, then the implementation's own."""
-    mine = [route for route in _ROUTES if id(module) in route.places]
-    base = _function(mine[0].base, module)
-    name, kind, layer = mine[0].places[id(module)]
+    base, mine = _function(original, module), _acting(module)
+    if not mine:
+        return base(module, query, key, value, mask, **given)
+    query, key, value = _as_attended(query, key, value)
+    call = _call(mine[0].places[id(module)], base, original is None, module, query, key, mask, given)
+    found = [(route, bias) for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
+    total = functools.reduce(torch.add, [bias for _, bias in found]) if found else None
+    if total is not None and call.unknown:
+        what = ", ".join(call.unknown)
+        raise BadInput(f"model must do nothing to a dialled row but softmax, got {what} in {call.name}")
+    if any(checkpoints().forth > route.entered.forth for route, _ in found):
+        raise BadInput(
+            "gradient checkpointing must be the model's own, enabled before its contexts are entered, or around them: "
+            f"nothing can be carried to what recomputes {call.name}, got torch.utils.checkpoint inside them"
+        )
+    for route in mine:
+        if route.watch is not None:
+            route.watch(call, total)
+    if total is None:
+        return base(module, query, key, value, mask, **given)
+    wide = (x.to(widened(query.dtype)) for x in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):  # it would round the dial again
+        output, weights = base(module, *wide, call.biased(total), **given)
+    return output.to(value.dtype), None if weights is None else weights.to(value.dtype)
+
+
+def _call(
+    place: tuple[str, str, int],
+    base: Callable[..., Any],
+    eager: bool,
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    mask: Any,
+    given: dict[str, Any],
+) -> Call:
+    name, kind, layer = place
     unknown = tuple(sorted(k for k, v in given.items() if k not in HARMLESS and v is not None and v is not False))
     if module.training and given.get("dropout"):
         unknown += ("dropout",)
-    is_causal, eager = given.get("is_causal"), mine[0].base == "eager"
+    causal = given.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
     scaling = float(given.get("scaling") or query.shape[-1] ** -0.5)
-    query, key, value = _as_attended(query, key, value)
-    call = Call(
+    of_cache = getattr(module, "layer_idx", None)
+    return Call(
         name,
         kind,
         layer,
         query,
         key,
         scaling,
-        checked_mask(attention_mask, eager),
-        bool(getattr(module, "is_causal", True) if is_causal is None else is_causal) and query.shape[2] > 1,
+        checked_mask(mask, eager),
+        bool(causal) and not eager and query.shape[2] > 1,
         given.get("position_bias"),
         unknown,
         _accumulates(base, query.dtype) if eager else widened(query.dtype),
         abs(scaling) * torch.finfo(query.dtype).max if eager and query.dtype == torch.float16 else math.inf,
         given.get("softcap"),
+        *first_positions(name, kind, noted_cache(module), of_cache, query.shape[2], key.shape[2]),
     )
-    biases = [bias for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
-    total = sum(biases[1:], biases[0]) if biases else None
-    if total is not None and unknown:
-        raise BadInput(f"model must do nothing to a dialled row but softmax, got {', '.join(unknown)} in {name}")
-    for route in mine:
-        if route.watch is not None:
-            route.watch(call, total)
-    if total is None:
-        return base(module, query, key, value, attention_mask, **given)
-    wide = (x.to(widened(query.dtype)) for x in (query, key, value))
-    with torch.autocast(query.device.type, enabled=False):  # it would round the dial again
-        output, weights = base(module, *wide, call.biased(total), **given)
-    return output.to(value.dtype), None if weights is None else weights.to(value.dtype)
 
 
 def _as_attended(*states: Tensor) -> tuple[Tensor, ...]:
@@ -134,18 +184,56 @@ def _accumulates(eager: Callable[..., Any], dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if asked else widened(dtype)
 
 
-def _function(base: str, module: Any) -> Callable[..., Any]:
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    if base == "eager":
-        return sys.modules[type(module).__module__].eager_attention_forward
-    return ALL_ATTENTION_FUNCTIONS[base]
+def _function(original: Any, module: Any) -> Callable[..., Any]:
+    """What was registered; eager attention is the function of the module's own file."""
+    return original or inspect.unwrap(type(module).forward).__globals__["eager_attention_forward"]
 
 
-def _mask(base: str) -> Callable[..., Any]:
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+def _met(module: Any, given: tuple[Any, ...], more: dict[str, Any]) -> None:
+    """A hook before each attention of a model that is routed somewhere, be it in another thread."""
+    if any(id(module) in route.places for route in _ROUTES.get()):
+        note_cache(module, given, more)
+    elif getattr(module, "_is_replica", False):  # of DataParallel, in a thread of its own
+        raise BadInput(f"model must be called itself inside its contexts, got a replica of {type(module).__name__}")
 
-    return ALL_MASK_ATTENTION_FUNCTIONS[base]
+
+@contextmanager
+def _intercepting() -> Iterator[None]:
+    """Inside, both implementations are asked for here, by every model and thread."""
+    from transformers.modeling_utils import AttentionInterface
+
+    registry = AttentionInterface._global_mapping
+    with _LOCK:
+        before = _INTERCEPTING[0] if _INTERCEPTING else {base: registry.get(base) for base in BASES}
+        _INTERCEPTING.append(before)
+        if len(_INTERCEPTING) == 1:
+            registry |= {base: functools.partial(_attend, original) for base, original in before.items()}
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _INTERCEPTING.pop()
+            if not _INTERCEPTING:
+                registry |= before
+                for base in [base for base, original in before.items() if original is None]:
+                    del registry[base]
+
+
+def _captured() -> Callable[[], AbstractContextManager[None]]:
+    """What a recomputation runs under: the biases of the routes that act now. Nothing is watched again."""
+    routes = [route for route in _ROUTES.get() if not route.left]
+
+    @contextmanager
+    def again() -> Iterator[None]:
+        here = checkpoints()
+        token = _ROUTES.set(tuple(replace(route, watch=None, left=False, entered=here) for route in routes))
+        try:
+            with _intercepting():
+                yield
+        finally:
+            _ROUTES.reset(token)
+
+    return again
 
 
 @contextmanager
@@ -154,32 +242,33 @@ def routed(
 ) -> Iterator[None]:
     """Inside, every attention of the model goes by `bias` and `watch`; contexts nest, their biases add.
 
-    Raises BadInput for an unknown architecture or an implementation other than sdpa and eager.
+    Of the calls of this thread or task alone: another one is given them by `contextvars.copy_context().run`. Raises
+    BadInput for an unknown architecture or an implementation other than sdpa and eager.
     """
-    from transformers.masking_utils import AttentionMaskInterface
-    from transformers.modeling_utils import AttentionInterface
-
-    outer = next((route for route in _ROUTES if id(model) in route.places or _shares(route, model)), None)
-    base = outer.base if outer is not None else model.config._attn_implementation
-    if base not in BASES:
-        raise BadInput(f"model must attend by one of {', '.join(BASES)}, got {base!r}")
-    route = Route(places_of(model), base, bias, watch)
-    _ROUTES.append(route)
-    try:
-        if outer is None:
-            AttentionInterface.register(f"{NAME}_{base}", _attend)
-            AttentionMaskInterface.register(f"{NAME}_{base}", _mask(base))
-            model.set_attn_implementation(f"{NAME}_{base}")
-        with uncompiled():
-            yield
-    finally:
-        _ROUTES.remove(route)
-        if outer is None:
-            model.set_attn_implementation(base)
-        if all(other.base != base for other in _ROUTES):
-            for registry in (AttentionInterface, AttentionMaskInterface):
-                registry._global_mapping.pop(f"{NAME}_{base}", None)
-
-
-def _shares(route: Route, model: Any) -> bool:
-    return any(id(module) in route.places for module in model.modules())
+    places = places_of(model)
+    attending = [module for module in model.modules() if id(module) in places]
+    for module in attending:
+        _check_interceptable(model, module)
+    route = Route(places, tuple(model.modules()), checkpoints(), bias, watch)
+    hooks = []
+    with _intercepting():
+        try:
+            with _LOCK:
+                _LASTING.append(route)
+                hooks += [module.register_forward_pre_hook(_met, with_kwargs=True) for module in attending]
+                for module in route.modules:
+                    carry(module, _captured)
+            _ROUTES.set((*(other for other in _ROUTES.get() if not other.left), route))
+            with uncompiled():
+                yield
+        finally:
+            route.left = True
+            _ROUTES.set(tuple(other for other in _ROUTES.get() if other is not route))
+            with _LOCK:
+                _LASTING.remove(route)
+                for hook in hooks:
+                    hook.remove()
+                lasting = {id(module) for other in _LASTING for module in other.modules}
+                for module in route.modules:
+                    if id(module) not in lasting:
+                        carry_no_more(module)

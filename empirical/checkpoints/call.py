@@ -43,11 +43,19 @@ class Call:
     accumulates: torch.dtype = torch.float32  # in which the kernel takes its softmax
     largest: float = math.inf  # scaled product that the kernel can hold
     softcap: float | None = None  # scaling q.k becomes softcap tanh(scaling q.k / softcap), which it always can
+    first_query: int = 0  # where they stand in the sequence that the model has seen
+    first_key: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
         """Queries and keys."""
         return self.query.shape[2], self.key.shape[2]
+
+    @property
+    def positions(self) -> tuple[range, range]:
+        """Of the queries and of the keys; a key after the last query is room that a static cache has left."""
+        queries, keys = self.shape
+        return range(self.first_query, self.first_query + queries), range(self.first_key, self.first_key + keys)
 
     @cached_property
     def values(self) -> Float[Tensor, "_ _ T N"] | None:
@@ -71,12 +79,14 @@ class Call:
 
     @torch.no_grad()
     def visible(self, start: int, stop: int) -> Bool[Tensor, "_ _ _ N"]:
-        """Which keys the queries in [start, stop) see: by the mask, or causally without one."""
-        tokens, keys = self.shape
-        position = torch.arange(keys, device=self.key.device)
+        """Which keys the queries in [start, stop) see: by the mask, or causally without one.
+
+        A kernel that is told to be causal counts queries from the first key.
+        """
         if self.mask is None:
-            last = position[keys - tokens :][start:stop] if self.is_causal else position[-1:]
-            return (position <= last[:, None])[None, None]
+            position = torch.arange(max(self.shape), device=self.key.device)
+            last = position[start:stop] if self.is_causal else position[-1:]
+            return (position[: self.shape[1]] <= last[:, None])[None, None]
         mask = self.mask.expand(*self.mask.shape[:2], *self.shape)[..., start:stop, :]
         if mask.dtype == torch.bool:
             return mask

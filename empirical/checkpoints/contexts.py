@@ -24,6 +24,7 @@ from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.architecture import KINDS
 from empirical.checkpoints.attach import places_of, routed
 from empirical.checkpoints.call import Call
+from empirical.checkpoints.recomputation import on_stack
 from empirical.dial.changes import Amounts, dials_or_kappas
 from empirical.dial.guard import fidelity_promised, keeps
 from empirical.errors import BadInput, Miss, Missed
@@ -58,32 +59,47 @@ class Labels:
         return Relation(frozenset(self.sees), frozenset(self.kept))
 
     def of(self, call: Call) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B N"]]:
-        """The relevant block of each query, the block of each key. Raises BadInput where tokens and labels differ."""
-        queries, keys = call.shape
-        device = call.query.device
+        """The relevant block of each query, the block of each key, by where they stand in the sequence.
+
+        Raises BadInput where tokens and labels differ, or sequences and labels outside a generation's beams.
+        """
+        queries, keys = call.positions
         if call.kind == "cross" or (call.kind == "encoder" and self.keys is not None):
             if self.keys is None:
                 raise BadInput(f"blocks must have labels of the encoder's tokens for {call.name}, got none")
-            of_keys = self.keys.to(device)
-            if of_keys.shape[1] != keys:
-                raise BadInput(f"blocks must label {keys} encoder tokens, got {of_keys.shape[1]}")
-            of_queries = self._extended(queries, device)[:, -queries:] if call.kind == "cross" else of_keys
+            of_keys = _of_batch(self.keys, call)
+            if of_keys.shape[1] != len(keys):
+                raise BadInput(f"blocks must label {len(keys)} encoder tokens, got {of_keys.shape[1]}")
+            of_queries = self.at(queries, call) if call.kind == "cross" else of_keys
         else:
-            of_keys = self._extended(keys, device)
-            of_queries = of_keys[:, -queries:]
+            of_queries, of_keys = self.at(queries, call), self.at(keys, call)
         if self.named is not None:
             of_queries = torch.full_like(of_queries, self.named)
-        repeats = len(call.query) // len(of_keys)  # beams
-        return of_queries.repeat_interleave(repeats, 0), of_keys.repeat_interleave(repeats, 0)
+        return of_queries, of_keys
 
-    def _extended(self, length: int, device: torch.device) -> Int[Tensor, "B N"]:
-        known = self.tokens.to(device)
-        if known.shape[1] >= length and (self.grown is not None or known.shape[1] == length):
-            return known[:, :length]
+    def at(self, positions: range, call: Call) -> Int[Tensor, "B N"]:
+        """The blocks of the tokens at some positions of the sequence; what is not written yet is of none."""
+        known, length = _of_batch(self.tokens, call), call.positions[0].stop
         if self.grown is None:
-            raise BadInput(f"blocks must label every token, got {known.shape[1]} labels for {length} tokens")
-        new = self.grown.to(device)[:, None].expand(-1, length - known.shape[1])
-        return torch.cat([known, new], 1)
+            if known.shape[1] != length:
+                raise BadInput(f"blocks must label every token, got {known.shape[1]} labels for {length} tokens")
+            new = known.new_full((len(known), 1), -1)
+        else:
+            new = _of_batch(self.grown[:, None], call)
+        place = torch.arange(positions.start, positions.stop, device=known.device)
+        written = torch.cat([known, new], 1)[:, place.clamp(max=known.shape[1])]
+        return written.masked_fill(place >= length, -1)
+
+
+def _of_batch(labels: Int[Tensor, "B N"], call: Call) -> Int[Tensor, "_ N"]:
+    """One row a sequence of the call: in a generation its beams share their sequence's."""
+    batch, given = len(call.query), len(labels)
+    labels = labels.to(call.query.device)
+    if batch == given:
+        return labels
+    if batch % given or not on_stack("transformers/generation/utils.py", "generate"):
+        raise BadInput(f"blocks must label every sequence, got labels of {given} for {batch}")
+    return labels.repeat_interleave(batch // given, 0)
 
 
 def _labels(blocks: Blocks | Labels) -> Labels:
@@ -151,14 +167,44 @@ def dial(
 
 @dataclass
 class ObservedRows:
-    """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why some of a name are not valid."""
+    """Rows by attention: name -> fields (B, H, T), on the CPU; `unknown` says why some of a name are not valid.
 
-    rows: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    The T queries are those of the last pass and of the passes that it goes on from, as the steps of a generation do:
+    from position `first` on. Beams are those of each step.
+    """
+
     calls: dict[str, tuple[str, int]] = field(default_factory=dict)  # kind and layer
     unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+    _passes: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> dict[str, Tensor]:
-        return self.rows[name]
+        """Every field of an attention, its passes put together when they are asked for."""
+        passes = self._passes[name]
+        if len(passes) > 1:
+            passes[:] = [{f: torch.cat([one[f] for one in passes], -1) for f in passes[0]}]
+        return passes[0]
+
+    @property
+    def rows(self) -> dict[str, dict[str, Tensor]]:
+        return {name: self[name] for name in self._passes}
+
+    def add(self, call: Call, fields: dict[str, Tensor]) -> None:
+        """The rows of one call, after those that stand before them."""
+        before = self._passes.get(call.name, [])
+        end = self.first.get(call.name, 0) + sum(_shape(one)[-1] for one in before)
+        if before and (end < call.first_query or _shape(before[0])[:2] != _shape(fields)[:2]):
+            before, end = [], call.first_query
+        if end > call.first_query and before:  # those are computed again
+            kept = call.first_query - self.first[call.name]
+            before = [{f: value[..., :kept] for f, value in self[call.name].items()}] if kept > 0 else []
+        self.first[call.name] = self.first[call.name] if before else call.first_query
+        self._passes[call.name] = [*before, fields]
+        self.calls[call.name] = (call.kind, call.layer)
+
+
+def _shape(fields: dict[str, Tensor]) -> torch.Size:
+    return next(iter(fields.values())).shape
 
 
 @contextmanager
@@ -172,7 +218,7 @@ def observing(
     dial: float = 0.5,
     promised: float | None = None,
 ) -> Iterator[ObservedRows]:
-    """Row fields of every chosen attention of the forward passes inside; of a name seen again, the last.
+    """Row fields of every chosen attention of the forward passes inside: of the last, or of a generation's every step.
 
     Memory grows with the number of tokens, not with its square. Rows that are more than a softmax, or overflow, are
     unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. With
@@ -201,7 +247,7 @@ def observing(
         if call.unknown:
             rows["unknown"] = torch.ones_like(rows["unknown"])
         rows["valid"] &= ~rows["unknown"]
-        found.rows[call.name], found.calls[call.name] = rows, (call.kind, call.layer)
+        found.add(call, rows)
 
     with routed(model, watch=watch):
         yield found
@@ -240,7 +286,8 @@ def guarded(
 def _misses(call: Call, rows: dict[str, Tensor], own: Int[Tensor, "B T"], promised: float) -> list[Miss]:
     kept = keeps(rows["leakage"], promised) & ~rows["unknown"] & (not call.unknown)
     missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
-    return [Miss(0, call.layer, h, b, t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
+    first = call.first_query
+    return [Miss(0, call.layer, h, b, first + t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
 
 
 def _overflow(call: Call, rows: dict[str, Tensor]) -> tuple[str, ...]:

@@ -129,6 +129,14 @@ def _contradicted(rules: Sequence[Rule], i: int, here: Sequence[int], target: Bo
             )
 
 
+def _standing(text: Text, positions: range, labels: Int[np.ndarray, "N"]) -> Text:
+    """What stands at some positions: words and blocks of the text, and after it new tokens of no word."""
+    known = len(text.words)
+    words = tuple(text.words[at] if at < known else "" for at in positions)
+    at = np.arange(positions.start, positions.stop)
+    return Text(words, np.where(at < known, np.append(text.blocks, -1)[np.minimum(at, known)], labels))
+
+
 def ruled(model: Any, book: CheckpointRules, text: Text, labels: Labels, kinds: tuple[str, ...] = ("self",)) -> Any:
     """The rules on the attention of the model inside a context; nothing of them is left after it."""
 
@@ -136,13 +144,10 @@ def ruled(model: Any, book: CheckpointRules, text: Text, labels: Labels, kinds: 
         acting = [rule for rule in book.rules if rule.layers is None or call.layer in rule.layers]
         if call.kind not in kinds or not acting:
             return None
-        queries, keys = call.shape
-        known, grown = len(text.words), labels.of(call)[1][0].cpu().numpy()
-        long = Text((*text.words, *([""] * (keys - known)))[:keys], np.concatenate([text.blocks, grown[known:]])[:keys])
-        total = np.zeros((queries, keys))
+        queries, keys = (_standing(text, at, labels.at(at, call)[0].cpu().numpy()) for at in call.positions)
+        total = np.zeros(call.shape)
         for rule in acting:
-            trigger, target = (book.chosen(each, long) for each in (rule.trigger, rule.target))
-            total += rule.strength * np.outer(trigger[keys - queries :], target)
+            total += rule.strength * np.outer(book.chosen(rule.trigger, queries), book.chosen(rule.target, keys))
         return torch.as_tensor(total, device=call.query.device)[None, None] if total.any() else None
 
     return routed(model, bias)

@@ -14,7 +14,7 @@ from small_checkpoints import FAMILIES, ROWS, architecture_of, inputs, network
 
 import empirical.checkpoints.architectures as folder
 from empirical.checkpoints.architectures import ARCHITECTURES
-from empirical.checkpoints.attach import NAME, routed
+from empirical.checkpoints.attach import routed
 from empirical.checkpoints.contexts import Labels, guarded, observing
 from empirical.checkpoints.generate import _seeded
 from empirical.checkpoints.loading import load_checkpoint, longest
@@ -30,9 +30,7 @@ def registered():
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
 
-    return [
-        name for one in (AttentionInterface, AttentionMaskInterface) for name in one._global_mapping if NAME in name
-    ]
+    return [dict(one._global_mapping) for one in (AttentionInterface, AttentionMaskInterface)]
 
 
 def test_every_file_is_a_family_and_every_architecture_has_a_row():
@@ -101,14 +99,16 @@ def test_attention_that_does_not_ask_the_registry_is_refused():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_registry_holds_nothing_after_the_last_context(name):
+def test_model_and_registry_are_as_they_were_after_the_last_context(name):
     one, other = network(name), network("gpt2", "eager")
-    bases, before = {one.config._attn_implementation, "eager"}, registered()
+    before, attributes = registered(), [dict(vars(module)) for module in one.modules()]
     with routed(one):
         with routed(other), routed(one):
-            assert len(registered()) == 2 * len(bases)
-        assert len(registered()) == 2
-    assert before == registered() == []
+            assert registered() != before
+        assert registered() != before
+    assert registered() == before
+    assert [dict(vars(module)) for module in one.modules()] == attributes
+    assert not any(module._forward_pre_hooks for model in (one, other) for module in model.modules())
 
 
 def test_a_progress_bar_and_a_seed_are_the_caller_s_own_afterwards(tmp_path):

@@ -64,7 +64,6 @@ def dense(name, kappa, sequences):
     return torch.stack(found)
 
 
-@pytest.mark.xfail(strict=False, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 @pytest.mark.parametrize("how", SETTINGS)
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -74,10 +73,9 @@ def test_a_dial_while_generating_is_that_of_a_dense_mask_whatever_the_cache(name
         with dial(model, kappas=kappa, blocks=LABELS):
             found = generated(model, ids, how)
         truth = dense(name, kappa, tuple(map(tuple, found.sequences.tolist())))
-        torch.testing.assert_close(torch.stack(found.logits), truth, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(torch.stack(found.logits).double(), truth, rtol=1e-6, atol=1e-6)  # kept in float32
 
 
-@pytest.mark.xfail(strict=False, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 @pytest.mark.parametrize("how", SETTINGS)
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -98,7 +96,6 @@ def test_rows_of_every_step_are_those_of_the_matrices_without_a_cache(name, how,
             torch.testing.assert_close(mine, torch.as_tensor(truth[field][0]).double(), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 @pytest.mark.parametrize("how", ["dynamic", "static"])
 def test_a_guard_misses_the_same_rows_with_a_cache_as_without(name, how):
@@ -128,7 +125,6 @@ def held(layer_types, steps, static):
         seen += new
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("steps", [(3, 1, 1, 1, 1, 1), (9, 1, 1), (2, 2, 4, 3, 1), (4, 7, 1), (5, 1), (1,) * 8])
 @pytest.mark.parametrize("layers", [("full_attention", "sliding_attention"), ("chunked_attention",)])
@@ -141,7 +137,6 @@ def test_positions_are_those_that_the_cache_holds(layers, steps, static):
         assert not found[len(written) :].any()  # a static cache, not yet full
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 def test_a_cache_whose_positions_cannot_be_known_is_refused_by_name():
     class Evicting(hf.cache_utils.DynamicLayer):
         def update(self, keys, values, *_, **more):
@@ -166,25 +161,16 @@ def cached_as(model):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 def test_keys_beyond_the_queries_without_a_cache_are_refused_by_name():
     model, ids = network("llama"), inputs("llama", tokens=PROMPT)["input_ids"]
-    attention = model.model.layers[0].self_attn
-    project = attention.k_proj.forward, attention.v_proj.forward
-
-    def longer(whole):
-        return lambda x: torch.nn.functional.pad(whole(x), (0, 0, 1, 0))
-
+    words = "keys must be those of the queries without a cache, got 15 keys for 14"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention.k_proj, "forward", longer(project[0]))
-        patch.setattr(attention.v_proj, "forward", longer(project[1]))
-        patch.setattr("transformers.models.llama.modeling_llama.apply_rotary_pos_emb", lambda q, k, *_: (q, k))
-        words = "keys must be those of the queries without a cache, got 15 keys for 14"
+        longer = lambda query, key, *_: (query, torch.nn.functional.pad(key, (0, 0, 1, 0)))  # noqa: E731
+        patch.setattr("transformers.models.llama.modeling_llama.apply_rotary_pos_emb", longer)
         with pytest.raises(BadInput, match=words), torch.no_grad(), observing(model, LABELS):
             model(ids, use_cache=False)
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("name", ["bart", "t5"])
 def test_cross_attention_takes_a_query_s_block_from_its_own_position(name):
     """A decoder's prompt of two blocks: with a cache a step is one query, and not the first one."""
@@ -196,10 +182,9 @@ def test_cross_attention_takes_a_query_s_block_from_its_own_position(name):
             more = {"decoder_input_ids": given["decoder_input_ids"][:, :4]}
             found.append(torch.stack(generated(model, given["input_ids"], how, **more).logits))
     for other in found[1:]:
-        torch.testing.assert_close(other, found[0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="labels are of the first keys, whatever the cache holds")
 @pytest.mark.parametrize("name", KINDS_OF_LAYERS)
 def test_a_rule_acts_on_the_words_that_the_cache_holds(name):
     words = tuple("cat" if place % 3 else "dog" for place in range(PROMPT))
@@ -213,4 +198,4 @@ def test_a_rule_acts_on_the_words_that_the_cache_holds(name):
     plain = torch.stack(generated(model, ids, "none").logits)
     assert not torch.allclose(found[0], plain)
     for other in found[1:]:
-        torch.testing.assert_close(other, found[0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(other, found[0], rtol=1e-6, atol=1e-6)

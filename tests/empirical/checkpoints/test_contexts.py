@@ -31,7 +31,6 @@ def elsewhere(work):
     return found[0]
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_another_thread_s_plain_call_is_plain(implementation):
     model = network("llama", implementation)
@@ -59,7 +58,6 @@ def test_a_context_left_in_another_thread_is_left():
     assert torch.equal(logits(model), plain)
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 def test_contexts_may_be_left_in_any_order():
     model = network("llama")
     plain = logits(model)
@@ -77,7 +75,6 @@ def test_contexts_may_be_left_in_any_order():
         torch.testing.assert_close(logits(model), both)
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_a_copy_made_inside_is_a_plain_model_for_good(implementation):
     model = network("llama", implementation)
@@ -93,7 +90,6 @@ def test_a_copy_made_inside_is_a_plain_model_for_good(implementation):
         assert torch.equal(logits(model), plain)
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 def test_a_replica_in_another_thread_is_refused():
     """What DataParallel calls: it would be plain without a word."""
     model = network("llama")
@@ -104,7 +100,6 @@ def test_a_replica_in_another_thread_is_refused():
             replica(torch.zeros(2, 3, 32, dtype=torch.float64), (torch.ones(()), torch.zeros(())), None)
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 @pytest.mark.parametrize(("labelled", "batch"), [(2, 4), (4, 2), (1, 3), (2, 3)])
 def test_labels_of_another_batch_are_no_beams_of_a_plain_call(labelled, batch):
     model, labels = network("llama"), Labels(BLOCKS[:1].expand(labelled, -1), grown=torch.zeros(labelled).long())
@@ -114,9 +109,8 @@ def test_labels_of_another_batch_are_no_beams_of_a_plain_call(labelled, batch):
             logits(model, inputs("llama", batch=batch))
 
 
-@pytest.mark.xfail(strict=True, reason="routes are not of their call")
 def test_labels_of_an_encoder_of_another_batch_are_refused():
-    labels = Labels(BLOCKS[:, :9], keys=BLOCKS[:1])
+    labels = Labels(BLOCKS[:1, :9], keys=BLOCKS[:1])
     dialled = dial(network("t5"), 0.9, blocks=labels, kinds=("cross",))
     with pytest.raises(BadInput, match="blocks must label every sequence, got labels of 1 for 2"), dialled:
         logits(network("t5"), inputs("t5"))
