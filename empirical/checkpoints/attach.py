@@ -26,7 +26,7 @@ from torch import Tensor
 from empirical.checkpoints.architectures import known
 from empirical.checkpoints.call import Call, checked_mask
 from empirical.checkpoints.positions import first_positions, note_cache, noted_cache
-from empirical.checkpoints.recomputation import Stack, carry, carry_no_more, checkpoints
+from empirical.checkpoints.recomputation import NOTHING, Stack, carry, carry_no_more, checkpoints
 from empirical.checkpoints.uncompiled import uncompiled
 from empirical.errors import BadInput
 from empirical.observe.streaming import widened
@@ -98,16 +98,19 @@ def _check_interceptable(model: Any, module: Any) -> None:
         raise BadInput(f"model must ask the common registry for {base!r} attention, got {type(module).__name__}")
 
 
-def _acting(module: Any) -> list[Route]:
-    """The routes that a call of this module goes by: entered where it was, and not around a recomputation alone."""
+def _acting(module: Any) -> tuple[list[Route], Stack]:
+    """The routes that a call of this module goes by, and the checkpoints running, where there are routes.
+
+    Those entered where it was, and not around a recomputation alone.
+    """
     mine = [route for route in _ROUTES.get() if id(module) in route.places and not route.left]
-    running = checkpoints() if mine else Stack(0, 0)
-    return [route for route in mine if running.back <= route.entered.back]
+    running = checkpoints() if mine else NOTHING
+    return [route for route in mine if running.back <= route.entered.back], running
 
 
 def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **given: Any) -> Any:
     """The attention function that is registered: biases of all routes of this model, then the implementation's own."""
-    base, mine = _function(original, module), _acting(module)
+    base, (mine, running) = _function(original, module), _acting(module)
     if not mine:
         return base(module, query, key, value, mask, **given)
     query, key, value = _as_attended(query, key, value)
@@ -117,7 +120,7 @@ def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tenso
     if total is not None and call.unknown:
         what = ", ".join(call.unknown)
         raise BadInput(f"model must do nothing to a dialled row but softmax, got {what} in {call.name}")
-    if any(checkpoints().forth > route.entered.forth for route, _ in found):
+    if any(running.forth > route.entered.forth for route, _ in found):
         raise BadInput(
             "gradient checkpointing must be the model's own, enabled before its contexts are entered, or around them: "
             f"nothing can be carried to what recomputes {call.name}, got torch.utils.checkpoint inside them"

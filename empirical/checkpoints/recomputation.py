@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -34,22 +35,24 @@ class Stack(NamedTuple):
         return Stack(self.forth - other.forth, self.back - other.back)
 
 
-_NONE = Stack(0, 0)
-_carried = ContextVar("checkpoints running, forth and back, that are carried", default=_NONE)
+NOTHING = Stack(0, 0)
+_carried = ContextVar("checkpoints running, forth and back, that are carried", default=NOTHING)
 
 
-def on_stack(file: str, *names: str) -> int:
-    """How many functions of these names, of this file, are running."""
-    frame, count = sys._getframe(1), 0
+def on_stack(file: str, *names: str) -> Counter[str]:
+    """How many functions of each of these names, of this file, are running: empty where none is."""
+    frame, found = sys._getframe(1), Counter[str]()
     while frame is not None:
-        count += frame.f_code.co_name in names and frame.f_code.co_filename.endswith(file)
+        if frame.f_code.co_name in names and frame.f_code.co_filename.endswith(file):
+            found[frame.f_code.co_name] += 1
         frame = frame.f_back
-    return count
+    return found
 
 
 def checkpoints() -> Stack:
-    file = torch.utils.checkpoint.__file__
-    return Stack(on_stack(file, "checkpoint"), on_stack(file, "backward", "unpack_hook")).minus(_carried.get())
+    """Those that are running now, from one walk over the stack: it may be deep, and every attention asks."""
+    found = on_stack(torch.utils.checkpoint.__file__, "checkpoint", "backward", "unpack_hook")
+    return Stack(found["checkpoint"], found["backward"] + found["unpack_hook"]).minus(_carried.get())
 
 
 @contextmanager

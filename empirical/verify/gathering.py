@@ -79,7 +79,7 @@ class AttackCounts:
             for verdict in Verdict:
                 self.counts[verdict] += int((codes == verdict.code).sum())
             says = codes != Verdict.VACUOUS.code
-            self.noticed += int(((self.wrong.verdicts(rows) == Verdict.VIOLATED.code) & (codes != VIOLATED)).sum())
+            self.noticed += int(((self.wrong.verdicts(rows) == VIOLATED) & (codes != VIOLATED)).sum())
             observed, bound = np.broadcast_arrays(self.theorem.observed(rows), self.theorem.bound(rows))
             away = np.abs(observed - bound) / np.where(bound == 0, 1.0, np.abs(bound))
             if (says & np.isfinite(away)).any():
