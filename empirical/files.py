@@ -1,14 +1,24 @@
-"""Files written whole or not at all, and what made them: the versions of packages, the commit of a checkout."""
+"""Files written whole or not at all, what made them, and the limits of every reader.
+
+A file from elsewhere may ask for anything: its bytes, depth, digits and entries are limited before room is made for
+them, and whatever a format's own reader raises on them is a refusal.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
+import re
 import subprocess
+import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
 
 from bounds import __version__
 from bounds.numbers.repository import ROOT, is_checkout
@@ -16,6 +26,17 @@ from empirical.errors import BadInput
 
 TEMPORARY = ".part"
 
+LARGEST_SOURCE = 2**17  # bytes of what a person writes: a configuration, rules
+LARGEST_TEXT = 2**26  # bytes of what a program writes: a study, an index
+LARGEST_CORPUS = 2**30  # bytes of documents, of a topic's text
+MOST_PARTS = 2**22  # commas and brackets of one JSON text
+DEEPEST = 64  # tables and lists within each other, and parts of a dotted key
+DIGITS = 20  # of a whole number, which is below 2**63
+LONGEST = 300  # letters of what a library says that are passed on
+QUIET = re.compile(  # strings and comments of TOML; what is not closed ends with its line, or with the text
+    r'''"""(?:\\.?|[^\\])*?(?:"{3,5}|\Z)|\'{3}.*?(?:\'{3,5}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|#[^\n]*''', re.DOTALL
+)
+TOO_DEEP = f"nested deeper than {DEEPEST}"
 
 MODIFIED = "-modified"
 
@@ -74,3 +95,125 @@ def write_atomically(path: Path, content: bytes) -> None:
                 f"({error.strerror})"
             ) from None
         raise
+
+
+def reason(error: BaseException) -> str:
+    """One line of what an error says, of a length that a terminal can show."""
+    said = getattr(error, "strerror", None) or (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
+
+
+@contextmanager
+def foreign(must: str, path: Path | str) -> Generator[None, None, None]:
+    """Inside, a format's own reader meets a file from elsewhere: whatever it raises is a refusal, `must`, got the path.
+
+    What libraries raise on broken bytes cannot be told from their bugs, so nothing of ours belongs inside.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"{must}, got {str(path)!r} ({reason(error)})") from None
+
+
+def read_bytes(path: Path, name: str, kind: str, most: int) -> bytes:
+    """The content. Raises BadInput, "NAME must be a readable KIND", for a file that cannot be read or is larger."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise BadInput(f"{name} must be a readable {kind}, got {str(path)!r} ({reason(error)})") from None
+    if len(content) > most:
+        raise BadInput(f"{name} must be a readable {kind} of at most {most:,} bytes, got more in {str(path)!r}")
+    return content
+
+
+def read_text(path: Path, name: str, kind: str, most: int) -> str:
+    """The content as text, lines as they end in the file. Raises BadInput as `read_bytes`, and for what is no UTF-8."""
+    try:
+        return read_bytes(path, name, kind, most).decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{name} must be a readable UTF-8 {kind}, got {str(path)!r} ({reason(error)})") from None
+
+
+def read_json(path: Path, name: str, kind: str = "JSON file") -> Any:
+    """Plain values. Raises BadInput for what cannot be read, is no JSON, or is beyond the limits."""
+    with foreign(f"{name} must be a readable {kind}", path):
+        return parse_json(read_bytes(path, name, kind, LARGEST_TEXT))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Plain values. Raises ValueError for what is no JSON, or is beyond the limits."""
+    said = text if isinstance(text, str) else text.decode()
+    if sum(map(said.count, ",[{")) > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} parts")
+    try:
+        return _within_limits(json.loads(said, parse_int=_whole))
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Plain values. Raises ValueError for what is no TOML, or is beyond the limits."""
+    if any(key.count(".") >= DEEPEST for key in _KEY.findall(QUIET.sub('""', text))):
+        raise ValueError(TOO_DEEP)  # to read a key takes as long as its parts squared
+    try:
+        return _within_limits(tomllib.loads(text))
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+
+
+_KEY = re.compile(rf"[^=,\[\]{{}}\n]{{{2 * DEEPEST},}}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits")
+    return int(digits)
+
+
+class Beyond(ValueError):
+    """A value beyond the limits, and the keys and places that lead to it, if it is one value."""
+
+    def __init__(self, words: str, path: tuple[str | int, ...] = ()):
+        super().__init__(f"{'.'.join(map(str, path))}: {words}" if path else words)
+        self.path = path
+
+
+def _within_limits(found: Any) -> Any:
+    """The value. Raises Beyond where it is nested too deep, or holds a number or a string that nothing can take."""
+    left: list[tuple[Any, int, Any]] = [(found, 0, ())]
+    while left:
+        value, depth, link = left.pop()
+        if depth > DEEPEST:
+            raise Beyond(TOO_DEEP)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise Beyond(f"a whole number of {value.bit_length():,} bits, beyond 64", _path(link))
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise Beyond("half of a pair of surrogates", _path(link))
+        if isinstance(value, dict):
+            left += [(key, depth, link) for key in cast("dict[str, Any]", value)]
+        if isinstance(value, dict | list):
+            parts = (
+                cast("dict[str, Any]", value).items()
+                if isinstance(value, dict)
+                else enumerate(cast("list[Any]", value))
+            )
+            left += [(part, depth + 1, (link, step)) for step, part in parts]
+    return found
+
+
+def _path(link: Any) -> tuple[str | int, ...]:
+    return (*_path(link[0]), link[1]) if link else ()
+
+
+def printable(text: str) -> str:
+    """The text as a terminal or a figure can show it: what would steer either is written out."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+_STEERING = re.compile(  # control characters, what ends lines or turns their direction, halves of pairs
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)

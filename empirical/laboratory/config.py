@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from bounds.penalty.fields import Start
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 from empirical.errors import BadInput
+from empirical.files import LARGEST_SOURCE, parse_toml, read_text, reason
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
@@ -298,10 +298,10 @@ def parse(given: Mapping[str, Any]) -> Config:
 
 
 def load(path: str | Path) -> Config:
-    """The configuration in a TOML file."""
+    """The configuration in a TOML file. Raises BadInput for a file that cannot be read, or is none."""
+    text = read_text(Path(path), "CONFIG", "TOML file", LARGEST_SOURCE)
     try:
-        return parse(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise BadInput(f"CONFIG must be a readable TOML file, got {str(path)!r} ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"CONFIG must be a TOML file, got {str(path)!r} ({error})") from None
+        plain = parse_toml(text)
+    except ValueError as error:
+        raise BadInput(f"CONFIG must be a TOML file, got {str(path)!r} ({reason(error)})") from None
+    return parse(plain)

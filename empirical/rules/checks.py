@@ -24,6 +24,7 @@ from empirical.rules.site import Site
 from empirical.shapes import Float
 
 MOST = 500.0  # strength over tau: beyond it exp underflows in float64 and other keys are lost
+MOST_RULES, MOST_MEETINGS = 64, 2**14  # of a file; of a rule and a place where it is triggered: seconds to verify
 ROUNDING = 8  # ulps of a strength, range and logarithm that a needed strength is raised by
 
 
@@ -60,7 +61,7 @@ def verify(rules: Sequence[Rule], site: Site) -> None:
     """Raises Refused for the first rule that cannot be loaded."""
     most = MOST * site.temperature
     check_each(rules, site.blocks, site.layers, set(site.vocabulary), "words of the model's vocabulary", most)
-    places = list(_places(rules, site))
+    places = _few(_places(rules, site))
     for place in places:
         _contradictions(rules, place)
     for i, rule in enumerate(rules):
@@ -83,15 +84,34 @@ def verify(rules: Sequence[Rule], site: Site) -> None:
             )
 
 
+def _few(places: Iterator[_Place]) -> list[_Place]:
+    """The places, unless so many rules meet in so many that to verify them would hold up who waits for it."""
+    found, meetings = [], 0
+    for place in places:
+        found.append(place)
+        meetings += len(place.triggered)
+        if meetings > MOST_MEETINGS:
+            raise Refused(
+                place.triggered[-1],
+                "trigger",
+                f"rules must be triggered in at most {MOST_MEETINGS:,} ways together, by layer, query block and word, "
+                "got more",
+            )
+    return found
+
+
 def check_each(
     rules: Sequence[Rule], blocks: int, layers: int, words: Container[str], known_as: str, most: float = math.inf
 ) -> None:
     """What each rule must be by itself: of blocks, layers and words that there are, of strength in [0, most] logits."""
-    names = [rule.name for rule in rules]
+    names: set[str] = set()
+    if len(rules) > MOST_RULES:
+        raise Refused(MOST_RULES, "name", f"rules must be at most {MOST_RULES}, got {len(rules):,}")
     for i, rule in enumerate(rules):
         whose = f"of rule {rule.name!r} must be"
-        if names.index(rule.name) < i:
+        if rule.name in names:
             raise Refused(i, "name", f"name must differ from every other, got {rule.name!r} twice")
+        names.add(rule.name)
         for key, selector in (("trigger", rule.trigger), ("target", rule.target)):
             if selector.block is not None and not 0 <= selector.block < blocks:
                 raise Refused(i, key, f"{key}.block {whose} a block in [0, {blocks - 1}], got {selector.block}")
@@ -136,22 +156,24 @@ class _Place:
 def _places(rules: Sequence[Rule], site: Site) -> Iterator[_Place]:
     """Every set of rules that a query can trigger: by layer, by the query's block, by its word."""
     anchors = np.full(site.blocks, float(site.anchors))
-    words = sorted({word for rule in rules for word in rule.trigger.words})
+    triggers: dict[str, set[int]] = {}
+    for i, rule in enumerate(rules):
+        for word in rule.trigger.words:
+            triggers.setdefault(word, set()).add(i)
+    by_word = {frozenset(found) for found in triggers.values()} | {frozenset()}  # none: a word that triggers nothing
     for layer in range(site.layers):
         acting = [i for i, rule in enumerate(rules) if rule.layers is None or layer in rule.layers]
         for block in np.unique(site.query_block):
-            sets = set()
-            for word in (None, *words):  # None: a word that triggers nothing by itself
-                met = (i for i in acting if _triggered(rules[i].trigger, int(block), word))
-                sets.add(tuple(met))
+            sets = {
+                tuple(
+                    i
+                    for i in acting
+                    if (i in met if rules[i].trigger.words else rules[i].trigger.block in (None, block))
+                )
+                for met in by_word
+            }
             for triggered in sorted(sets - {()}):
                 yield _Place(layer, int(block), triggered, site.seen[site.query_block == block], anchors)
-
-
-def _triggered(trigger: Selector, block: int, word: str | None) -> bool:
-    if trigger.words:
-        return word in trigger.words
-    return trigger.block is None or trigger.block == block
 
 
 def _contradictions(rules: Sequence[Rule], place: _Place) -> None:
@@ -249,15 +271,15 @@ def _crowd(
     A key of bias b weighs e^(b/tau); a word stands where it weighs most, the target's one word where it leaves most.
     """
     target, blocks = rules[i].target, place.tokens.shape[1]
-    words: set[str | None] = {None}.union(*(rules[j].target.words for j in place.triggered))
-    words -= set(target.words)
-
-    def bias(block: int, word: str | None) -> float:
-        found = (rules[j] for j in place.triggered)
-        return sum(r.strength for r in found if (word in r.target.words if r.target.words else r.target.block == block))
-
-    token = np.array([max(bias(block, word) for word in words) for block in range(blocks)]) / tau
-    anchor = np.array([bias(block, None) for block in range(blocks)]) / tau
+    by_word: dict[str, float] = {}
+    by_block = np.zeros(blocks)
+    for rule in (rules[j] for j in place.triggered):
+        for word in rule.target.words:
+            by_word[word] = by_word.get(word, 0.0) + rule.strength
+        if not rule.target.words:
+            by_block[rule.target.block] += rule.strength
+    heaviest = max([0.0, *(bias for word, bias in by_word.items() if word not in target.words)])
+    token, anchor = (by_block + heaviest) / tau, by_block / tau
     off = np.ones(blocks) if target.block is None else (np.arange(blocks) != target.block).astype(float)
     top = float(max(token[off > 0].max(), anchor[off > 0].max()))
     token_weight, anchor_weight = off * np.exp(np.minimum(token - top, 0)), off * np.exp(np.minimum(anchor - top, 0))

@@ -13,9 +13,8 @@
     sees = { answer = ["system", "user"] }   # beside their own block
     keep = ["tags", "none"]                  # visible to all; none: tokens of no block
 
-Every refusal is a BadInput that starts with FILE:LINE. Lines come from tomllib alone: a key stands on the first line n
-for which the first n lines, and as many more as make them parse, define it (in an inline array of tables: where it
-starts). Nothing in a file is evaluated.
+Every refusal is a BadInput that starts with FILE:LINE: a key stands where the first statement begins that, with all
+before it, defines it (in an inline array of tables: where that starts). Nothing in a file is evaluated.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from empirical.errors import BadInput
+from empirical.files import LARGEST_SOURCE, QUIET, Beyond, parse_toml, printable, read_bytes, reason
 from empirical.observe.relevance import Relation, Unnamed, relation_of
 from empirical.rules.book import RuleBook
 from empirical.rules.checks import Refused, Rule, Selector
@@ -51,10 +51,7 @@ def load_rules(path: str | Path, site: Site) -> RuleBook:
 
 def read_rules(path: Path) -> bytes:
     """The bytes of a rule file. Raises BadInput where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"RULES must be a readable TOML file, got {str(path)!r} ({error.strerror})") from None
+    return read_bytes(path, "RULES", "TOML file", LARGEST_SOURCE)
 
 
 def parse_rules(text: str | bytes, site: Site, file: str = "rules") -> RuleBook:
@@ -76,11 +73,9 @@ def lined(
     source = _decoded(text, file) if isinstance(text, bytes) else text
     source = source.replace("\r\n", "\n")
     try:
-        tables = tomllib.loads(source)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = re.search(r"at line (\d+)", str(error))
-        line = int(place[1]) if place else source.rstrip("\n").count("\n") + 1
-        raise BadInput(f"{file}:{line}: rules must be TOML, got {error}") from None
+        tables = parse_toml(source)
+    except ValueError as error:
+        raise BadInput(f"{file}:{_line(source, error)}: rules must be TOML, got {reason(error)}") from None
     try:
         rules, relation = _rules(tables, names), _relevance(tables, names)
     except _Wrong as wrong:
@@ -99,21 +94,36 @@ def _decoded(content: bytes, file: str) -> str:
         raise BadInput(f"{file}:{line}: rules must be UTF-8 text, got byte 0x{content[error.start]:02x}") from None
 
 
+def _line(source: str, error: ValueError) -> int:
+    """Where the text is no TOML, or beyond the limits; its end where that is not known."""
+    if isinstance(error, Beyond) and error.path:
+        return line_of(source, error.path)
+    place = re.search(r"at line (\d+)", str(error))
+    return int(place[1]) if place else source.rstrip("\n").count("\n") + 1
+
+
 def line_of(source: str, path: KeyPath) -> int:
     """The line, from 1, of the key at the path; of what holds it where it is not given itself."""
-    lines = source.split("\n")
-
-    def defined(count: int) -> bool:
-        """By the first `count` lines, and as many more as their last value takes."""
-        while True:
-            try:
-                return _holds(tomllib.loads("\n".join(lines[:count])), path)
-            except tomllib.TOMLDecodeError:
-                count += 1
-
-    while not defined(len(lines)):
+    whole = tomllib.loads(source)
+    while not _holds(whole, path):
         path = path[:-1]
-    return max(1, bisect_left(range(len(lines)), True, key=defined))
+    starts = _statements(source)
+    ends = [*starts[1:], len(source)]
+    first = bisect_left(range(len(starts)), True, key=lambda at: _holds(tomllib.loads(source[: ends[at]]), path))
+    return source.count("\n", 0, starts[first]) + 1
+
+
+def _statements(source: str) -> list[int]:
+    """Where the statements of TOML begin: at the start of a line that is not inside a value."""
+    starts, depth = [0], 0
+    for token in _TOKEN.finditer(source):
+        depth += (token[0] in "[{") - (token[0] in "]}")
+        if token[0] == "\n" and not depth:
+            starts.append(token.end())
+    return starts
+
+
+_TOKEN = re.compile(rf"{QUIET.pattern}|[\[\]{{}}\n]", QUIET.flags)
 
 
 def _holds(found: Any, path: KeyPath) -> bool:
@@ -247,7 +257,7 @@ def _selector(given: Any, key: str, path: KeyPath, called: str, names: Sequence[
 
 
 def _to_stderr(refusal: str) -> None:
-    print(refusal, file=sys.stderr)
+    print(printable(refusal), file=sys.stderr)
 
 
 class RuleFile:
@@ -261,21 +271,26 @@ class RuleFile:
     def __init__(self, path: str | Path, site: Site, report: Callable[[str], Any] = _to_stderr):
         self.path, self.site, self.report = Path(path), site, report
         self.refusal: str | None = None  # of the content that the file has now
-        self._content: bytes | None = read_rules(self.path)
-        self.book = parse_rules(self._content, site, str(path))
+        self._found = read_rules(self.path), ""
+        self.book = parse_rules(self._found[0], site, str(path))
 
     def current(self) -> RuleBook:
-        try:
-            content = self.path.read_bytes()
-        except OSError:
-            content = None
-        if content != self._content:
-            self._content, self.refusal = content, None
+        found = self._read()
+        if found != self._found:
+            self._found, self.refusal = found, None
+            content, unreadable = found
             try:
-                self.book = parse_rules(
-                    read_rules(self.path) if content is None else content, self.site, str(self.path)
-                )
+                if unreadable:
+                    raise BadInput(unreadable)
+                self.book = parse_rules(content, self.site, str(self.path))
             except BadInput as error:
-                self.refusal = str(error)
+                self.refusal = f"{error}; the rules before stay"
                 self.report(self.refusal)
         return self.book
+
+    def _read(self) -> tuple[bytes, str]:
+        """What the file holds, or why it cannot be read."""
+        try:
+            return read_rules(self.path), ""
+        except BadInput as error:
+            return b"", str(error)
