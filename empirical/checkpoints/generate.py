@@ -21,9 +21,11 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
     """Each document continued by `new_tokens` tokens at the dial; new tokens are of the relevant block, or the last."""
     if new_tokens < 1:
         raise BadInput(f"--tokens must be at least 1, got {new_tokens}")
-    model, tokenizer = load_checkpoint(request.model, request.device, request.dtype)
+    model, tokenizer, lacks = load_checkpoint(request.model, request.device, request.dtype)
     if ARCHITECTURES[model.config.model_type].task is Task.MASKED_TOKEN:
         raise BadInput(f"MODEL must generate text, got a {model.config.model_type}")
+    if lacks:
+        raise BadInput(f"MODEL must hold its head to generate text, got {request.model!r} without {lacks}")
     texts, names = tokenised(request, model, tokenizer)
     relation, both = requested_relation(request, names), model.config.is_encoder_decoder
     heads = certified(request, model, texts, names, relation) if request.rules else []

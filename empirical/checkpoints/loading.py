@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from empirical.checkpoints.architectures import ARCHITECTURES, known
+from empirical.checkpoints.completeness import check_size, missing_of_head
 from empirical.checkpoints.documents import Document, align, read_documents
+from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
 
 
@@ -45,11 +46,20 @@ class Request:
     certify: bool = False  # what the weights alone say of the range of logits
 
 
-def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Any]:
-    """(model, tokenizer), ready to be observed.
+class Checkpoint(NamedTuple):
+    """What a folder or a hub id holds, ready to be observed."""
+
+    model: Any
+    tokenizer: Any
+    lacks: str  # weights of the model's head, in words, which are random therefore; "": it is whole
+
+
+def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> Checkpoint:
+    """The model, its tokenizer, and what its head lacks.
 
     A name that is no folder is a hub id, and it is said that the network is used. Raises BadInput for a folder without
-    config.json or safetensors, an unknown architecture, a device that is not there, a tokenizer without offsets.
+    config.json or safetensors, an unknown architecture, weights that are not what the configuration tells of, a device
+    that is not there, a tokenizer without offsets.
     """
     try:
         import transformers
@@ -69,33 +79,46 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> t
     with _readable(name):
         config = transformers.AutoConfig.from_pretrained(name, **safe)
     architecture = known(config.model_type, "MODEL")
+    model_class = getattr(transformers, architecture.task.value)
     with _readable(name):
-        model = getattr(transformers, architecture.task.value).from_pretrained(
+        if folder:
+            check_size(WeightFiles(name), model_class, config)
+        model, report = model_class.from_pretrained(
             name,
             dtype=getattr(torch, dtype),
             attn_implementation=architecture.implementation,
             use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report
             **safe,
         )
+        lacks = missing_of_head(name, model, report)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
     if not tokenizer.is_fast:
         raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
-    return model.to(device).eval(), tokenizer
+    return Checkpoint(model.to(device).eval(), tokenizer, lacks)
 
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Inside, transformers reads without progress bars, and what it cannot read is refused."""
+    """Inside, transformers reads without a word, and what it cannot read is refused.
+
+    What it raises on a file that is broken is not told apart from bug to bug.
+    """
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except BadInput:
+        raise
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 

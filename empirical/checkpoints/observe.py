@@ -48,7 +48,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
             raise BadInput(f"--dial must be in [0, 1], got {value!r}")
     if request.attention not in KINDS:
         raise BadInput(f"--attention must be one of {', '.join(KINDS)}, got {request.attention!r}")
-    model, tokenizer = load_checkpoint(request.model, request.device, request.dtype)
+    model, tokenizer, lacks = load_checkpoint(request.model, request.device, request.dtype)
     if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {request.attention!r}")
     layers = _chosen(request, model)
@@ -60,7 +60,8 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     settings = [0.0, *(value for value in request.dials if value > 0)]
     turned = _recomputed(settings)
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
-    losses = np.zeros(len(settings))
+    no_loss = _no_loss(model, texts, lacks)
+    losses = np.full((len(settings), len(texts)), math.nan)
     unknown: dict[str, tuple[str, ...]] = {}
     for number, text in enumerate(texts):
         keys = text.labels if model.config.is_encoder_decoder else None
@@ -79,7 +80,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
                     promised=request.guard if value == max(settings) else None,
                 ) as found,
             ):
-                losses[at] += _loss(model, text.ids) / len(texts)
+                losses[at, number] = _loss(model, text.ids, bool(no_loss))
             unknown |= found.unknown
             rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
     heads = [h for h in heads if request.certify and h.layer in layers]
@@ -87,6 +88,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
         heads = [replace(head, observed=float(widest[layers.index(head.layer), head.head])) for head in heads]
     dataset = _dataset(request, texts, names, rows, settings, losses, unknown)
+    dataset.attrs["no_loss"] = no_loss
     dataset.attrs["relation"] = json.dumps(relation.named(names))
     if 1.0 in settings and request.attention == "self" and named is None:
         dataset.attrs["isolated"] = _isolated(model, texts, names, relation)
@@ -117,13 +119,33 @@ def _recomputed(settings: list[float]) -> list[float]:
     return [settings[1] if at == 0 and len(settings) > 1 else 0.5 for at in range(len(settings))]
 
 
-def _loss(model: Any, ids: Tensor) -> float:
-    """Nats a token, of the next token where the model predicts it; NaN for one that does not."""
+def _no_loss(model: Any, texts: list[Tokens], lacks: str) -> str:
+    """Why there is no loss, or nothing."""
     task = ARCHITECTURES[model.config.model_type].task
-    if task is Task.MASKED_TOKEN or (task is Task.NEXT_TOKEN and ids.shape[1] < 2):
+    if task is Task.MASKED_TOKEN:
+        return f"a {model.config.model_type} predicts no next token"
+    if lacks:
+        return f"the checkpoint holds no {lacks}"
+    short = task is Task.NEXT_TOKEN and all(text.ids.shape[1] < 2 for text in texts)
+    return "no document has a next token" if short else ""
+
+
+def _loss(model: Any, ids: Tensor, none: bool) -> float:
+    """Nats a token, of the next token; NaN where there is none."""
+    task = ARCHITECTURES[model.config.model_type].task
+    alone = task is Task.NEXT_TOKEN and ids.shape[1] < 2
+    if task is not Task.SEQUENCE_TO_SEQUENCE and (none or alone):
         model(input_ids=ids)
         return math.nan
-    return float(model(input_ids=ids, labels=ids).loss)
+    loss = float(model(input_ids=ids, labels=ids).loss)  # of an encoder and decoder labels are the decoder's input
+    return math.nan if none else loss
+
+
+def _means(losses: np.ndarray) -> np.ndarray:
+    """Of the documents that have a loss, a setting a row."""
+    known = ~np.isnan(losses)
+    counts = known.sum(-1)
+    return np.where(counts, np.where(known, losses, 0.0).sum(-1) / np.maximum(counts, 1), math.nan)
 
 
 def _stacked(rows: dict[str, dict[str, Tensor]], layers: list[int]) -> dict[str, np.ndarray]:
@@ -160,7 +182,7 @@ def _dataset(
         "query_block": (("query",), own[kept]),
         "temperature": (("setting",), np.ones(count)),
         "dial": (("setting",), np.array(_recomputed(settings))),
-        "loss_heldout": (("setting",), losses),
+        "loss_heldout": (("setting",), _means(losses)),
     }
     coords = {
         "document": ("query", np.repeat(np.arange(len(texts)), [t.ids.shape[1] for t in texts])[kept]),
@@ -207,6 +229,8 @@ def summary(dataset: xr.Dataset) -> str:
                 f"{rows['entropy_nats']:9.3f}{math.exp(rows['entropy_nats']):11.2f}{rows['margin']:9.2f}"
                 f"{rows['logit_range']:9.2f}" + (f"{rows['without kept']:14.4f}" if kept else "")
             )
+    if attributes["no_loss"]:
+        lines.append(f"no loss: {attributes['no_loss']}")
     if "isolated" in attributes:
         lines.append(attributes["isolated"])
     lines += [f"UNKNOWN: rows of {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]

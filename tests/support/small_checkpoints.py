@@ -130,3 +130,19 @@ def inputs(name: str, batch: int = 2, tokens: int = 16, seed: int = 0) -> dict[s
     if architecture_of(name).task is not Task.SEQUENCE_TO_SEQUENCE:
         return {"input_ids": ids}
     return {"input_ids": ids, "decoder_input_ids": torch.randint(3, VOCABULARY, (batch, 9), generator=generator)}
+
+
+TEXT = "the cat sat on the mat. the dog ran to the cat. "
+
+
+def tokenizer(size):
+    """Letters and two marks, a token each."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = dict.fromkeys(["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    chosen = [t for t in letters if len(t) > 1 or t in "Ġ.abcdefghijklmnopqrstuvwxyz"][:size]
+    pairs = Tokenizer(models.BPE({t: at for at, t in enumerate(chosen)}, [], unk_token="<pad>"))
+    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pairs.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=pairs, pad_token="<pad>", bos_token="<s>", eos_token="</s>")

@@ -119,7 +119,7 @@ def test_a_progress_bar_and_a_seed_are_the_caller_s_own_afterwards(tmp_path):
         load_checkpoint(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     (tmp_path / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(BadInput, match="readable checkpoint"):
+    with pytest.raises(BadInput, match="must be a safetensors file"):
         load_checkpoint(str(tmp_path))
     assert logging.is_progress_bar_enabled()
     state = torch.random.get_rng_state()

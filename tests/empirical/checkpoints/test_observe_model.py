@@ -7,26 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_checkpoints import LAYERS, network
+from small_checkpoints import LAYERS, TEXT, network, tokenizer
 
 from empirical.checkpoints.loading import load_checkpoint
 from empirical.cli import main
 from empirical.observe.files import open_observations
 
 pytest.importorskip("transformers")
-TEXT = "the cat sat on the mat. the dog ran to the cat. "
-
-
-def tokenizer(size):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = dict.fromkeys(["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())])
-    chosen = [t for t in letters if len(t) > 1 or t in "Ġ.abcdefghijklmnopqrstuvwxyz"][:size]
-    pairs = Tokenizer(models.BPE({t: at for at, t in enumerate(chosen)}, [], unk_token="<pad>"))
-    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pairs.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=pairs, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +120,7 @@ def test_generation_is_the_plain_one_at_dial_0(saved, text, capsys):
         arguments = ["--prompt", str(text), "--dial", value, "--tokens", "12", "--dtype", "float64"]
         assert main(["generate", str(saved("gpt2")), *arguments]) == 0
         found.append(capsys.readouterr().out)
-    model, tokens = load_checkpoint(str(saved("gpt2")), dtype="float64")
+    model, tokens, _ = load_checkpoint(str(saved("gpt2")), dtype="float64")
     ids = tokens(TEXT, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         plain = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
