@@ -134,7 +134,7 @@ def read_text(path: Path, name: str, kind: str, most: int) -> str:
     try:
         return read_bytes(path, name, kind, most).decode()
     except UnicodeDecodeError as error:
-        raise BadInput(f"{name} must be a readable UTF-8 {kind}, got {str(path)!r} ({reason(error)})") from None
+        raise BadInput(f"{name} must be a {kind}, got {str(path)!r} ({reason(error)})") from None
 
 
 def read_json(path: Path, name: str, kind: str = "JSON file") -> Any:
