@@ -7,6 +7,7 @@ them, and whatever a format's own reader raises on them is a refusal.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import platform
@@ -32,6 +33,7 @@ LARGEST_CORPUS = 2**30  # bytes of documents, of a topic's text
 MOST_PARTS = 2**22  # commas and brackets of one JSON text
 DEEPEST = 64  # tables and lists within each other, and parts of a dotted key
 DIGITS = 20  # of a whole number, which is below 2**63
+UNPACKED, RATIO = 2**30, 100  # bytes that a file unpacks to: at most that, or that many times its own
 LONGEST = 300  # letters of what a library says that are passed on
 QUIET = re.compile(  # strings and comments of TOML; what is not closed ends with its line, or with the text
     r'''"""(?:\\.?|[^\\])*?(?:"{3,5}|\Z)|\'{3}.*?(?:\'{3,5}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|#[^\n]*''', re.DOTALL
@@ -174,6 +176,13 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+def unpacked_within(size: int, on_disk: int) -> None:
+    """Raises ValueError where arrays of a file would take more room than it may ask for."""
+    most = max(UNPACKED, RATIO * on_disk)
+    if size > most:
+        raise ValueError(f"arrays must unpack to at most {most:,} bytes, which is {size:,}")
+
+
 class Beyond(ValueError):
     """A value beyond the limits, and the keys and places that lead to it, if it is one value."""
 
@@ -207,6 +216,30 @@ def _within_limits(found: Any) -> Any:
 
 def _path(link: Any) -> tuple[str | int, ...]:
     return (*_path(link[0]), link[1]) if link else ()
+
+
+def sealed(content: bytes) -> bytes:
+    """The content, and in a last line the digest of it: readers of HDF5 stop before."""
+    return content + MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def is_broken(path: Path) -> bool:
+    """Whether a last line of `sealed` is that of other content; a file without one is taken as it is."""
+    left = path.stat().st_size - SEAL
+    with path.open("rb") as file:
+        file.seek(max(0, left))
+        line, digest = file.read(), hashlib.sha256()
+        if not line.startswith(MARK):
+            return False
+        file.seek(0)
+        while left and (part := file.read(min(left, 2**20))):
+            digest.update(part)
+            left -= len(part)
+    return line[len(MARK) : -1] != digest.hexdigest().encode()
+
+
+MARK = b"\nlocalist sha256 "
+SEAL = len(MARK) + 65
 
 
 def printable(text: str) -> str:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import struct
-import zipfile
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from empirical.errors import BadInput
-from empirical.files import commit, versions, write_atomically
+from empirical.files import commit, foreign, is_broken, sealed, unpacked_within, versions, write_atomically
+from empirical.observe.archives import MUST, directory, read_arrays
 from empirical.observe.schema import COORDINATES, NUMBERED, ROW, SCHEMA
 
 FILE = "observations.nc"
@@ -36,9 +35,9 @@ def described(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def save_dataset(dataset: xr.Dataset, path: Path) -> None:
-    """netCDF in memory first, so that the file appears whole or not at all."""
+    """netCDF in memory first, so that the file appears whole or not at all; sealed, so that no byte may change."""
     encoding = {name: {"zlib": True, "complevel": 1} for name in dataset.data_vars if dataset[name].size > 10_000}
-    write_atomically(path, bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding)))
+    write_atomically(path, sealed(bytes(dataset.to_netcdf(engine="h5netcdf", encoding=encoding))))
 
 
 def open_observations(path: Path, lazy: bool = False) -> xr.Dataset:
@@ -56,61 +55,54 @@ def open_observations(path: Path, lazy: bool = False) -> xr.Dataset:
         raise BadInput(f"DIR|FILE must be a run's folder, a .nc or a .npz file, got {str(path)!r}, which is not there")
     if path.suffix == ".npz":
         return _from_npz(path, lazy)
-    try:
-        found = xr.open_dataset(path, engine="h5netcdf")
-        if lazy:
-            return found
-        with found:
-            return found.load()
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"DIR|FILE must be a netCDF file of observations, got {str(path)!r} ({reason})") from None
+    return _from_nc(path, lazy)
+
+
+def _from_nc(path: Path, lazy: bool) -> xr.Dataset:
+    must = "DIR|FILE must be a netCDF file of observations"
+    with foreign(must, path):
+        if is_broken(path):
+            raise ValueError("its content is not what its digest is of")
+        found = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+        try:
+            unpacked_within(sum(v.size * v.dtype.itemsize for v in found.variables.values()), path.stat().st_size)
+            _check_kinds({str(name): variable.dtype for name, variable in found.variables.items()})
+            if lazy:
+                return found
+            with found:
+                return found.load()
+        except BaseException:
+            found.close()
+            raise
+
+
+def _check_kinds(dtypes: Mapping[str, np.dtype]) -> None:
+    """Raises ValueError for a field of what is no number, but for the names of starts."""
+    for name, dtype in dtypes.items():
+        allowed, words = ("OU", "words") if name == "start" else ("biuf", "numbers")
+        if (name in SCHEMA or name in COORDINATES) and dtype.kind not in allowed:
+            raise ValueError(f"{name} must be {words}, which is {dtype}")
 
 
 OPTIONS = ("visible", "n_anchors", "temperature", "dial")
 
 
 def _from_npz(path: Path, lazy: bool) -> xr.Dataset:
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            raw = [kind for kind in ("logits", "weights") if kind in found.files]
-            mapped = _mapped(path) if lazy and not raw else {}
-            arrays = {name: mapped[name] if name in mapped else found[name] for name in found.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"FILE.npz must hold plain numeric arrays, got {str(path)!r} ({error})") from None
-    if not arrays:
+    members = directory(path)
+    raw = [kind for kind in ("logits", "weights") if kind in members]
+    if not members:
         raise BadInput(f"FILE.npz must hold row fields, or logits or weights, got {str(path)!r} without arrays")
     known = ("logits", "weights", "query_block", "key_block", *OPTIONS, *NUMBERED) if raw else (*SCHEMA, *COORDINATES)
-    for name in arrays:
+    for name in members:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
             raise BadInput(f"FILE.npz must hold only known arrays, got {name!r}{hint}")
+    arrays = read_arrays(path, members, lazy and not raw)
     if raw:
         numbers = {name: arrays[name] for name in NUMBERED if name in arrays}
         arrays = _observe(path, raw, arrays) | numbers
     return _from_arrays(path, arrays)
-
-
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that a .npz holds uncompressed, as `numpy.savez` does, mapped from where they lie in the file."""
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    arrays = {}
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        for member in archive.infolist():
-            if member.compress_type != zipfile.ZIP_STORED:
-                continue
-            file.seek(member.header_offset + 26)  # of a local header's 30 bytes, the last four are two lengths
-            name, extra = struct.unpack("<HH", file.read(4))
-            file.seek(name + extra, os.SEEK_CUR)
-            header = headers.get(np.lib.format.read_magic(file))
-            if header is None:
-                continue
-            shape, fortran, dtype = header(file)
-            if 0 not in shape and not dtype.hasobject:
-                order = "F" if fortran else "C"
-                arrays[member.filename.removesuffix(".npy")] = np.memmap(path, dtype, "r", file.tell(), shape, order)
-    return arrays
 
 
 def _observe(path: Path, raw: list[str], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,8 +118,8 @@ def _observe(path: Path, raw: list[str], arrays: Mapping[str, np.ndarray]) -> di
     for name in OPTIONS:
         if name in arrays:
             options[name] = arrays[name] if name == "visible" else _scalar(name, arrays[name])
-    if "n_anchors" in options:
-        options["n_anchors"] = int(options["n_anchors"])
+    if options.get("n_anchors", 1) % 1:
+        raise BadInput(f"n_anchors must be a whole number >= 1, got {options['n_anchors']!r}")
     return observe_attention(arrays[raw[0]], arrays["query_block"], arrays["key_block"], kind=raw[0], **options)
 
 
@@ -149,6 +141,18 @@ def _check_numbers(name: str, values: np.ndarray, sizes: set[int]) -> None:
         raise BadInput(f"{name} must be {allowed}, got {values.tolist()}")
 
 
+def _check_room(path: Path | str, fields: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) -> None:
+    """Raises BadInput where small arrays span dims together that are not small, a setting each and a query each say."""
+    sizes: dict[str, int] = {}
+    for dims, values in fields.values():
+        for dim, size in zip(dims, values.shape):
+            sizes[dim] = max(size, sizes.get(dim, 1))
+    laid_out = 8 * sum(math.prod(sizes[dim] for dim in dims) for dims, _ in fields.values())
+    with foreign(MUST, path):
+        unpacked_within(laid_out, sum(values.nbytes for _, values in fields.values()))
+        _check_kinds({name: values.dtype for name, (_, values) in fields.items()})
+
+
 def _from_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Arrays under their schema's dims; a row field may lack leading dims, which then have size 1."""
     fields: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
@@ -161,6 +165,7 @@ def _from_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> xr.Datas
         fields[name] = (dims, value.reshape((1,) * (len(dims) - value.ndim) + value.shape))
     if "temperature" not in fields:
         fields["temperature"] = (("setting",), np.ones(1))
+    _check_room(path, fields)
     settings = max(values.shape[0] for dims, values in fields.values() if dims[0] == "setting")
     for name, (dims, values) in fields.items():
         if dims[0] == "setting" and values.shape[0] == 1:

@@ -139,7 +139,7 @@ def _labels(name: str, value: Any, size: int, lead: torch.Size) -> Tensor:
         shape = tuple(labels.shape)
         raise BadInput(f"{name} must be whole numbers, one each of {size}, got shape {shape} of {labels.dtype}")
     try:
-        return labels.expand(*lead, size)
+        return labels.long().expand(*lead, size)
     except RuntimeError:
         raise BadInput(f"{name} must broadcast to {(*lead, size)}, got shape {tuple(labels.shape)}") from None
 
