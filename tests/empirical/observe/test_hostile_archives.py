@@ -72,6 +72,7 @@ def test_arrays_that_are_small_do_not_grow_together(tmp_path):
         open_observations(tmp_path / "file.npz")
 
 
+@pytest.mark.filterwarnings("ignore:The 'phony_dims'")
 def test_a_netcdf_file_that_claims_more_than_it_holds_is_refused(tmp_path):
     with h5py.File(tmp_path / "rows.nc", "w") as file:
         file.create_dataset("leakage", (10**6, 10**6), "f8", chunks=(1000, 1000), compression="gzip")
