@@ -151,8 +151,8 @@ def drawn(function: str, names: Iterable[str], size: int, stream: int) -> dict[s
         shape = (size, LAYERS) if re.fullmatch(LAYERED, name) else (size,)
         draw, extremes = SAMPLERS.get(name, NON_NEGATIVE)
         a[name] = np.where(rng.random(shape) < 0.05, rng.choice(extremes, shape), draw(rng, shape))
-    if function == "entropy_floor_with_margin":  # no margin is below 0, and an enclosure goes through all n m rows
-        a |= {"margin": np.abs(a["margin"])} | {n: a[n] % 30 + 1 for n in ("n_keys", "n_block") if stream == 2}
+    if function == "entropy_floor_with_margin":  # no margin is below 0
+        a["margin"] = np.abs(a["margin"])
     for related, moved in RELATED.items():
         if set(related.split()) <= a.keys():
             a[related.split()[0]] = moved(*(a[name] for name in related.split()))

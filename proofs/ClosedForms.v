@@ -271,10 +271,10 @@ Definition two_level_entropy (D n k : R) : R :=
   D * (n - k) * exp (- D) / (k + (n - k) * exp (- D)) + ln k + ln (1 + ((n - k) * exp (- D) / k)).
 
 Definition three_level_entropy (D level n k_top k_mid : R) : R :=
-  (D * (n - k_top - k_mid) * exp (- D) + k_mid * (D - level) * exp (level - D)) / (k_top + k_mid * exp (level
-    - D) + (n - k_top - k_mid) * exp (- D)) + (if Rlt_dec 0 k_top then ln k_top + ln (1 + ((k_mid * exp (level
-    - D) + (n - k_top - k_mid) * exp (- D)) / k_top)) else ln (k_top + k_mid * exp (level - D) + (n - k_top -
-    k_mid) * exp (- D))).
+  if Rlt_dec 0 k_top then (D * (n - k_top - k_mid) * exp (- D) + k_mid * (D - level) * exp (level - D)) /
+    (k_top + k_mid * exp (level - D) + (n - k_top - k_mid) * exp (- D)) + ln k_top + ln (1 + ((k_mid * exp
+    (level - D) + (n - k_top - k_mid) * exp (- D)) / k_top)) else level * (n - k_mid) * exp (- level) / (k_mid
+    + (n - k_mid) * exp (- level)) + ln k_mid + ln (1 + ((n - k_mid) * exp (- level) / k_mid)).
 
 Definition upper_keys (D n : R) : R :=
   if Req_EM_T D 0 then n / 2 else n * (- 1 - (Rmin 700 D) / ((exp (- (Rmin 700 D)) - 1))) / ((exp (Rmin 700 D)

@@ -19,12 +19,14 @@ def two_level_entropy(D: Value, n: Value, k: Value) -> Reals:
 
 
 def three_level_entropy(D: Value, y_l: Value, n: Value, k_t: Value, k_y: Value) -> Reals:
-    t0 = D - y_l
-    t1 = k_y*numpy.exp(-t0)
-    t2 = (-k_t - k_y + n)*numpy.exp(-D)
-    t3 = t1 + t2
-    t4 = k_t + t3
-    return numpy.where(k_t > 0, numpy.log(k_t) + numpy.log1p(t3/k_t), numpy.log(t4)) + (D*t2 + t0*t1)/t4
+    t0 = -y_l
+    t1 = D + t0
+    t2 = k_y*numpy.exp(-t1)
+    t3 = k_y - n
+    t4 = (-k_t - t3)*numpy.exp(-D)
+    t5 = t2 + t4
+    t6 = -t3*numpy.exp(t0)
+    return numpy.where(k_t > 0, numpy.log(k_t) + numpy.log1p(t5/k_t) + (D*t4 + t1*t2)/(k_t + t5), t6*y_l/(k_y + t6) + numpy.log(k_y) + numpy.log1p(t6/k_y))
 
 
 def upper_keys(D: Value, n: Value) -> Reals:

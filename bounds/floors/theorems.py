@@ -61,15 +61,21 @@ SPECHT: Expr = log(n) - (c - 1 - log(c))
 c0: Expr = Piecewise((S.One, Eq(D, 0)), (D / -expm1(-D), True))
 capped: Expr = Min(D, 700)  # beyond, one key at the top is best, and e^D overflows
 
+two_level: Expr = log(k) + log1p(v / k) + D * v / (k + v)
 _below = _mid * exp(level - D) + _low_ * exp(-D)  # the weight below the top, over that of one key there
-three_level: Expr = (
-    Piecewise((log(k_top) + log1p(_below / k_top), k_top > 0), (log(_weight), True))
-    + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / _weight
+three_level: Expr = Piecewise(
+    (
+        log(k_top)
+        + log1p(_below / k_top)
+        + (_mid * (D - level) * exp(level - D) + _low_ * D * exp(-D)) / (k_top + _below),
+        k_top > 0,
+    ),
+    (two_level.subs({k: k_mid, D: level}, simultaneous=True), True),  # none on top: the next level is the highest
 )
 
 FORMS: Forms = {
     "fidelity_ceiling": ((D, n, m), FIDELITY_CEILING),
-    "two_level_entropy": ((D, n, k), log(k) + log1p(v / k) + D * v / (k + v)),
+    "two_level_entropy": ((D, n, k), two_level),
     "three_level_entropy": ((D, level, n, k_top, k_mid), three_level),
     "upper_keys": ((D, n), Piecewise((n / 2, Eq(D, 0)), (n * (capped / -expm1(-capped) - 1) / expm1(capped), True))),
     "specht_floor": ((D, n), log(n) - (c0 - 1 - log(c0))),

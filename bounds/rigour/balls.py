@@ -36,6 +36,7 @@ else:
     Ball: TypeAlias = Any
 
 BITS = 200
+MOST_BITS = 2**14  # beyond any float64: 2^-1074 and 1 - 2^-53 side by side take some thousand
 Evaluator: TypeAlias = "Callable[[Mapping[sympy.Symbol, Ball]], Ball]"
 OnBalls: TypeAlias = "Callable[..., Ball]"
 """The forms of a topic by name: `form("most_attention", D, n)`, arguments in their printed order."""
@@ -82,6 +83,35 @@ def outward(value: Ball) -> tuple[float, float]:
     if math.isfinite(up) and ball(up) < high:
         up = math.nextafter(up, math.inf)
     return down, up
+
+
+def _whole(value: Ball) -> int:
+    """A ball that is a whole number."""
+    return int(str(value.unique_fmpz()))
+
+
+def whole_near(place: Callable[[], Ball], least: float, most: float) -> list[int]:
+    """The whole numbers next to a real one, held to [least, most]: of what falls before it and rises after, the best.
+
+    `place` is evaluated at more and more bits, until its ball is narrower than 1.
+    """
+    context = _flint().ctx
+    before = context.prec
+    try:
+        while True:
+            found = place()
+            if found <= least:
+                return [int(least)]
+            if found >= most:
+                return [int(most)]
+            if found.rad() < 0.5:
+                low, high = found.lower().max(ball(least)).floor(), found.upper().min(ball(most)).ceil()
+                return list(range(_whole(low), _whole(high) + 1))
+            if context.prec > MOST_BITS:
+                raise ArithmeticError(f"a count must be decided within {MOST_BITS} bits, got {found}")
+            context.prec *= 2
+    finally:
+        context.prec = before
 
 
 def _log(a: Ball) -> Ball:
