@@ -91,9 +91,10 @@ def _temperatures(rng: Generator, size: int) -> Inputs:
 def _temperature(fidelity: float, n_keys: float, n_block: float, n_anchors: float, margin: float) -> arb:
     """Infinite where every one is enough, negative where none is."""
     needed = ((arb(n_keys) - n_block) * odds(fidelity) / n_anchors).log()
-    if margin >= 0 and needed <= 0:
+    excess = (arb(n_keys) - n_block) * fidelity - n_anchors * (1 - arb(fidelity))  # exact where it is 0
+    if margin >= 0 and excess <= 0:
         return arb("inf")
-    return arb(margin) / needed if needed != 0 and (margin > 0) == bool(needed > 0) and margin else arb(-1)
+    return arb(margin) / needed if excess != 0 and (margin > 0) == bool(excess > 0) and margin else arb(-1)
 
 
 def _anchors(rng: Generator, size: int) -> Inputs:
@@ -372,7 +373,7 @@ def _no_answer(name: str, case: Case, value: float, entry: dict[str, float]) -> 
         return _decided(gap >= 0, gap < 0)
     exact = case.exact(**entry)
     if value == math.inf:
-        return not exact.is_finite()
+        return not exact.is_finite() or _decided(exact > LARGEST, exact <= LARGEST)
     if name == "temperature_for_fidelity":
         return _decided(exact < 0 or exact > LARGEST, exact > 0)
     if name == "context_for_fidelity":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 from bounds.concentration.inverse import MOST_KEYS
 from bounds.concentration.theorems import FORMS
 from bounds.rigour.balls import Ball, OnBalls, ball, outward, printed
-from bounds.rigour.exact import Bracket, ClosedForm, Ends
+from bounds.rigour.exact import UNIT, Bracket, ClosedForm, Ends, whole_above
 
 form: OnBalls = printed(FORMS)
 
@@ -15,6 +15,11 @@ form: OnBalls = printed(FORMS)
 def over_temperature(logits: float, temperature: float) -> Ball:
     """Logits over temperature; an infinite margin is the largest one."""
     return ball(min(max(logits, -1.7e308), 1.7e308)) / ball(temperature)
+
+
+def range_over_temperature(logit_range: float, x: Ball, temperature: float) -> Ball:
+    """A range that rounding has left a little below |margin| counts as that."""
+    return over_temperature(logit_range, temperature).max(abs(x))
 
 
 def with_rest(value: float) -> tuple[Ball, Ball]:
@@ -39,10 +44,10 @@ def _with_range(
     x, keys = over_temperature(margin, temperature), (n_keys, n_block, anchors_or_block(n_block, n_anchors))
     if logit_range is None:
         return form(name, x, *keys)
-    return form(f"{name}_range", x, *keys, over_temperature(logit_range, temperature))
+    return form(f"{name}_range", x, *keys, range_over_temperature(logit_range, x, temperature))
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def leakage_ceiling(
     margin: float,
     n_keys: float,
@@ -66,7 +71,7 @@ def log_leakage_ceiling(
     return _with_range("log_leakage_ceiling", margin, n_keys, n_block, n_anchors, temperature, logit_range)
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def fidelity_floor(
     margin: float,
     n_keys: float,
@@ -104,7 +109,7 @@ def anchors_for_fidelity(
     """The whole number above the real one: both where its ball holds a whole number."""
     x = over_temperature(margin, temperature)
     low, high = outward(form("anchors_needed", x, *with_rest(fidelity), n_keys, n_block))
-    return max(float(math.ceil(low)), 1.0), max(float(math.ceil(high)), 1.0)
+    return max(whole_above(low), 1.0), max(whole_above(high), 1.0)
 
 
 @Bracket
@@ -113,8 +118,6 @@ def context_for_fidelity(
 ) -> Ends:
     """The block and the whole number of outsiders below the real one."""
     x, r = over_temperature(margin, temperature), anchors_or_block(n_block, n_anchors)
-    outsiders = form("outsiders_allowed", x, *with_rest(fidelity), r)
-    if outsiders > MOST_KEYS:
-        return float(MOST_KEYS), float(MOST_KEYS)
-    low, high = outward(outsiders)
-    return min(n_block + math.floor(low), float(MOST_KEYS)), min(n_block + math.floor(high), float(MOST_KEYS))
+    low, high = outward(form("outsiders_allowed", x, *with_rest(fidelity), r))
+    low, high = (n_block - whole_above(-max(outsiders, 0.0)) for outsiders in (low, high))
+    return min(low, float(MOST_KEYS)), min(high, float(MOST_KEYS))

@@ -4,16 +4,14 @@
 # pyright: reportOverlappingOverload=false
 
 
-import numpy as np
 from typing import Literal, overload
-from numpy.typing import NDArray
 from bounds.numbers.arguments import RealLike, Reals, Scalar
 from bounds.numbers.search import Solutions, Unreachable
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['anchors_for_fidelity', 'context_for_fidelity', 'margin_for_fidelity', 'temperature_for_fidelity']
 MOST_KEYS: int
-def guaranteed(x: Reals, fidelity: Reals, n: Reals, m: Reals, r: Reals) -> NDArray[np.bool_]: ...
+_anchors: function
 @overload
 def margin_for_fidelity(fidelity: Scalar, n_keys: Scalar, n_block: Scalar, n_anchors: Scalar | None=None, temperature: Scalar=1.0, *, rigorous: Literal[False]=False) -> float | Unreachable: ...
 @overload

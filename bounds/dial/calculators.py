@@ -7,17 +7,23 @@ Every function has a kappa twin: near 1 a float64 dial has a last step of 1e-16 
 Source: arXiv:2510.09338v2, abstract, claims C1 and C2; derived here.
 """
 
+# Of a lambda that intervals go through, a type checker knows nothing.
+# pyright: reportUnknownLambdaType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 import bounds.numbers.arguments as check
-from bounds.concentration import closed_forms as concentration_forms
-from bounds.concentration.inverse import guaranteed
+from bounds.concentration.on_intervals import outside_allowed, scaled_margin
 from bounds.dial import closed_forms
 from bounds.numbers.arguments import RealLike, Reals, Value
-from bounds.numbers.search import LARGEST, at_ordinal, least, ordinal
+from bounds.numbers.intervals import Interval
+from bounds.numbers.search import on_intervals, rounded
 from bounds.rigour.enclosed import enclosable
 
 __all__ = [
@@ -32,8 +38,6 @@ __all__ = [
     "worst_case_dial",
     "worst_case_kappa",
 ]
-
-ONE = int(ordinal(1.0))
 
 
 def _kappa(value: RealLike) -> Reals:
@@ -68,57 +72,51 @@ def kappa_leakage(leakage: RealLike, kappa: RealLike) -> Value:
         return check.result(closed_forms.kappa_leakage(before, 1 - before, kappa))
 
 
-def _met(outside: Reals, inside: Reals, fidelity: Reals) -> NDArray[np.bool_]:
-    """Whether weights outside and inside give the fidelity: the smaller mass decides, to its own digits."""
-    leakage, rest = closed_forms.dial_leakage(outside, inside, 0.0), closed_forms.dial_leakage(inside, outside, 0.0)
-    return (leakage <= 1 - fidelity) & (rest >= fidelity)
+def _least_dial(f: Interval, x: Interval | float, outside: Interval, inside: Interval) -> Interval:
+    """1 minus the share of the weight outside that may stay: of a row in which the block is a margin x above it."""
+    return (1 - outside_allowed(f, x, inside) / outside).maximum(0)
+
+
+def _least_kappa(f: Interval, x: Interval | float, outside: Interval, inside: Interval) -> Interval:
+    return (scaled_margin(f, outside, inside) - x).maximum(0)
+
+
+def _of_row(form: Callable[..., Interval], fidelity: RealLike, leakage: RealLike) -> Value:
+    """What a row of this leakage needs; one without any needs nothing."""
+    target, before = check.together(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
+    needed = rounded(lambda f, eps: form(f, 0, eps, 1 - eps) if eps > 0 else eps, True, target, before)
+    return check.result(needed)
 
 
 @enclosable
 def dial_for_fidelity(fidelity: RealLike, leakage: RealLike) -> Value:
     """Least dial that brings a row of this leakage to the fidelity, rounded up; 0 where nothing need be done.
 
-    1 - dial = odds(1 - F) / odds(eps), verified by `dial_leakage`; exactly 1 where no smaller float64 is enough.
+    1 - dial = odds(1 - F) / odds(eps); exactly 1 where no smaller float64 is enough.
     Raises BadInput for a fidelity outside (0, 1) or a leakage outside [0, 1).
     """
-    target, before = check.together(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
-    with np.errstate(divide="ignore"):
-        guess = closed_forms.dial_of_kappa(
-            np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
-        )
-    place, _ = least(
-        lambda o: _met(before * (1 - at_ordinal(o)), 1 - before, target),
-        *(ordinal(guess), ordinal(guess)),
-        np.full(target.shape, ONE),
-    )
-    return check.result(at_ordinal(place))
+    return _of_row(_least_dial, fidelity, leakage)
 
 
 @enclosable
 def kappa_for_fidelity(fidelity: RealLike, leakage: RealLike) -> Value:
     """`dial_for_fidelity` as kappa = max(0, ln(odds(eps) / odds(1 - F))), rounded up."""
-    target, before = check.together(check.unit_open("fidelity", fidelity), _undialled(leakage, True))
-    with np.errstate(divide="ignore", under="ignore"):
-        guess = np.maximum(closed_forms.kappa_needed(before, 1 - before, target, 1 - target), 0)
-        place, _ = least(
-            lambda o: _met(before * np.exp(-at_ordinal(o)), 1 - before, target),
-            *(ordinal(guess), ordinal(guess)),
-            np.full(target.shape, LARGEST),
-        )
-    return check.result(at_ordinal(place))
+    return _of_row(_least_kappa, fidelity, leakage)
 
 
-def _worst_case_arguments(
-    fidelity: RealLike, logit_range: RealLike, n_keys: RealLike, n_block: RealLike, temperature: RealLike
-) -> tuple[Reals, Reals, Reals, Reals, Reals]:
-    """(F, D, n, m, kappa by the closed form), of one shape."""
+def _of_worst_row(
+    form: Callable[..., Interval],
+    fidelity: RealLike,
+    logit_range: RealLike,
+    n_keys: RealLike,
+    n_block: RealLike,
+    temperature: RealLike,
+) -> Value:
+    """What the row of that range needs in which every key of the block lies at the bottom, all others at the top."""
     n, m, _ = check.keys(n_keys, n_block)
     target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
-    with np.errstate(over="ignore"):
-        scaled_range = check.non_negative("logit_range", logit_range) / tau
-    target, scaled_range, n, m = check.together(target, scaled_range, n, m)
-    guess = np.maximum(scaled_range + concentration_forms.scaled_margin(target, 1 - target, n, m, m), 0)
-    return target, scaled_range, n, m, guess
+    arguments = check.together(target, check.non_negative("logit_range", logit_range), tau, n - m, m)
+    return check.result(rounded(lambda f, span, tau, out, block: form(f, -span / tau, out, block), True, *arguments))
 
 
 @enclosable
@@ -134,17 +132,7 @@ def worst_case_dial(
     1 - dial = m (1-F) / ((n-m) F) e^-D, at least 0, D = logit_range/temperature: tight. For rows of several sizes the
     largest (n-m)/m counts. Raises BadInput for a fidelity outside (0, 1), a negative range, impossible counts.
     """
-    target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
-    with np.errstate(invalid="ignore", under="ignore"):
-        inside = m * np.exp(-scaled_range)
-        start = ordinal(closed_forms.dial_of_kappa(guess))
-        place, _ = least(
-            lambda o: (o == ONE) | _met((n - m) * (1 - at_ordinal(o)), inside, target),
-            start,
-            start,
-            np.full(target.shape, ONE),
-        )
-    return check.result(at_ordinal(place))
+    return _of_worst_row(_least_dial, fidelity, logit_range, n_keys, n_block, temperature)
 
 
 @enclosable
@@ -155,39 +143,34 @@ def worst_case_kappa(
     n_block: RealLike,
     temperature: RealLike = 1.0,
 ) -> Value:
-    """`worst_case_dial` as kappa = max(0, D + ln((n-m) F / (m (1-F)))), rounded up: nothing is lost near dial 1."""
-    target, scaled_range, n, m, guess = _worst_case_arguments(fidelity, logit_range, n_keys, n_block, temperature)
-    with np.errstate(invalid="ignore"):
-        start = ordinal(np.nan_to_num(guess))
-        place, reachable = least(
-            lambda o: guaranteed(at_ordinal(o) - scaled_range, target, n, m, m),
-            start,
-            start,
-            np.full(target.shape, LARGEST),
-        )
-    return check.result(np.where(reachable, at_ordinal(place), np.inf))
+    """`worst_case_dial` as kappa = max(0, D + ln((n-m) F / (m (1-F)))), rounded up: nothing is lost near dial 1.
+
+    inf, a hard mask, where that exceeds the largest float64.
+    """
+    return _of_worst_row(_least_kappa, fidelity, logit_range, n_keys, n_block, temperature)
 
 
 @enclosable
 def dial_bias(dial: RealLike, temperature: RealLike = 1.0) -> Value:
-    """What the dial adds to the logits outside the block: temperature * ln(1 - dial), in logits; -inf at dial 1."""
-    with np.errstate(divide="ignore"):
-        bias = closed_forms.dial_bias(check.unit_closed("dial", dial), check.positive("temperature", temperature))
-    return check.result(bias + 0.0)  # -0.0 becomes 0.0
+    """What the dial adds to the logits outside the block: temperature * ln(1 - dial), in logits; -inf at dial 1.
+
+    Rounded down: what it leaves outside is never more than the dial says. It and its like are exact at 0.
+    """
+    arguments = check.together(check.unit_closed("dial", dial), check.positive("temperature", temperature))
+    return check.result(rounded(on_intervals(closed_forms.dial_bias), False, *arguments))
 
 
 @enclosable
 def kappa_bias(kappa: RealLike, temperature: RealLike = 1.0) -> Value:
-    """`dial_bias` from kappa: -temperature * kappa, in logits."""
-    with np.errstate(over="ignore"):
-        return check.result(closed_forms.kappa_bias(_kappa(kappa), check.positive("temperature", temperature)) + 0.0)
+    """`dial_bias` from kappa: -temperature * kappa, in logits, rounded down."""
+    arguments = check.together(_kappa(kappa), check.positive("temperature", temperature))
+    return check.result(rounded(on_intervals(closed_forms.kappa_bias), False, *arguments))
 
 
 @enclosable
 def kappa_of_dial(dial: RealLike) -> Value:
-    """kappa = -ln(1 - dial) for a dial in [0, 1]; inf at 1."""
-    with np.errstate(divide="ignore"):
-        return check.result(closed_forms.kappa_of_dial(check.unit_closed("dial", dial)) + 0.0)
+    """kappa = -ln(1 - dial) for a dial in [0, 1], rounded up; inf at 1."""
+    return check.result(rounded(on_intervals(closed_forms.kappa_of_dial), True, check.unit_closed("dial", dial)))
 
 
 @enclosable

@@ -9,7 +9,6 @@ from bounds.numbers.arguments import RealLike, Reals, Scalar, Value
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['dial_bias', 'dial_for_fidelity', 'dial_leakage', 'dial_of_kappa', 'kappa_bias', 'kappa_for_fidelity', 'kappa_leakage', 'kappa_of_dial', 'worst_case_dial', 'worst_case_kappa']
-ONE: int
 @overload
 def dial_leakage(leakage: Scalar, dial: Scalar, *, rigorous: Literal[False]=False) -> float: ...
 @overload

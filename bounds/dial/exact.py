@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bounds.concentration.exact import over_temperature, scaled_margin, with_rest
 from bounds.dial.theorems import FORMS
 from bounds.rigour.balls import Ball, OnBalls, ball, printed
-from bounds.rigour.exact import ClosedForm
+from bounds.rigour.exact import UNIT, ClosedForm
 
 form: OnBalls = printed(FORMS)
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def dial_leakage(leakage: float, dial: float) -> Ball:
     return form("dial_leakage", *with_rest(leakage), dial)
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def kappa_leakage(leakage: float, kappa: float) -> Ball:
     return form("kappa_leakage", *with_rest(leakage), kappa)
 
@@ -27,7 +29,7 @@ def kappa_for_fidelity(fidelity: float, leakage: float) -> Ball:
     return form("kappa_needed", *with_rest(leakage), *with_rest(fidelity)).max(ball(0))
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def dial_for_fidelity(fidelity: float, leakage: float) -> Ball:
     return form("dial_of_kappa", kappa_for_fidelity(fidelity, leakage))
 
@@ -38,7 +40,7 @@ def worst_case_kappa(fidelity: float, logit_range: float, n_keys: float, n_block
     return (span + scaled_margin(fidelity, n_keys, n_block, None)).max(ball(0))
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def worst_case_dial(fidelity: float, logit_range: float, n_keys: float, n_block: float, temperature: float) -> Ball:
     return form("dial_of_kappa", worst_case_kappa(fidelity, logit_range, n_keys, n_block, temperature))
 
@@ -58,6 +60,6 @@ def kappa_of_dial(dial: float) -> Ball:
     return form("kappa_of_dial", dial)
 
 
-@ClosedForm
+@partial(ClosedForm, within=UNIT)
 def dial_of_kappa(kappa: float) -> Ball:
     return form("dial_of_kappa", kappa)

@@ -10,6 +10,8 @@ from bounds.numbers.search import Solutions, Unreachable
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['margin_for_entropy']
+_ceiling: function
+def entropy_met(target: float, margin: float, n: float, m: float, r: float, tau: float) -> bool: ...
 @overload
 def margin_for_entropy(entropy: Scalar, n_keys: Scalar, n_block: Scalar, n_anchors: Scalar | None=None, temperature: Scalar=1.0, *, rigorous: Literal[False]=False) -> float | Unreachable: ...
 @overload

@@ -16,6 +16,8 @@ import numpy as np
 import bounds.numbers.arguments as check
 from bounds.floors import closed_forms
 from bounds.numbers.arguments import RealLike, Reals, Value
+from bounds.numbers.intervals import Interval
+from bounds.numbers.search import at_least, on_intervals
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["entropy_floor", "entropy_floor_with_margin", "fidelity_ceiling", "specht_floor"]
@@ -36,6 +38,16 @@ def fidelity_ceiling(logit_range: RealLike, n_keys: RealLike, n_block: RealLike,
     n, m, _ = check.keys(n_keys, n_block)
     with np.errstate(under="ignore"):
         return check.result(closed_forms.fidelity_ceiling(_scaled_range(logit_range, temperature), n, m))
+
+
+def fidelity_possible(fidelity: float, logit_range: float, n: float, m: float, tau: float) -> bool:
+    """Whether the exact `fidelity_ceiling` is no less than a fidelity, unchecked."""
+    form = on_intervals(closed_forms.fidelity_ceiling)
+
+    def ceiling(span: Interval, tau: Interval, n: Interval, m: Interval) -> Interval:
+        return form(span / tau, n, m)
+
+    return at_least(ceiling, fidelity, logit_range, tau, n, m)
 
 
 def best_upper_keys(scaled_range: RealLike, n_keys: RealLike) -> Reals:
@@ -74,15 +86,14 @@ def entropy_floor_with_margin(
 ) -> Value:
     """Least entropy (nats) of a row of at least this margin whose logits span at most `logit_range`: exact.
 
-    The least over rows of two and three levels (theorem `entropy_floor_margin`), 0 <= margin <= logit_range. Raises
-    BadInput for a margin outside that, impossible counts, a temperature that is not positive, NaN.
+    The least over rows of two and three levels (theorem `entropy_floor_margin`), 0 <= margin <= logit_range up to 8
+    ulp. Raises BadInput for a margin outside that, impossible counts, a temperature that is not positive, NaN.
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     span, tau = _scaled_range(logit_range, temperature), check.positive("temperature", temperature)
     x = check.scaled(check.non_negative("margin", margin), tau)
     x, span, n, m, r = check.together(x, span, n, m, r)
-    if not (x <= span).all():
-        raise check.reject("margin", "at most logit_range", f"{x[x > span].flat[0]:g}", " (both over temperature)")
+    span = check.covering(span, x, "/temperature")
     # Moving one key's weight, all else fixed, draws a segment in the simplex, where entropy is concave: a key in the
     # middle is no better than at the top or at the bottom. An anchor at x beside a free key at the top may go down,
     # since the two then change places; an outsider at D - x beside a free key at the bottom may go up likewise. So

@@ -42,6 +42,7 @@ def entropy_floor_with_margin(
 ) -> Ball:
     """The least of the three families of rows that the calculator's comment leaves, each over one count."""
     n, m, r = n_keys, n_block, anchors_or_block(n_block, n_anchors)
+    logit_range = max(logit_range, margin)  # which rounding may have left a little above
 
     def scaled() -> tuple[Ball, Ball, Ball]:
         """(x, D, D - x), the last without cancellation"""

@@ -195,6 +195,19 @@ def scaled(value: Array, temperature: Array) -> Reals:
         return np.nan_to_num(value / temperature)
 
 
+SAME = 8 * float(np.finfo(np.float64).eps)
+"""Relative: so far apart may lie two numbers that are one, computed in two ways from the same logits."""
+
+
+def covering(logit_range: Array, margin: Array, unit: str = "") -> Reals:
+    """The range, at least |margin|: one that is less by 8 ulp or fewer counts as |margin|; less is refused."""
+    span, size = together(np.asarray(logit_range), np.abs(margin))
+    if (short := span < size * (1 - SAME)).any():
+        words = f" with margin{unit}={np.broadcast_to(margin, short.shape)[short][0].item()}"
+        raise reject(f"logit_range{unit}", "at least |margin|", span[short][0].item(), words)
+    return np.maximum(span, size)
+
+
 def result(values: float | np.generic[Any] | Array) -> Value:
     """A Python float where every input was a scalar, else the array."""
     array = np.asarray(values)

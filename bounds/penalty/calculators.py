@@ -5,20 +5,22 @@
     level A = (G V X_b p_b / tau) min(D_c/4, X_c/2);   level B = (G V X_b p_b / tau) min(D_c/4, X_c phi(leakage))
     steps to zero = ceil(||W_bc(0)|| / (eta (lambda - g)))
 
-Levels A and B hold at every parameter only if G bounds the per-query gradient at every parameter.
+Levels A and B hold at every parameter only if G bounds the per-query gradient at every parameter. Every threshold is on
+the safe side of its exact value (`bounds.numbers.search`), level E's witness below it, all others above.
 Source: arXiv:2510.09338v2, abstract, claim C3; derived here.
 """
 
-from __future__ import annotations
+# Of a lambda that intervals go through, a type checker knows nothing.
+# pyright: reportUnknownLambdaType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
 
-from fractions import Fraction
-from math import ceil
+from __future__ import annotations
 
 import numpy as np
 
 import bounds.numbers.arguments as check
 from bounds.numbers.arguments import RealLike, Reals, Value, VectorLike
-from bounds.numbers.search import Solutions, Unreachable, answer
+from bounds.numbers.search import Solutions, Unreachable, answer, moved, on_intervals, outward, rounded
 from bounds.penalty import closed_forms
 from bounds.rigour.enclosed import enclosable
 
@@ -35,6 +37,10 @@ __all__ = [
     "penalty_threshold_worst_case",
     "steps_to_zero",
 ]
+
+
+ULPS = 16
+"""Outwards, of a level: it is of at most eleven roundings, and of sqrt(2) less 1 and less 3/2, which cost six ulp."""
 
 
 def _level_arguments(
@@ -76,7 +82,7 @@ def penalty_threshold_worst_case(
     arguments = _level_arguments(
         gradient_bound, value_diameter, query_norm, key_norm, key_diameter, query_share, temperature
     )
-    return check.result(closed_forms.worst_case(*check.together(*arguments)))
+    return check.result(outward(closed_forms.worst_case, True, ULPS, *check.together(*arguments)))
 
 
 @enclosable
@@ -104,7 +110,8 @@ def penalty_threshold_leakage_aware(
         gradient_bound, value_diameter, query_norm, key_norm, key_diameter, query_share, temperature
     )
     level = closed_forms.leakage_aware if of == "each" else closed_forms.leakage_aware_mean
-    return check.result(level(*check.together(*arguments, check.unit_closed("leakage", leakage))))
+    arguments = check.together(*arguments, check.unit_closed("leakage", leakage))
+    return check.result(outward(level, True, ULPS, *arguments, exact=of == "each"))  # of the mean has sqrt(2)
 
 
 @enclosable
@@ -129,7 +136,10 @@ def penalty_threshold_mean_of_products(
     if queries.ndim == 0 or queries.shape[-1] == 0:
         raise check.reject("query_norms", "an array whose last axis holds the queries", f"shape {queries.shape}")
     tau = check.positive("temperature", temperature)
-    return check.result(closed_forms.product(gradients, values, queries, keys, tau[..., None]).mean(-1))
+    products = outward(
+        closed_forms.product, True, ULPS, *check.together(gradients, values, queries, keys, tau[..., None])
+    )
+    return check.result(moved(products.mean(-1), True, products.shape[-1] + 1))
 
 
 @enclosable
@@ -154,20 +164,22 @@ def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms
     gain = np.asarray(check.finite("loss_localised", loss_localised) - check.finite("loss", loss))
     total = np.atleast_1d(check.non_negative("group_norms", group_norms)).sum(-1)
     gain, total = check.together(gain, total)
-    return check.result(np.divide(np.maximum(gain, 0), total, out=np.zeros(total.shape), where=total > 0))
+    with np.errstate(over="ignore", under="ignore"):
+        least = np.divide(np.maximum(gain, 0), total, out=np.zeros(total.shape), where=total > 0)
+    return check.result(moved(least, False, check.last_axis(group_norms) + 2))
 
 
 def predicted_steps(group_norm: Reals, penalty: Reals, gradient_bound: Reals, step: Reals) -> Reals:
-    """Steps to zero as float64, inf where lambda <= g, unchecked. In fractions where rounding could hide a step."""
-    norm, penalty, bound, step = check.together(group_norm, penalty, gradient_bound, step)
-    above = np.asarray(penalty > bound)
+    """Steps to zero as float64, inf where lambda <= g, unchecked. On intervals where rounding could hide a step."""
+    arguments = check.together(group_norm, penalty, gradient_bound, step)
+    above = np.asarray(arguments[1] > arguments[2])
     with np.errstate(all="ignore"):
-        ratio = np.asarray(closed_forms.steps(norm, penalty, bound, step))
-        near = above & (ratio < 2.0**53) & (np.abs(ratio - np.rint(ratio)) <= 1e-15 * np.abs(ratio))
-    count = np.where(above, np.ceil(ratio), np.inf)
-    for at in map(tuple, np.argwhere(near)):
-        room = Fraction(float(step[at])) * (Fraction(float(penalty[at])) - Fraction(float(bound[at])))
-        count[at] = ceil(Fraction(float(norm[at])) / room)
+        ratio = np.asarray(closed_forms.steps(*arguments))
+        shrinks = np.asarray(arguments[3] * (arguments[1] - arguments[2]))
+        unsure = (ratio >= 2.0**53) | (np.abs(ratio - np.rint(ratio)) <= 1e-15 * np.abs(ratio)) | (shrinks < 1e-290)
+        count = np.where(above, np.ceil(ratio), np.inf)
+    if (near := above & (unsure | (shrinks > 1e290))).any():
+        count[near] = rounded(on_intervals(closed_forms.steps), True, *(a[near] for a in arguments), whole=True)
     return count
 
 
@@ -177,8 +189,9 @@ def steps_to_zero(
 ) -> int | Unreachable | Solutions:
     """Plain proximal steps after which the group is exactly zero, for good: ceil(||W_bc(0)|| / (eta (lambda - g))).
 
-    g bounds ||grad_bc|| along the whole way. An int, or Unreachable where lambda <= g; arrays give `Solutions`.
-    It is false with Nesterov momentum. Raises BadInput for a negative norm or a step that is not positive.
+    Exactly so up to 2^53, the next float64 above beyond. g bounds ||grad_bc|| along the whole way. An int, or
+    Unreachable where lambda <= g; arrays give `Solutions`. It is false with Nesterov momentum. Raises BadInput for a
+    negative norm or a step that is not positive.
     """
     norm, bound = check.non_negative("group_norm", group_norm), check.non_negative("gradient_bound", gradient_bound)
     penalty, step = check.non_negative("penalty", penalty), check.positive("step", step)
@@ -204,7 +217,8 @@ def penalty_threshold_cauchy_schwarz(
         check.non_negative("query_operator", query_operator),
         check.non_negative("covariance_bound", covariance_bound),
     )
-    return check.result(closed_forms.cauchy_schwarz(x, c, check.positive("temperature", temperature)))
+    arguments = check.together(x, c, check.positive("temperature", temperature))
+    return check.result(outward(closed_forms.cauchy_schwarz, True, ULPS, *arguments))
 
 
 @enclosable
@@ -215,7 +229,8 @@ def global_penalty_ceiling(slope: RealLike, curvature: RealLike, gain: RealLike)
     across, at most; `gain` Delta: localised loss minus the least loss. Raises BadInput for a negative one.
     """
     g, m = check.non_negative("slope", slope), check.non_negative("curvature", curvature)
-    return check.result(closed_forms.curvature_gain(g, m, check.non_negative("gain", gain)))
+    arguments = check.together(g, m, check.non_negative("gain", gain))
+    return check.result(outward(closed_forms.curvature_gain, True, ULPS, *arguments))
 
 
 @enclosable
@@ -230,7 +245,8 @@ def global_penalty_dual(
     """
     loss, psi = check.finite("loss_localised", loss_localised), check.finite("offset", offset)
     share, top = check.unit_closed("eta", eta), check.non_negative("quadratic", quadratic)
-    return check.result(closed_forms.quadratic_dual(loss, share, psi, top, check.positive("cross_norm", cross_norm)))
+    arguments = check.together(loss, share, psi, top, check.positive("cross_norm", cross_norm))
+    return check.result(rounded(on_intervals(closed_forms.quadratic_dual), True, *arguments))
 
 
 @enclosable
@@ -241,7 +257,8 @@ def penalty_threshold_factorised(gradient_bound: RealLike, owned_norm: RealLike,
     factors, F_0 the objective, of a loss >= 0. Raises BadInput for a negative one.
     """
     gamma, kappa = check.non_negative("gradient_bound", gradient_bound), check.non_negative("owned_norm", owned_norm)
-    return check.result(closed_forms.factorised(gamma, kappa, check.non_negative("objective", objective)))
+    arguments = check.together(gamma, kappa, check.non_negative("objective", objective))
+    return check.result(outward(closed_forms.factorised, True, ULPS, *arguments))
 
 
 @enclosable
@@ -254,6 +271,7 @@ def adam_threshold(group_size: RealLike, beta_1: RealLike = 0.9, beta_2: RealLik
     size = check.count("group_size", group_size)
     b1 = check.real("beta_1", beta_1, "in [0, 1)", lambda a: (a >= 0) & (a < 1))
     b2 = check.real("beta_2", beta_2, "in (0, 1)", lambda a: (a > 0) & (a < 1))
-    if np.any(b1**2 >= b2):
-        raise check.reject("beta_1", "below sqrt(beta_2)", f"{b1.flat[0]:g}", f" with beta_2={b2.flat[0]:g}")
-    return check.result(closed_forms.adam_threshold(b1, b2, size))
+    size, b1, b2 = check.together(size, b1, b2)
+    if (bad := rounded(lambda b1, b2: b2 - b1 * b1, True, b1, b2) <= 0).any():
+        raise check.reject("beta_1", "below sqrt(beta_2)", float(b1[bad][0]), f" with beta_2={float(b2[bad][0])}")
+    return check.result(rounded(on_intervals(closed_forms.adam_threshold), True, b1, b2, size))

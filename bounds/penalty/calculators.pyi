@@ -10,6 +10,7 @@ from bounds.numbers.search import Solutions, Unreachable
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['adam_threshold', 'critical_penalty', 'global_penalty_ceiling', 'global_penalty_dual', 'global_penalty_witness', 'penalty_threshold_cauchy_schwarz', 'penalty_threshold_factorised', 'penalty_threshold_leakage_aware', 'penalty_threshold_mean_of_products', 'penalty_threshold_worst_case', 'steps_to_zero']
+ULPS: int
 @overload
 def penalty_threshold_worst_case(gradient_bound: Scalar, value_diameter: Scalar, query_norm: Scalar, key_norm: Scalar, key_diameter: Scalar, query_share: Scalar=1.0, temperature: Scalar=1.0, *, rigorous: Literal[False]=False) -> float: ...
 @overload

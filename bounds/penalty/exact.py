@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bounds.numbers.arguments import RealLike, last_axis
 from bounds.penalty.theorems import FORMS
-from bounds.rigour.balls import Ball, OnBalls, printed
-from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded
+from bounds.rigour.balls import Ball, OnBalls, outward, printed
+from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded, whole_above
 
 form: OnBalls = printed(FORMS)
 
@@ -49,8 +49,8 @@ def penalty_threshold_mean_of_products(
     query_norms: RealLike,
     temperature: RealLike,
 ) -> int:
-    """A mean of n products: each carries 6 ulp, their sum log2 n more."""
-    return 8 + max(map(last_axis, (gradient_bounds, value_diameters, key_diameters, query_norms)))
+    """A mean of n products, moved outwards by 16 ulp each, and their sum by n more."""
+    return 24 + max(map(last_axis, (gradient_bounds, value_diameters, key_diameters, query_norms)))
 
 
 @Rounded
@@ -67,8 +67,9 @@ def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms
 
 @Bracket
 def steps_to_zero(estimate: float, group_norm: float, penalty: float, gradient_bound: float, step: float) -> Ends:
-    """Decided in fractions."""
-    return estimate, estimate
+    """The whole number above the real one; beyond 2^53 float64 on either side of it."""
+    low, high = outward(form("steps", group_norm, penalty, gradient_bound, step))
+    return whole_above(low), whole_above(high)
 
 
 @ClosedForm

@@ -10,11 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 import bounds.numbers.arguments as check
-from bounds.numbers.arguments import RealLike, Value
+from bounds.numbers.arguments import RealLike, Reals, Value
+from bounds.numbers.search import on_intervals, rounded
 from bounds.recruitment import closed_forms
 from bounds.rigour.enclosed import enclosable
 
 __all__ = ["most_recruitments", "recruitment_price"]
+
+
+def _price_arguments(extra_parameters: RealLike, n_observations: RealLike, cost: RealLike) -> tuple[Reals, ...]:
+    p, n = check.non_negative("extra_parameters", extra_parameters), check.count("n_observations", n_observations)
+    return p, n, check.positive("cost", cost)
 
 
 @enclosable
@@ -23,8 +29,7 @@ def recruitment_price(extra_parameters: RealLike, n_observations: RealLike, cost
 
     Raises BadInput for a negative count of parameters, N that is no count, a cost that is not positive.
     """
-    p, n = check.non_negative("extra_parameters", extra_parameters), check.count("n_observations", n_observations)
-    return check.result(closed_forms.recruitment_price(p, n, check.positive("cost", cost)))
+    return check.result(closed_forms.recruitment_price(*_price_arguments(extra_parameters, n_observations, cost)))
 
 
 @enclosable
@@ -33,5 +38,6 @@ def most_recruitments(nll: RealLike, extra_parameters: RealLike, n_observations:
 
     `nll` is the total at the start, in nats, of discrete data (>= 0). Errors as in `recruitment_price`.
     """
-    price = recruitment_price(extra_parameters, n_observations, cost)
-    return check.result(np.maximum(np.ceil(check.non_negative("nll", nll) / price) - 1, 0))
+    total, (p, n, c) = check.non_negative("nll", nll), _price_arguments(extra_parameters, n_observations, cost)
+    above = rounded(on_intervals(closed_forms.recruitment_count), True, *check.together(total, p, n, c), whole=True)
+    return check.result(np.maximum(above - 1, 0))

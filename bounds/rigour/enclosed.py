@@ -104,6 +104,7 @@ def _enclosed(
             lower, upper = exact.arrays(values, arguments)
         else:
             lower, upper = _entry_by_entry(exact, arguments, values)
+    lower, upper = np.minimum(lower, values), np.maximum(upper, values)  # rounded to the safe side, or by some ulp
     if values.ndim == 0:
         return Enclosed(lower.item(), values.item(), upper.item())
     return Enclosed(lower, values, upper)

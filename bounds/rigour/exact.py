@@ -19,8 +19,15 @@ from bounds.rigour.balls import Ball, outward
 P = ParamSpec("P")
 Ends: TypeAlias = tuple[float, float]
 """float64 numbers around an exact value."""
+UNIT: Ends = (0.0, 1.0)
+"""Where probabilities and dials lie."""
 Entry: TypeAlias = Mapping[str, Any]
 """The arguments of one entry by parameter: floats, None, and words such as `of`."""
+
+
+def whole_above(value: float) -> float:
+    """The least whole number no less than it, as a float64; infinities as they are."""
+    return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class ClosedForm(Generic[P]):
 
     value: Callable[P, Ball]
     infinite_as_given: bool = True  # an infinite estimate is exact by definition: a masked dial, any temperature
+    within: Ends = (-math.inf, math.inf)  # where every exact value lies, though a ball may reach beyond
 
     def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> Ball:
         return self.value(*arguments, **keywords)
@@ -37,7 +45,8 @@ class ClosedForm(Generic[P]):
         if math.isinf(estimate) and self.infinite_as_given:
             return estimate, estimate
         value: Callable[..., Ball] = self.value
-        return outward(value(**entry))
+        low, high = outward(value(**entry))
+        return max(low, self.within[0]), min(high, self.within[1])
 
 
 @dataclass(frozen=True)

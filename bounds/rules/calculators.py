@@ -6,13 +6,18 @@ It is attention mass that is guaranteed, not behaviour. Source: arXiv:2510.09338
 arXiv:2510.05106, abstract, claim C12; derived here.
 """
 
+# Of a lambda that intervals go through, a type checker knows nothing.
+# pyright: reportUnknownLambdaType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import numpy as np
 
 import bounds.numbers.arguments as check
-from bounds.dial.calculators import worst_case_kappa
+from bounds.concentration.on_intervals import scaled_margin
 from bounds.numbers.arguments import RealLike, Value, VectorLike
+from bounds.numbers.search import on_intervals, rounded
 from bounds.rigour.enclosed import enclosable
 from bounds.rules import closed_forms
 
@@ -25,11 +30,15 @@ def rule_bias(
 ) -> Value:
     """Least bias (logits) on `n_rule` keys that gives them the fidelity in every row of the range; 0 if none is needed.
 
-    tau max(0, D + ln((n-r) F / (r (1-F)))), rounded up. Raises BadInput as `worst_case_kappa` does.
+    max(0, logit_range + tau ln((n-r) F / (r (1-F)))), the next float64 above. Raises BadInput for a fidelity outside
+    (0, 1), a negative range, impossible counts, a temperature that is not positive.
     """
-    tau = check.positive("temperature", temperature)
-    kappa = np.asarray(worst_case_kappa(fidelity, logit_range, n_keys, n_rule, temperature))
-    return check.result(np.nextafter(kappa * tau, np.inf) * (kappa > 0))
+    n, r, _ = check.keys(n_keys, n_rule)
+    target, tau = check.unit_open("fidelity", fidelity), check.positive("temperature", temperature)
+    arguments = check.together(target, check.non_negative("logit_range", logit_range), n - r, r, tau)
+    return check.result(
+        rounded(lambda f, span, out, r, tau: (span + tau * scaled_margin(f, out, r)).maximum(0), True, *arguments)
+    )
 
 
 @enclosable
@@ -38,13 +47,16 @@ def priority_gap(
 ) -> Value:
     """Least bias (logits) of the first rule above the second for M_1 >= ratio * M_2 in every row of the range.
 
-    tau (D + ln(ratio n_2/n_1)), rounded up; negative where the first has more keys. Raises BadInput for a ratio or a
-    temperature that is not positive, a negative range, counts that are none.
+    logit_range + tau ln(ratio n_2/n_1), the next float64 above; negative where the first has more keys. Raises BadInput
+    for a ratio or a temperature that is not positive, a negative range, counts that are none.
     """
     c, tau = check.positive("ratio", ratio), check.positive("temperature", temperature)
     span, first = check.non_negative("logit_range", logit_range), check.count("n_first", n_first)
-    gap = closed_forms.gap_needed(c, span / tau, tau, first, check.count("n_second", n_second))
-    return check.result(np.nextafter(gap + 4 * np.spacing(np.abs(gap)), np.inf))
+    arguments = check.together(c, span, tau, first, check.count("n_second", n_second))
+    beyond = on_intervals(closed_forms.gap_needed)
+    return check.result(
+        rounded(lambda c, span, tau, first, second: span + beyond(c, 0, tau, first, second), True, *arguments)
+    )
 
 
 @enclosable

@@ -22,6 +22,7 @@ from bounds.concentration.inverse import (
     margin_for_fidelity,
     temperature_for_fidelity,
 )
+from bounds.concentration.on_intervals import fidelity_met, leakage_above
 from bounds.dial.calculators import (
     dial_bias,
     dial_for_fidelity,
@@ -32,8 +33,8 @@ from bounds.dial.calculators import (
     worst_case_kappa,
 )
 from bounds.entropy.calculators import entropy_ceiling
-from bounds.entropy.inverse import margin_for_entropy
-from bounds.floors.calculators import entropy_floor, fidelity_ceiling
+from bounds.entropy.inverse import entropy_met, margin_for_entropy
+from bounds.floors.calculators import entropy_floor, fidelity_ceiling, fidelity_possible
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
 from bounds.thresholds.ends import Ends
@@ -123,7 +124,7 @@ def _temperature_and_dial(
     cooler = at.lower if margin >= 0 else at.upper  # at a negative margin the least temperature is what is found
     hottest = cooler(temperature_for_fidelity, fidelity, margin, n_keys, n_block, n_anchors)
     yield Line("temperature_for_fidelity", "temperature at this margin", hottest, "", "fidelity_floor")
-    leakage = at.upper(leakage_ceiling, margin, n_keys, n_block, n_anchors, temperature, logit_range)
+    leakage = leakage_above((margin, n_keys, n_block, n_anchors or n_block, temperature, logit_range))
     yield from _dial_at_margin(at, fidelity, leakage, temperature)
 
 
@@ -196,7 +197,7 @@ def _level_b(
 ) -> Iterator[Line]:
     """penalty level B"""
     norms = (gradient_bound, value_diameter, query_norm, key_norm, key_diameter)
-    leakage = at.upper(leakage_ceiling, margin, n_keys, n_block, n_anchors, temperature, logit_range)
+    leakage = leakage_above((margin, n_keys, n_block, n_anchors or n_block, temperature, logit_range))
     aware = at.upper(penalty_threshold_leakage_aware, *norms, query_share, temperature, leakage=leakage)
     label = "penalty, level B: at this leakage"
     yield Line("penalty_leakage_aware", label, aware, "loss/norm", "leakage_aware_gradient")
@@ -231,14 +232,12 @@ def _regions(at: Ends, s: Setting) -> Iterator[Region]:
     margin = s.margin if s.margin is not None else -(span or 0.0)
     place = (margin / tau, None if span is None else span / tau)
     if s.fidelity is not None:
-        met = at.lower(fidelity_floor, margin, n, m, r, tau, span) >= s.fidelity and (
-            s.fidelity <= 0.5 or at.upper(leakage_ceiling, margin, n, m, r, tau, span) <= 1 - s.fidelity
-        )
-        best = math.inf if span is None else at.upper(fidelity_ceiling, span, n, m, tau)
+        met = fidelity_met(s.fidelity, (margin, n, m, r or m, tau, span))
+        excluded = span is not None and not fidelity_possible(s.fidelity, span, n, m, tau)
         by = "fidelity_floor" if span is None else "leakage_ceiling_range"
-        yield Region("fidelity", s.fidelity, *_place(met, best < s.fidelity, by, "fidelity_ceiling"), *place)
+        yield Region("fidelity", s.fidelity, *_place(met, excluded, by, "fidelity_ceiling"), *place)
     if s.entropy is not None:
-        met = at.upper(entropy_ceiling, margin, n, m, r, tau) <= s.entropy
+        met = entropy_met(s.entropy, margin, n, m, r or m, tau)
         least = -math.inf if span is None else at.lower(entropy_floor, span, n, tau)
         yield Region("entropy", s.entropy, *_place(met, least > s.entropy, "entropy_ceiling", "entropy_floor"), *place)
 

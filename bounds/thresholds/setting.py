@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 import bounds.numbers.arguments as check
 from bounds.numbers.arguments import Reals
 from bounds.penalty.fields import LEVEL_FIELDS
@@ -70,8 +72,9 @@ class Setting:
             check.keys(self.n_keys, self.n_block, self.n_anchors)
         elif self.n_block is not None and self.n_anchors is not None and self.n_anchors > self.n_block:
             raise check.reject("n_anchors", "in [1, n_block]", self.n_anchors, f" with n_block={self.n_block}")
-        if self.margin is not None and self.logit_range is not None and abs(self.margin) > self.logit_range:
-            raise check.reject("logit_range", "at least |margin|", self.logit_range, f" with margin={self.margin}")
+        if self.margin is not None and self.logit_range is not None:  # 8 ulp less count as |margin|
+            covering = check.covering(np.asarray(self.logit_range), np.asarray(self.margin))
+            object.__setattr__(self, "logit_range", float(covering))
 
 
 @dataclass(frozen=True)

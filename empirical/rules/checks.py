@@ -211,7 +211,8 @@ def _gaps(rules: Sequence[Rule], i: int, place: _Place, site: Site) -> Iterator[
         if not rows.any():
             continue
         span = site.ranges[place.layer, place.block]
-        gap = float(np.max(priority_gap(rule.mass / (1 - rule.mass), span, mine[rows], others[rows], tau)))
+        most = np.argmax(others[rows] / mine[rows])  # quotients of counts: float64 orders them as they are
+        gap = float(priority_gap(rule.mass / (1 - rule.mass), span, mine[rows][most], others[rows][most], tau))
         yield NeededStrength(
             other.strength + gap,
             f"rule {other.name!r} ({other.strength:g}), of lower priority, by at least {_up(gap)} for its mass "
