@@ -12,6 +12,7 @@ import numpy as np
 from bounds.numbers.search import at_ordinal, ordinal
 from bounds.theory.theorem import Rows, Theorem, Verdict
 from empirical.check.boxes import boxes
+from empirical.check.clouds import Cloud
 
 CHUNK = 2**15
 """Rows judged at a time: the dozen arrays in flight stay in the cache, and each is long enough to outweigh its call."""
@@ -57,15 +58,19 @@ class Slacks:
 
 
 class VerdictCounts:
-    """The sums over the rows added so far; `spans` says along which of their dims the theorem's rows extend."""
+    """The sums over the rows added so far; `spans` says along which of their dims the theorem's rows extend.
 
-    def __init__(self, theorem: Theorem, spans: tuple[bool, ...]) -> None:
+    With `cloud`, where the rows lie is kept too, for figures.
+    """
+
+    def __init__(self, theorem: Theorem, spans: tuple[bool, ...], cloud: bool = False) -> None:
         self.theorem, self.spans = theorem, spans
         self.counts = dict.fromkeys(Verdict, 0)
         self.failed = dict.fromkeys((h.statement for h in theorem.hypotheses), 0)
         self.least = math.inf
         self.worst: tuple[float, tuple[int, ...]] | None = None  # slack less room, and the place of that row
         self.slacks = Slacks()
+        self.cloud = Cloud() if cloud else None
         self.says_more: int | None = 0  # rows; None where there is no trivial bound to compare with
 
     def add(self, rows: Rows, start: tuple[int, ...]) -> None:
@@ -86,6 +91,8 @@ class VerdictCounts:
         """Rows in one piece, the first of them at `start`."""
         judged = self.theorem.judge(rows)
         codes, slack, room = judged.codes, judged.slack, judged.room
+        if self.cloud is not None:
+            self.cloud.add(judged)
         self.says_more = None if judged.says_more is None else (self.says_more or 0) + int(judged.says_more.sum())
         for verdict in Verdict:
             self.counts[verdict] += int(np.count_nonzero(codes == verdict.code))

@@ -19,6 +19,7 @@ import numpy as np
 
 from bounds.theory.theorem import Level, Rows, Theorem, Verdict
 from empirical.check.boxes import Box, boxes
+from empirical.check.clouds import Cloud
 from empirical.check.verdict_counts import CHUNK, VerdictCounts
 from empirical.check.witness import Sample, Witness, witness
 from empirical.errors import BadInput
@@ -42,7 +43,8 @@ class Checked:
     worst: dict[str, Any]  # coordinates of the row of least slack next to its room; empty without such a row
     failed: dict[str, int]  # hypothesis -> rows on which it does not hold
     says_more: int | None = None  # rows on which the bound says more than the trivial one; None without one
-    witness: Witness | None = None  # None: the theorem has no witness
+    witness: Witness | None = None  # None: the theorem has no witness, or none was asked for
+    cloud: Cloud | None = None  # where the rows lie, for figures; None: not asked for
 
     @property
     def rows(self) -> int:
@@ -76,8 +78,10 @@ class Checked:
         }
 
 
-def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Checked:
+def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None, cloud: bool = False) -> Checked:
     """The verdicts of the rows, summed up; `worst` names the place by index along `dims`, or those of its level.
+
+    With `cloud` the outcome keeps where the rows lie, for figures.
 
     A field with one axis more than `dims` holds several values a row, layers say. Rows are judged `CHUNK` at a time.
     The median slack is exact up to `verdict_counts.EXACT` rows and within 0.2 % beyond; everything else is exact, and
@@ -85,7 +89,7 @@ def check(theorem: Theorem, rows: Rows, dims: Sequence[str] | None = None) -> Ch
     """
     most = max(values.ndim for values in rows.values()) if dims is None else len(dims)
     rows = {name: values.reshape((1,) * (most - values.ndim) + values.shape) for name, values in rows.items()}
-    counts = VerdictCounts(theorem, _spans(theorem, rows, most))
+    counts = VerdictCounts(theorem, _spans(theorem, rows, most), cloud)
     counts.add(rows, (0,) * most)
     return _outcome(counts, DIMS[theorem.level] if dims is None else dims)
 
@@ -105,6 +109,7 @@ def _outcome(counts: VerdictCounts, dims: Sequence[str]) -> Checked:
         {} if counts.worst is None else dict(zip(dims, counts.worst[1])),
         {statement: count for statement, count in counts.failed.items() if count},
         counts.says_more,
+        cloud=counts.cloud,
     )
 
 
@@ -176,8 +181,13 @@ def _mean_leakage(dataset: xr.Dataset, box: Box) -> np.ndarray:
         return (total / count)[..., None]
 
 
-def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None) -> tuple[Checked, ...]:
+def check_dataset(
+    dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None, cloud: bool = False, witnesses: bool = True
+) -> tuple[Checked, ...]:
     """Every theorem, or those given; without a row where the dataset lacks the fields.
+
+    With `cloud` the outcomes keep where the rows lie, for figures; `witnesses` sends rows that attain the tight
+    theorems through the observer, which needs torch.
 
     The dataset may be larger than memory, opened lazily: blocks of rows are read one after the other, each is checked
     against all theorems of its level, and only slacks stay (see `check`). No outcome depends on the blocks. Raises
@@ -194,17 +204,19 @@ def check_dataset(dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None
     for level in DIMS:
         asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level is level}
         if asked:
-            outcomes |= _check_level(dataset, level, asked)
+            outcomes |= _check_level(dataset, level, asked, cloud, witnesses)
     return tuple(outcomes[at] for at in range(len(chosen)))
 
 
-def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -> dict[int, Checked]:
+def _check_level(
+    dataset: xr.Dataset, level: Level, asked: dict[int, Theorem], cloud: bool, witnesses: bool
+) -> dict[int, Checked]:
     sizes = {name: dataset.sizes.get(name, 1) for name in DIMS[level]}
     few = _rows(dataset, level, {name: slice(2) for name in sizes})
     counted: dict[int, VerdictCounts] = {}
     for at, theorem in asked.items():
         with suppress(KeyError):  # the dataset lacks a field
-            counted[at] = VerdictCounts(theorem, _spans(theorem, few, len(sizes)))
+            counted[at] = VerdictCounts(theorem, _spans(theorem, few, len(sizes)), cloud)
     sample = Sample(tuple(sizes.values())) if level is Level.ROW else None
 
     for box in boxes(sizes, *_reading(dataset, level)) if counted else ():
@@ -221,7 +233,8 @@ def _check_level(dataset: xr.Dataset, level: Level, asked: dict[int, Theorem]) -
             seen = sample.sizes() if sample is not None else ()
         else:
             outcome, seen = Checked(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {}), ()
-        outcomes[at] = replace(outcome, witness=witness(theorem, seen)) if theorem.tight else outcome
+        asked_for = witnesses and theorem.tight
+        outcomes[at] = replace(outcome, witness=witness(theorem, seen)) if asked_for else outcome
     return outcomes
 
 

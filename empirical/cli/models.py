@@ -76,8 +76,8 @@ def _observe(arguments: argparse.Namespace) -> int:
     print(f"{summary(dataset)}\n")
     from empirical.cli.runs import draw, verdicts
 
-    status = verdicts(dataset, requirements, (), out)
-    draw(dataset, out / "figures")
+    status, outcomes = verdicts(dataset, requirements, (), out)
+    draw(dataset, out / "figures", outcomes)
     return (_weights(heads, out) if heads else OK) or status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from bounds.theory.theorem import Theorem
     from empirical.check.requirement import Requirement
+    from empirical.check.verdicts import Checked
     from empirical.cli.arguments import Commands
     from empirical.laboratory.config import Config
 
@@ -42,7 +44,10 @@ def add_parsers(commands: Commands) -> None:
     check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
     add_requirement(check)
     check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
-    check.add_argument("--json", action="store_true")
+    check.add_argument("--json", action="store_true", help="print verdicts alone, as JSON; no figure unless --out")
+    check.add_argument(
+        "--out", metavar="DIR", type=Path, help="of the figure; default: figures/ in or beside the observations"
+    )
     check.set_defaults(run=_check)
 
     plot = commands.add_parser("plot", help="every figure, from saved observations alone")
@@ -87,8 +92,8 @@ def _run(arguments: argparse.Namespace) -> int:
     sweep(config, arguments.out, resume=arguments.resume, progress=True)
     dataset = assemble(arguments.out)
     print(f"\n{_settled(dataset)}\n")
-    status = verdicts(dataset, requirements, (), arguments.out)
-    draw(dataset, arguments.out / "figures")
+    status, outcomes = verdicts(dataset, requirements, (), arguments.out)
+    draw(dataset, arguments.out / "figures", outcomes)
     return status
 
 
@@ -104,15 +109,35 @@ def _check(arguments: argparse.Namespace) -> int:
 
     requirements = [parse(text) for text in arguments.require]
     if studies.is_study(arguments.path):
-        return studies.check(arguments)
-    from bounds.theorems import by_key
-    from empirical.observe.files import open_observations
+        status, outcomes = studies.check(arguments)
+    else:
+        from bounds.theorems import by_key
+        from empirical.observe.files import open_observations
 
-    theorems = tuple(by_key(key) for key in arguments.theorem)
+        theorems = tuple(by_key(key) for key in arguments.theorem)
+        folder = arguments.path if arguments.path.is_dir() and not theorems else None
+        with open_observations(arguments.path, lazy=True) as dataset:
+            status, outcomes = verdicts(dataset, requirements, theorems, folder, arguments.json)
+    if arguments.out is not None or not (arguments.json or arguments.theorem):
+        _draw_verdicts(outcomes, arguments.out or _beside(arguments.path), quiet=arguments.json)
+    return status
 
-    folder = arguments.path if arguments.path.is_dir() and not theorems else None
-    with open_observations(arguments.path, lazy=True) as dataset:
-        return verdicts(dataset, requirements, theorems, folder, arguments.json)
+
+def _beside(path: Path) -> Path:
+    return (path if path.is_dir() else path.parent) / "figures"
+
+
+def _draw_verdicts(outcomes: Sequence[Checked], out: Path, quiet: bool) -> None:
+    """The figure of the verdicts; a folder that cannot be written is said, and takes no verdict back."""
+    from empirical.figures import plot_verdicts
+
+    try:
+        files = plot_verdicts(outcomes, out)
+    except BadInput as reason:
+        print(f"figure not drawn: {reason}", file=sys.stderr)
+        return
+    if files and not quiet:
+        print(f"\nobserved against bound: {files[0]}")
 
 
 def verdicts(
@@ -121,8 +146,8 @@ def verdicts(
     theorems: Sequence[Theorem],
     folder: Path | None,
     as_json: bool = False,
-) -> int:
-    """Prints the verdicts, saves them as verdicts.json in `folder`, and returns the exit status."""
+) -> tuple[int, tuple[Checked, ...]]:
+    """Prints the verdicts, saves them as verdicts.json in `folder`; returns the exit status and what was found."""
     from bounds.theorems import Verdict
     from empirical.check.report import verdict_table
     from empirical.check.requirement import meets
@@ -130,7 +155,7 @@ def verdicts(
     from empirical.files import write_atomically
 
     try:
-        outcomes = check_dataset(dataset, theorems or None)
+        outcomes = check_dataset(dataset, theorems or None, cloud=True)
         met = [meets(requirement, dataset) for requirement in requirements]
     except OSError as error:  # a file that is read as it is used shows its damage only now
         source = dataset.encoding.get("source", "observations")
@@ -146,26 +171,26 @@ def verdicts(
         write_atomically(folder / "verdicts.json", (text + "\n").encode())
     print(text if as_json else "\n".join([verdict_table(outcomes), *(str(m) for m in met)]))
     if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
-        return REFUTED
+        return REFUTED, outcomes
     asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
-    if not asked(outcome.decided for outcome in outcomes) or any(not m.rows for m in met):
-        return UNDECIDED
-    return OK
+    undecided = not asked(outcome.decided for outcome in outcomes) or any(not m.rows for m in met)
+    return (UNDECIDED if undecided else OK), outcomes
 
 
 def _plot(arguments: argparse.Namespace) -> int:
     from empirical.observe.files import open_observations
 
     path = arguments.path
-    out = arguments.out or (path if path.is_dir() else path.parent) / "figures"
+    out = arguments.out or _beside(path)
     if studies.is_study(path):
         return studies.draw(path, out)
     draw(open_observations(path), out)
     return OK
 
 
-def draw(dataset: xr.Dataset, out: Path) -> None:
+def draw(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> None:
+    """Every figure; the first from `outcomes`, which are found anew where none are given."""
     from empirical.figures import plot
 
-    files = plot(dataset, out)
+    files = plot(dataset, out, outcomes)
     print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")

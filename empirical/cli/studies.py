@@ -25,12 +25,14 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     return verdicts(outcomes, arguments.out) or draw(arguments.out, arguments.out / "figures")
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace) -> tuple[int, tuple[Checked, ...]]:
+    """The exit status, and the outcomes with where their rows lie."""
     from empirical.studies import frame
 
     if arguments.theorem or arguments.require:
         raise BadInput("--theorem and --require must go with observations, got the folder of a study")
-    return verdicts(frame.verdicts(arguments.path), arguments.path, arguments.json)
+    outcomes = frame.verdicts(arguments.path, cloud=True)
+    return verdicts(outcomes, arguments.path, arguments.json), outcomes
 
 
 def verdicts(outcomes: Sequence[Checked], folder: Path, as_json: bool = False) -> int:

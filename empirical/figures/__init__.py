@@ -5,13 +5,13 @@ A figure whose data the observations do not hold is skipped, and the reason prin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from empirical.figures import style
+from empirical.figures import against_bound, style
 from empirical.figures.against_penalty import fidelity_and_entropy
 from empirical.figures.heads import along_the_dial, by_head, regions, under_the_frontier
 from empirical.figures.losses import loss_against_fidelity, masking
@@ -27,6 +27,8 @@ from empirical.files import make_folder
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+    from empirical.check.verdicts import Checked
 
 FIGURES: dict[str, Callable[[Observed], Figure]] = {
     "fidelity_and_entropy": fidelity_and_entropy,
@@ -48,17 +50,31 @@ UNSWEPT: dict[str, Callable[[Observed], Figure]] = {  # of observations at no pe
 }
 
 
-def plot(dataset: xr.Dataset, out: Path) -> list[Path]:
-    """Draws every figure that `dataset` has the data for into the folder `out`; returns the files written."""
+def plot(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> list[Path]:
+    """Draws every figure that `dataset` has the data for into the folder `out`; returns the files written.
+
+    The first is observed against bound, from `outcomes` (of `check_dataset` with `cloud`), judged here where none are
+    given."""
+    from empirical.check.verdicts import check_dataset
+
     seen = Observed(dataset)
-    out = Path(out)
-    make_folder(out)
-    files: list[Path] = []
+    files = plot_verdicts(outcomes or check_dataset(dataset, cloud=True, witnesses=False), out)
     figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
     for name, draw in figures.items():
-        try:
-            with style.drawing():
-                files += style.save(draw(seen), out, name)
-        except Absent as reason:
-            print(f"figure {name}: not drawn, {reason}")
-    return [*files, write_points(seen, out / "points.csv")]
+        files += _drawn(name, lambda draw=draw: draw(seen), Path(out))
+    return [*files, write_points(seen, Path(out) / "points.csv")]
+
+
+def plot_verdicts(outcomes: Sequence[Checked], out: Path) -> list[Path]:
+    """Draws observed against bound into the folder `out`; returns the files written, none where nothing is decided."""
+    make_folder(Path(out))
+    return _drawn(against_bound.NAME, lambda: against_bound.against_bound(outcomes), Path(out))
+
+
+def _drawn(name: str, draw: Callable[[], Figure], out: Path) -> list[Path]:
+    try:
+        with style.drawing():
+            return style.save(draw(), out, name)
+    except Absent as reason:
+        print(f"figure {name}: not drawn, {reason}")
+        return []

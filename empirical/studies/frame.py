@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from empirical.errors import BadInput
-from empirical.files import commit, make_folder, versions, write_atomically
+from empirical.files import commit, versions, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
@@ -119,8 +119,8 @@ def read_study(folder: Path) -> dict[str, Any]:
     raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}")
 
 
-def verdicts(folder: Path) -> tuple[Checked, ...]:
-    """Every saved row judged again; no training, no model."""
+def verdicts(folder: Path, cloud: bool = False) -> tuple[Checked, ...]:
+    """Every saved row judged again; no training, no model. `cloud`: outcomes keep where rows lie, for figures."""
     from bounds.theorems import by_key
     from empirical.check.verdicts import check
 
@@ -131,17 +131,16 @@ def verdicts(folder: Path) -> tuple[Checked, ...]:
         rows = store.load(_cell(part["name"]))
         if rows is None:
             raise BadInput(f"DIR must hold the rows of its study, got {str(folder)!r} without those of {part['name']}")
-        outcomes += [check(by_key(key), rows, part["dims"]) for key in part["theorems"]]
+        outcomes += [check(by_key(key), rows, part["dims"], cloud) for key in part["theorems"]]
     return tuple(outcomes)
 
 
 def draw_study(folder: Path, out: Path) -> list[Path]:
     """Every figure of a finished study, as PNG and SVG in `out`."""
-    from empirical.figures import style
+    from empirical.figures import plot_verdicts, style
 
     saved = read_study(folder)
-    make_folder(out)
-    files: list[Path] = []
+    files = plot_verdicts(verdicts(folder, cloud=True), out)
     with style.drawing():
         for name, figure in draws(saved["study"]).draw(saved["numbers"]).items():
             files += style.save(figure, Path(out), name)

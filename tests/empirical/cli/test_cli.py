@@ -125,6 +125,7 @@ def test_a_run_leaves_everything(run, capsys):
     assert {o["verdict"] for o in saved["outcomes"]} <= {"HOLDS", "VACUOUS"}
     assert (run / "figures" / "transition.png").exists()
     assert (run / "figures" / "transition.svg").exists()
+    assert (run / "figures" / "against_bound.png").exists()
     assert not list(run.rglob("*.part"))
 
 
