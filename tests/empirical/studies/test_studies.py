@@ -60,11 +60,12 @@ def test_no_row_is_violated_and_every_theorem_is_decided(finished, name):
 def test_checked_and_drawn_from_what_was_saved(finished, name, tmp_path, capsys):
     folder = finished(name)
     capsys.readouterr()
-    assert main(["check", str(folder), "--json"]) == 0
+    assert main(["check", str(folder), "--json", "--out", str(tmp_path / "checked")]) == 0
+    assert (tmp_path / "checked" / "against_bound.png").exists()
     said = json.loads(capsys.readouterr().out)["outcomes"]
     assert [o["verdict"] for o in said] == ["HOLDS"] * len(said)
-    assert main(["plot", str(folder), "--out", str(tmp_path)]) == 0
-    drawn = sorted(p.name for p in tmp_path.iterdir())
+    assert main(["plot", str(folder), "--out", str(tmp_path / "drawn")]) == 0
+    drawn = sorted(p.name for p in (tmp_path / "drawn").iterdir())
     assert "against_bound.png" in drawn
     assert [name for name in drawn if name.endswith(".png")] == [n[:-3] + "png" for n in drawn if n.endswith(".svg")]
 
