@@ -139,19 +139,26 @@ def read_text(path: Path, name: str, kind: str, most: int) -> str:
         raise BadInput(f"{name} must be a {kind}, got {str(path)!r} ({reason(error)})") from None
 
 
-def read_json(path: Path, name: str, kind: str = "JSON file") -> Any:
-    """Plain values. Raises BadInput for what cannot be read, is no JSON, or is beyond the limits."""
+def read_object(path: Path, name: str, kind: str = "JSON file") -> dict[str, Any]:
+    """Plain values by key. Raises BadInput for what cannot be read, is no JSON object, or is beyond the limits."""
     with foreign(f"{name} must be a readable {kind}", path):
-        return parse_json(read_bytes(path, name, kind, LARGEST_TEXT))
+        found = parse_json(read_bytes(path, name, kind, LARGEST_TEXT))
+    if not isinstance(found, dict):
+        raise BadInput(f"{name} must be a readable {kind}, got {str(path)!r} ({type(found).__name__}, no object)")
+    return cast("dict[str, Any]", found)
 
 
 def parse_json(text: str | bytes) -> Any:
     """Plain values. Raises ValueError for what is no JSON, or is beyond the limits."""
-    said = text if isinstance(text, str) else text.decode()
-    if sum(map(said.count, ",[{")) > MOST_PARTS:
-        raise ValueError(f"more than {MOST_PARTS:,} parts")
     try:
+        said = text if isinstance(text, str) else text.decode()
+        if sum(map(said.count, ",[{")) > MOST_PARTS:
+            raise ValueError(f"more than {MOST_PARTS:,} parts")
         return _within_limits(json.loads(said, parse_int=_whole))
+    except UnicodeDecodeError:
+        raise ValueError("no UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error}") from None
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
 
@@ -236,6 +243,22 @@ def is_broken(path: Path) -> bool:
             digest.update(part)
             left -= len(part)
     return line[len(MARK) : -1] != digest.hexdigest().encode()
+
+
+def json_digest(plain: Any) -> str:
+    """sha256 of plain values, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def with_seal(plain: dict[str, Any]) -> dict[str, Any]:
+    """The values as they are read again, and their digest as `seal`."""
+    values = json.loads(json.dumps(plain, allow_nan=False))
+    return {**values, "seal": json_digest(values)}
+
+
+def seal_is_broken(found: dict[str, Any]) -> bool:
+    """Whether values read are not those that were sealed; those of a release without seals are taken as they are."""
+    return "seal" in found and found["seal"] != json_digest({k: v for k, v in found.items() if k != "seal"})
 
 
 MARK = b"\nlocalist sha256 "

@@ -33,7 +33,7 @@ def assemble(out: Path) -> xr.Dataset:
     out = Path(out)
     run = read_run(out)
     config = parse(run["config"])
-    store = Store(out, run["config_digest"], run["code"])
+    store = Store.of(out, run)
     cells = [cell for cell in plan(config) if cell.start != LOCALISE]
     loaded = [(cell, store.load(cell.spec)) for cell in cells]
     missing = sum(arrays is None for _, arrays in loaded)

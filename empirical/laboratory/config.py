@@ -8,7 +8,6 @@ A wrong value raises BadInput naming `section.key`; an unknown key also names th
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from bounds.penalty.fields import Start
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 from empirical.errors import BadInput
-from empirical.files import LARGEST_SOURCE, parse_toml, read_text, reason
+from empirical.files import LARGEST_SOURCE, json_digest, parse_toml, read_text, reason
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
@@ -207,17 +206,17 @@ class Config:
 
     def digest(self) -> str:
         """sha256 of the configuration, without `sweep.workers`, which changes no result."""
-        plain = self.as_dict()
-        del plain["sweep"]["workers"]
-        return _digest(plain)
+        return digest_of(self.as_dict())
 
     def problem_digest(self) -> str:
         """sha256 of what is learned by which model, whatever is swept."""
-        return _digest({name: part for name, part in self.as_dict().items() if name not in ("sweep", "penalty")})
+        return json_digest({name: part for name, part in self.as_dict().items() if name not in ("sweep", "penalty")})
 
 
-def _digest(plain: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def digest_of(plain: Mapping[str, Any]) -> str:
+    """`Config.digest` of plain values as they were saved, whatever fields a later release knows."""
+    sweep = {name: value for name, value in plain["sweep"].items() if name != "workers"}
+    return json_digest({**plain, "sweep": sweep})
 
 
 def _require(name: str, good: bool, allowed: str, value: Any) -> None:

@@ -9,7 +9,6 @@ layers.lipschitz (attention and MLP in turn) and layers.leakage, what is availab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from bounds.depth.schedules import LAST, OPTIMUM, Layers, compare
 from empirical.errors import BadInput
+from empirical.files import read_object, reason
 from empirical.tables import rounded, table
 
 FIELDS = {"diameters": "diameters", "lipschitz": "lipschitz", "available": "leakage"}  # ours: the file's
@@ -25,20 +25,14 @@ FIELDS = {"diameters": "diameters", "lipschitz": "lipschitz", "available": "leak
 
 def from_file(path: Path) -> dict[str, Any]:
     """Diameters, lipschitz and available of a saved study. Raises BadInput for a file that is not one."""
+    wanted = "JSON file with layers.diameters, layers.lipschitz and layers.leakage, lists of numbers"
+    saved = read_object(path, "SCHEDULE.json", wanted)
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if "numbers" in saved:
-            saved = saved["numbers"]
-        layers = saved["layers"]
+        layers = saved.get("numbers", saved)["layers"]
         return {ours: [float(number) for number in layers[theirs]] for ours, theirs in FIELDS.items()}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8"
-    except json.JSONDecodeError as error:
-        reason = f"no JSON: {error}"
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-    wanted = "layers.diameters, layers.lipschitz and layers.leakage, lists of numbers"
-    raise BadInput(f"SCHEDULE.json must be a readable JSON file with {wanted}, got {str(path)!r} ({reason})")
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"lacks {error}" if isinstance(error, KeyError) else reason(error)
+    raise BadInput(f"SCHEDULE.json must be a readable {wanted}, got {str(path)!r} ({said})")
 
 
 def gathered(

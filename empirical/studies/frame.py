@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from empirical.errors import BadInput
-from empirical.files import commit, versions, write_atomically
+from empirical.files import commit, read_object, seal_is_broken, versions, with_seal, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
 from empirical.staleness import digest
@@ -99,7 +99,7 @@ def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tup
         "versions": versions(),
         "commit": commit(),
     }
-    write_atomically(store.folder / FILE, (json.dumps(saved, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(store.folder / FILE, (json.dumps(with_seal(saved), indent=1) + "\n").encode())
     print(study.table(found.numbers), "\n", sep="")
     return verdicts(out)
 
@@ -109,14 +109,12 @@ def _cell(name: str) -> str:
 
 
 def read_study(folder: Path) -> dict[str, Any]:
-    """What study.json says."""
-    try:
-        saved = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
-        if saved["study"] in STUDIES:
-            return saved
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise BadInput(f"DIR must hold a finished study, got {str(folder)!r} without a readable {FILE}")
+    """What study.json says. Raises BadInput for one that is no study's, or is not as it was written."""
+    path = Path(folder) / FILE
+    saved = read_object(path, f"DIR must hold a finished study: {FILE}")
+    if saved.get("study") not in STUDIES or seal_is_broken(saved):
+        raise BadInput(f"DIR must hold a finished study, got {str(path)!r} that is none, or was changed")
+    return saved
 
 
 def verdicts(folder: Path, cloud: bool = False) -> tuple[Checked, ...]:
@@ -125,7 +123,7 @@ def verdicts(folder: Path, cloud: bool = False) -> tuple[Checked, ...]:
     from empirical.check.verdicts import check
 
     run = read_run(folder)
-    store = Store(Path(folder), run["config_digest"], run["code"])
+    store = Store.of(folder, run)
     outcomes: list[Checked] = []
     for part in read_study(folder)["judged"]:
         rows = store.load(_cell(part["name"]))

@@ -18,7 +18,7 @@ from bounds.ledger.evidence import FOLDER, Evidence, digest, faults, file_of, lo
 from bounds.theory.theorem import Relation, Rows, Theorem, Verdict
 from empirical.check.witness import witness
 from empirical.errors import BadInput
-from empirical.files import MODIFIED, commit, make_folder, versions, write_atomically
+from empirical.files import MODIFIED, commit, make_folder, read_object, versions, write_atomically
 from empirical.threads import one_thread
 from empirical.verify.adversary import FAMILIES, Family
 
@@ -205,7 +205,7 @@ def observed_in(runs: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         try:
-            saved = json.loads((run / "verdicts.json").read_text(encoding="utf-8"))
+            saved = read_object(run / "verdicts.json", "verdicts.json")
             outcomes = {o["theorem"]: {k: v for k, v in o["counts"].items() if v} for o in saved["outcomes"]}
             saved = {name: str(saved[name] or "") for name in ("config_digest", "commit")}
         except (OSError, ValueError, KeyError, TypeError):

@@ -191,7 +191,7 @@ def test_bad_input_is_one_line(arguments, said, capsys):
     [
         (b"not JSON", "no JSON"),
         (b"\xff\xfe", "no UTF-8"),
-        (b"[1, 2]", "list indices"),
+        (b"[1, 2]", "no object"),
         (b'{"rows": []}', "lacks 'layers'"),
         (b'{"layers": {"diameters": [1], "lipschitz": [1]}}', "lacks 'leakage'"),
         (b'{"layers": {"diameters": 1, "lipschitz": [1], "leakage": [1]}}', "not iterable"),

@@ -101,7 +101,12 @@ def test_another_study_or_configuration_is_not_resumed(finished, tmp_path):
     shutil.copytree(finished("dial"), folder)
     with pytest.raises(BadInput, match="made from another configuration"):
         run_study("dial", configured(TOPICS), folder, resume=True)
-    (folder / "run.json").write_text((folder / "run.json").read_text().replace('"study": "dial"', '"study": "depth"'))
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "study": "depth"}))
+    with pytest.raises(BadInput, match=r"run.json must be as it was written"):
+        run_study("dial", CONFIGS["dial"], folder, resume=True)
+    del run["seal"]  # as an earlier release wrote it
+    (folder / "run.json").write_text(json.dumps({**run, "study": "depth"}))
     with pytest.raises(BadInput, match="made from another study"):
         run_study("dial", CONFIGS["dial"], folder, resume=True)
 
