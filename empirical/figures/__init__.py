@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from empirical.figures import against_bound, style
+from empirical.figures import style
+from empirical.figures.against_bound import against_bound
 from empirical.figures.against_penalty import fidelity_and_entropy
 from empirical.figures.heads import along_the_dial, by_head, regions, under_the_frontier
 from empirical.figures.losses import loss_against_fidelity, masking
@@ -19,7 +20,7 @@ from empirical.figures.maps import attention_maps
 from empirical.figures.observed import Absent, Observed
 from empirical.figures.phase import frontier, phase_diagram
 from empirical.figures.points import write_points
-from empirical.figures.slack import slack_histograms
+from empirical.figures.slack import slack
 from empirical.figures.steps import steps_to_zero
 from empirical.figures.transition import transition
 from empirical.files import make_folder
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
 
     from empirical.check.verdicts import Checked
 
+VERDICTS: dict[str, Callable[[Sequence[Checked]], Figure]] = {  # of judged rows, the first figures of all
+    "against_bound": against_bound,
+    "slack": slack,
+}
+
 FIGURES: dict[str, Callable[[Observed], Figure]] = {
     "fidelity_and_entropy": fidelity_and_entropy,
     "transition": transition,
-    "slack": slack_histograms,
     "phase": phase_diagram,
     "frontier": frontier,
     "loss_and_fidelity": loss_against_fidelity,
@@ -66,9 +71,12 @@ def plot(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> li
 
 
 def plot_verdicts(outcomes: Sequence[Checked], out: Path) -> list[Path]:
-    """Draws observed against bound into the folder `out`; returns the files written, none where nothing is decided."""
+    """Draws observed against bound, and slacks, into the folder `out`; returns the files written."""
     make_folder(Path(out))
-    return _drawn(against_bound.NAME, lambda: against_bound.against_bound(outcomes), Path(out))
+    files: list[Path] = []
+    for name, draw in VERDICTS.items():
+        files += _drawn(name, lambda draw=draw: draw(outcomes), Path(out))
+    return files
 
 
 def _drawn(name: str, draw: Callable[[], Figure], out: Path) -> list[Path]:

@@ -32,7 +32,6 @@ from empirical.figures import style
 from empirical.figures.observed import Absent
 from empirical.observe.schema import SCHEMA
 
-NAME = "against_bound"
 COLUMNS = 4
 HEXAGONS = 34  # across a panel
 DECADES = 12  # of a logarithmic panel; what lies below shares its edge
@@ -128,7 +127,8 @@ def _title(found: Sequence[Group]) -> tuple[str, str]:
     decided = sum(outcome.decided for outcome in outcomes)
     beyond = [o for o in outcomes if o.counts[Verdict.VIOLATED]]
     count = sum(o.counts[Verdict.VIOLATED] for o in beyond)
-    said = f"{decided:,} decided verdicts of {sum(bool(o.decided) for o in outcomes)} theorems"
+    theorems = style.counted(sum(bool(o.decided) for o in outcomes), "theorem")
+    said = f"{style.counted(decided, 'decided verdict')} of {theorems}"
     claim = f"No row lies beyond its bound: {said}"
     if beyond:
         names = shorten(", ".join(o.theorem.key for o in beyond), 120, placeholder=", ...")

@@ -9,14 +9,14 @@ import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 import bounds
 from bounds.concentration.closed_forms import scaled_margin
 from bounds.dial.closed_forms import dial_leakage
+from empirical.check.report import share
 from empirical.figures import style
 from empirical.figures.observed import Absent, Observed, average, thinned
-from empirical.figures.phase import GUARANTEED
+from empirical.figures.phase import GUARANTEED, IMPOSSIBLE, OPEN, region_key
 
 KEYS = {"n_keys": "n_keys", "n_block": "n_block"}
 
@@ -31,7 +31,7 @@ def _medians(rows: np.ndarray) -> np.ndarray:
 
 def by_head(seen: Observed) -> Figure:
     """Median fidelity, effective tokens e^H and margin of every head: at the first setting, and at the last one that
-    has a valid row.
+    has a valid row, in the same colours.
     """
     seen.need("fidelity", "entropy_nats", "margin")
     fidelity = _medians(seen.row("fidelity"))
@@ -50,12 +50,14 @@ def by_head(seen: Observed) -> Figure:
         max(1.4, 0.3 * layers + 0.9) * len(shown) + 0.7,
         f"The most local head is {seen.number('head', best[1])} of layer {seen.number('layer', best[0])}: median "
         f"fidelity {first[best]:.2f}; all heads: {np.nanmin(first):.2f} to {np.nanmax(first):.2f}",
-        f"medians over {seen.valid.shape[-1]:,} queries, those of them that see their block and something outside",
+        f"medians over those of {style.counted(seen.valid.shape[-1], 'query')} that see their "
+        "block and something outside",
     )
     grid = figure.subplots(len(shown), len(panels), squeeze=False)
     for setting, line in zip(shown, grid):
         for axes, (words, values, ends) in zip(line, panels):
-            image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **ends)
+            scale = {"vmin": np.nanmin(values[shown]), "vmax": np.nanmax(values[shown]), **ends}
+            image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **scale)
             figure.colorbar(image, ax=axes, pad=0.02, aspect=18)
             axes.set_title(words if len(shown) == 1 else f"{words}, {seen.start[setting]}")
             axes.set_xticks(_few(heads), [str(seen.number("head", at)) for at in _few(heads)])
@@ -80,40 +82,47 @@ def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
 
 
 def along_the_dial(seen: Observed) -> Figure:
-    """Loss against the dial, and mean fidelity by layer beside what the rows at dial 0 predict."""
+    """Loss against the dial, where there is one, and mean fidelity by layer beside what the rows at dial 0 predict."""
     dials = json.loads(seen.dataset.attrs.get("dials", "[]"))
     if len(dials) < 3:
         raise Absent("fewer than two dials were asked for")
-    fidelity, leakage = seen.row("fidelity"), seen.row("leakage")
-    valid = seen.valid[0]
+    seen.need("fidelity", "leakage")
+    fidelity, leakage, valid = seen.row("fidelity"), seen.row("leakage"), seen.valid[0]
     order = np.argsort(dials).tolist()
     x = style.dial_places(np.array(dials)[order])
-    loss = seen.values("loss_heldout")[order]
+    loss = seen.values("loss_heldout").astype(float)[order] if seen.has("loss_heldout") else np.array([np.nan])
+    told = bool(np.isfinite(loss).all())
+    first, last = average(fidelity[order[0]]), _seen(fidelity, valid, order[-1])
+    claim = f"mean fidelity goes from {first:.2f} to {last:.2f}"
+    if told:
+        claim += f", loss from {loss[0]:.3f} to {loss[-1]:.3f} nats a token"
     figure = style.sheet(
-        7.2,
+        7.2 if told else 4.6,
         3.3,
-        f"From dial 0 to {max(dials):g} loss goes from {loss[0]:.3f} to {loss[-1]:.3f} nats a token, mean fidelity "
-        f"from {average(fidelity[order[0]]):.2f} to {_seen(fidelity, valid, order[-1]):.2f}",
+        f"From dial 0 to {max(dials):g} {claim}",
         "every layer dialled alike, nothing retrained; lines: predicted from the rows at dial 0"
         + (", exact in layer 0" if seen.number("layer", 0) == 0 else ""),
     )
-    left, right = figure.subplots(1, 2)
-    left.plot(x, loss, "-o", color=style.BLACK)
-    left.set_ylabel("loss (nats a token)")
+    *before, right = figure.subplots(1, 2 if told else 1, squeeze=False)[0]
+    for axes in before:
+        axes.plot(x, loss, "o", color=style.BLACK)
+        axes.set_ylabel("loss (nats a token)")
+        style.loss_axis(axes, loss)
     layers = fidelity.shape[1]
+    curve = style.dials_between(x.min(), x.max())
     for layer in range(layers):
         colour = style.ORDERED(layer / max(1, layers - 1))
-        left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dials[at]) for at in order]
+        left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dial) for dial in curve]
+        predicted = [average(values[valid[layer]]) for values in left_of]
         label = f"layer {seen.number('layer', layer)}"
-        right.plot(x, [average(values[valid[layer]]) for values in left_of], color=colour, label=label)
+        right.plot(style.dial_places(curve), predicted, color=colour, label=label)
         marker = "os^D"[layer % 4]
-        right.plot(
-            x, [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order], marker, color=colour, mec="white"
-        )
+        mean = [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order]
+        right.plot(x, mean, marker, color=colour, mec="white")
     right.set_ylabel("mean pointer fidelity")
     if layers <= 8:
         right.legend()
-    for axes in (left, right):
+    for axes in (*before, right):
         style.dress_dials(axes)
     return figure
 
@@ -134,11 +143,11 @@ def under_the_frontier(seen: Observed) -> Figure:
         raise Absent("no row has a finite frontier")
     few = thinned(known)
     over = int((entropy[known] > most[known] * (1 + 1e-9) + 1e-9).sum())
-    share = average((entropy / most)[known])
+    part = average((entropy / most)[known])
     figure = style.sheet(
         5.2,
         4.6,
-        f"{'No row lies' if over == 0 else f'{over} ROWS LIE'} above its frontier; entropy is {share:.2f} of it "
+        f"{'No row lies' if over == 0 else f'{over} ROWS LIE'} above its frontier; entropy is {part:.2f} of it "
         "on average",
         f"{few.size:,} of {int(known.sum()):,} rows, each at the frontier of its own n, m, r, margin and leakage",
     )
@@ -169,31 +178,25 @@ def regions(seen: Observed) -> Figure:
     if not known.any():
         raise Absent("no row has a finite margin and range")
     few = thinned(known)
-    sure, hopeless = float((x[known] >= 0).mean()), float((span[known] < 0).mean())
-    met = float((seen.row("fidelity")[known] >= target).mean())
+    sure, out = (share(int(mask.sum()), int(known.sum())) for mask in (x[known] >= 0, span[known] < 0))
     figure = style.sheet(
-        5.4,
-        4.7,
-        f"Fidelity {target:g} is guaranteed by the margin in {100 * sure:.1f} % of rows, out of reach of the range in "
-        f"{100 * hopeless:.1f} %, and met by {100 * met:.1f} %",
+        5.8,
+        4.9,
+        f"Margins guarantee {seen.target_words} in {sure} of rows, ranges exclude it in {out}; the others are open",
         f"{few.size:,} of {int(known.sum()):,} rows; what is needed is that of each row's own n, m and r",
     )
     axes = figure.subplots()
-    low, right = (float(v) for v in np.percentile(x[known], [0.5, 99.5]))
-    bottom, top = (float(v) for v in np.percentile(span[known], [0.5, 99.5]))
-    room = 0.06 * max(right - low, top - bottom, 1.0)
-    axes.set(xlim=(min(low, 0) - room, max(right, 0) + room), ylim=(min(bottom, 0) - room, max(top, 0) + room))
-    axes.axvspan(0, axes.get_xlim()[1], color=GUARANTEED, zorder=0)
-    axes.axhspan(axes.get_ylim()[0], 0, fc="white", ec="#8a8a8a", hatch="////", lw=0, zorder=1)
+    (left, right), (bottom, top) = ((min(v[known].min(), 0.0), max(v[known].max(), 0.0)) for v in (x, span))
+    room = 0.04 * max(right - left, top - bottom, 1.0)
+    axes.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room))
+    axes.set_facecolor(OPEN)
+    axes.axvspan(0, right + room, color=GUARANTEED, zorder=0)
+    axes.axhspan(bottom - room, 0, lw=0, zorder=1, **IMPOSSIBLE)
     colours, handles = _colours(seen, few)
     axes.scatter(x.flat[few], span.flat[few], c=colours, s=3, lw=0, alpha=0.5, rasterized=True, zorder=3)
     axes.axvline(0, color=style.BLUE, lw=0.9)
     axes.axhline(0, color=style.BLACK, lw=0.9)
     axes.set_xlabel("margin / temperature beyond what guarantees the target (nats)")
-    axes.set_ylabel("range / temperature beyond what it takes at least (nats)")
-    handles += [
-        Patch(fc=GUARANTEED, ec=style.BLUE, label="guaranteed"),
-        Patch(fc="white", ec="#8a8a8a", hatch="////", label="impossible"),
-    ]
-    style.legend_below(figure, handles)
+    axes.set_ylabel("range / temperature beyond what\nit takes at least (nats)")
+    style.legend_below(figure, [*handles, *region_key()], columns=3)
     return figure

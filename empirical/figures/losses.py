@@ -12,6 +12,7 @@ import bounds
 from empirical.figures import style
 from empirical.figures.against_penalty import KEYS
 from empirical.figures.observed import Absent, Observed, average, middle
+from empirical.figures.penalty_axis import PenaltyAxis, extends, penalty_norm
 
 
 def loss_against_fidelity(seen: Observed) -> Figure:
@@ -27,15 +28,17 @@ def loss_against_fidelity(seen: Observed) -> Figure:
         _title(seen, fidelity, panels[-1]),
         "one point a setting, median over its valid rows",
     )
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    norm = style.penalty_norm(seen.penalty)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    norm = penalty_norm(seen.penalty)
     for axes, (name, words) in zip(grid, panels):
         loss = seen.values(name).astype(float)
         style.scatter_starts(axes, seen.start, fidelity, loss, seen.penalty, norm=norm, s=20, lw=0.5)
+        style.loss_axis(axes, loss)
         axes.set_title(words)
         axes.set_xlabel("median pointer fidelity $F$")
     grid[0].set_ylabel(f"loss ({seen.loss_unit})")
-    figure.colorbar(ScalarMappable(norm, style.ORDERED), ax=list(grid), label=seen.penalty_label, pad=0.01, aspect=28)
+    bar = {"pad": 0.01, "aspect": 28, "extend": extends(seen.penalty, norm)}
+    figure.colorbar(ScalarMappable(norm, style.ORDERED), ax=list(grid), label=seen.penalty_label, **bar)
     style.legend_below(figure, style.start_key(seen.starts, grey=True))
     return figure
 
@@ -56,7 +59,7 @@ def masking(seen: Observed) -> Figure:
     seen.need("loss_heldout", "loss_masked", "fidelity")
     if seen.task != "topics":
         raise Absent("it compares held-out text losses, and the task is not topics")
-    axis = style.PenaltyAxis(seen.penalty)
+    axis = PenaltyAxis(seen.penalty)
     figure = style.sheet(5.4, 5.2, *_masking_title(seen))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.25, 1])
     styles = (
@@ -70,6 +73,7 @@ def masking(seen: Observed) -> Figure:
             Line2D([], [], marker=marker, color=colour, ls=dash, lw=0.9, ms=3.6, label=f"held-out loss, {words}")
         )
     upper.set_ylabel(f"held-out loss ({seen.loss_unit})")
+    style.loss_axis(upper, [seen.values(name).astype(float) for name, *_ in styles])
     fidelity = middle(seen.row("fidelity"))
     _seeds(lower, seen, axis, fidelity, "o", style.BLUE, "-")
     if seen.has("anchor_logit") and np.isfinite(seen.values("anchor_logit")).any():
@@ -82,7 +86,7 @@ def masking(seen: Observed) -> Figure:
                 color=style.BLACK,
                 lw=0.9,
                 ls=(0, (5, 2)),
-                label="anchor floor, all cross blocks zero (median row)",
+                label="anchor floor, cross blocks at zero",
             )
         )
     lower.set_ylabel("median pointer fidelity $F$")
@@ -92,9 +96,7 @@ def masking(seen: Observed) -> Figure:
     return figure
 
 
-def _seeds(
-    axes: Axes, seen: Observed, axis: style.PenaltyAxis, values: np.ndarray, marker: str, colour: str, dash
-) -> None:
+def _seeds(axes: Axes, seen: Observed, axis: PenaltyAxis, values: np.ndarray, marker: str, colour: str, dash) -> None:
     """One thin line and its points a seed and start, and the mean over them as a thicker line."""
     for _, _, order in seen.branches():
         x = axis.place(seen.penalty[order])

@@ -20,11 +20,12 @@ from empirical.figures.observed import Absent, Observed
 PREFERRED = (Start.ZERO, Start.UPWARDS, Start.RANDOM, Start.PLAIN, Start.LOCALISED, Start.DOWNWARDS)
 """Those first that show most of what the penalty changes."""
 SHADES = "Blues"
+MOST = 4  # heads drawn
 STRIP = 0.03  # width of the strips that name the blocks, as a share of the map
 
 
 def attention_maps(seen: Observed) -> Figure:
-    """The least and the largest penalty of one seed and start; heads side by side, at most four."""
+    """The least and the largest penalty of one seed and start; heads side by side, at most `MOST`, of every layer."""
     seen.need("attention", "map_query_block", "map_key_block")
     before, after = _pair(seen)
     maps = seen.along("attention", ("setting", "layer", "head", "map_query", "map_key"))
@@ -32,13 +33,13 @@ def attention_maps(seen: Observed) -> Figure:
     anchors = seen.values("map_key_anchor").astype(bool) if seen.has("map_key_anchor") else np.zeros(keys.shape, bool)
     by_query = np.argsort(queries, kind="stable")
     by_key = np.lexsort((np.arange(keys.size), ~anchors, keys))  # anchors lead their block
-    heads = [(layer, head) for layer in range(maps.shape[1]) for head in range(maps.shape[2])][:4]
+    heads = _chosen(*maps.shape[1:3])
     columns = len(heads) if len(heads) > 1 else 2
     lines = 2 if len(heads) > 1 else 1
     shown = [(setting, head) for setting in (before, after) for head in heads]
     top = float(np.nanmax([maps[setting, *head] for setting, head in shown]))
     norm = PowerNorm(0.5, 0, top)
-    figure = style.sheet(1.0 + 2.1 * columns, 0.9 + 2.3 * lines, *_title(seen, before, after, maps, queries, keys))
+    figure = style.sheet(1.0 + 2.1 * columns, 0.9 + 2.3 * lines, *_title(seen, shown, maps, queries, keys))
     grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"wspace": 0.08, "hspace": 0.1})
     for axes, (setting, head) in zip(grid.flat, shown):
         picture = maps[setting, *head][np.ix_(by_query, by_key)]
@@ -67,6 +68,16 @@ def attention_maps(seen: Observed) -> Figure:
         handles.append(Patch(fc=style.PALE, label="not visible"))
     style.legend_below(figure, handles, columns=min(len(handles), 3 * columns))
     return figure
+
+
+def _chosen(layers: int, heads: int) -> list[tuple[int, int]]:
+    """All heads, or where they are more than `MOST` the first of each layer, of layers evenly spread from first to
+    last."""
+    if layers * heads <= MOST:
+        return [(layer, head) for layer in range(layers) for head in range(heads)]
+    each = max(1, MOST // layers)
+    some = np.unique(np.linspace(0, layers - 1, min(layers, MOST)).round().astype(int)).tolist()
+    return [(layer, head) for layer in some for head in range(min(each, heads))]
 
 
 def _pair(seen: Observed) -> tuple[int, int]:
@@ -139,12 +150,17 @@ def _number(value: float) -> str:
 
 
 def _title(
-    seen: Observed, before: int, after: int, maps: np.ndarray, queries: np.ndarray, keys: np.ndarray
+    seen: Observed, shown: list[tuple[int, tuple[int, int]]], maps: np.ndarray, queries: np.ndarray, keys: np.ndarray
 ) -> tuple[str, str]:
-    own = queries[:, None] == keys[None, :]
-    shares = [float(np.nanmean(np.nansum(np.where(own, maps[s], 0), axis=-1))) for s in (before, after)]
+    """The mass in the query's own block on the maps drawn, and which heads those are."""
+    own, settings = queries[:, None] == keys[None, :], list(dict.fromkeys(setting for setting, _ in shown))
+    inside = {s: [np.nansum(np.where(own, maps[s, *h], 0), axis=-1) for at, h in shown if at == s] for s in settings}
+    least, most = (100 * float(np.mean(inside[s])) for s in settings)
+    heads, every = len(shown) // 2, maps.shape[1] * maps.shape[2]
+    some = f"; {heads} of {every} heads drawn, {style.counted(maps.shape[1], 'layer')} in all" if heads < every else ""
+    verb = "gathers in" if most > least else "does not gather in"
     return (
-        f"Attention gathers in the query's own block: {100 * shares[0]:.0f} % of it at the least penalty, "
-        f"{100 * shares[1]:.0f} % at the largest",
-        f"seed {seen.seed[before]}, {seen.start[before]} start; mean over the queries and heads drawn",
+        f"Attention {verb} the query's own block: {least:.0f} % of it at the least penalty, {most:.0f} % at the "
+        "largest",
+        f"seed {seen.seed[settings[0]]}, {seen.start[settings[0]]} start; mean over the queries drawn{some}",
     )

@@ -18,6 +18,8 @@ from empirical.errors import BadInput
 from empirical.laboratory.config import STARTS
 from empirical.observe.schema import PAIR, ROW
 
+EXAMPLE = 0.9  # a fidelity to draw regions for, where none was asked for
+
 
 class Absent(Exception):
     """A figure whose data the dataset does not hold; the message is the reason that is printed."""
@@ -130,9 +132,18 @@ class Observed:
         return f"penalty $\\lambda$ ({unit} per unit of $\\|W_{{bc}}\\|$)"
 
     @property
+    def asked(self) -> float | None:
+        """The fidelity that the configuration asks for, None where it asks for none."""
+        return self.config.get("setting", {}).get("fidelity") or None
+
+    @property
     def target(self) -> float:
-        """The fidelity aimed at."""
-        return self.config.get("setting", {}).get("fidelity") or 0.9
+        """The fidelity that regions are drawn for: the one asked for, else `EXAMPLE`."""
+        return EXAMPLE if self.asked is None else self.asked
+
+    @property
+    def target_words(self) -> str:
+        return f"fidelity {self.target:g}" + (" (an example: none was asked for)" if self.asked is None else "")
 
     def branches(self) -> Iterator[tuple[str, Any, np.ndarray]]:
         """(start, seed, settings in order of penalty) for every start and seed."""

@@ -25,7 +25,8 @@ def ranges(heads: Sequence[Head]) -> Figure:
     spare = float(np.median([h.kappa - h.logit_range for h in heads]))
     masks = sum(h.hard_mask_only for h in heads)
     beyond = len(outside(heads))
-    words = f"{beyond} heads span more than weights allow" if beyond else "No row spans more than weights allow"
+    wide = f"{style.counted(beyond, 'head')} SPAN MORE THAN WEIGHTS ALLOW"
+    words = wide if beyond else "No row spans more than weights allow"
     figure = style.sheet(
         float(np.clip(2.5 + 0.1 * len(heads), 4.5, 12.0)),
         3.2,

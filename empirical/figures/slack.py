@@ -1,130 +1,100 @@
-"""How tight every theorem is on the observed rows: histograms of relative slack, and the share left vacuous."""
+"""How tight every theorem is on the observed rows: one line a theorem, its relative slack left, its verdicts right."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bounds.theory.theorem import Relation, Theorem, Verdict
+from bounds.theory.theorem import Relation, Verdict
+from empirical.check.clouds import EDGES, LEAST, MOST
+from empirical.check.report import share
+from empirical.check.verdicts import Checked
 from empirical.figures import style
-from empirical.figures.observed import Absent, Observed
+from empirical.figures.against_bound import SHADES, groups
+from empirical.figures.observed import Absent
 
-LEAST, MOST = -18, 1  # decades of relative slack; smaller ones, and exact zeros, share the first bin
-BINS = np.linspace(LEAST, MOST, 2 * (MOST - LEAST) + 1)
-COLUMNS = 4
-
-
-@dataclass(frozen=True)
-class Slack:
-    """log10 of a theorem's relative slack on its decided rows, by verdict, and how many rows were vacuous."""
-
-    theorem: Theorem
-    holds: np.ndarray
-    unknown: np.ndarray
-    violated: np.ndarray
-    vacuous: int
-    rows: int
+LINE = 0.19  # inches a theorem
+FEWEST = 1e-3  # share of rows that the palest shade stands for
+BARS: tuple[tuple[Verdict, dict[str, Any], str], ...] = (  # verdict, its look, words
+    (Verdict.HOLDS, {"fc": style.SKY}, "HOLDS"),
+    (Verdict.UNKNOWN, {"fc": SHADES[Verdict.UNKNOWN](0.6)}, "UNKNOWN: the arithmetic cannot decide"),
+    (Verdict.VIOLATED, {"fc": style.RED}, "VIOLATED"),
+    (Verdict.VACUOUS, {"fc": "white", "ec": style.GREY, "hatch": "////", "lw": 0.3}, "VACUOUS: a hypothesis fails"),
+)
 
 
-def slack_of(theorem: Theorem, rows) -> Slack:
-    """|slack| relative to the larger of |observed| and |bound|."""
-    codes = theorem.verdicts(rows).ravel()
-    with np.errstate(all="ignore"):
-        slack, observed, bound = (
-            a.ravel() for a in np.broadcast_arrays(theorem.slack(rows), theorem.observed(rows), theorem.bound(rows))
-        )
-        size = np.log10(np.abs(slack) / np.maximum(np.abs(observed), np.abs(bound)))
-    size = np.clip(np.where(np.isnan(size), LEAST, size), LEAST, MOST)
-    chosen = {v: size[codes == v.code] for v in Verdict}
-    return Slack(
-        theorem,
-        chosen[Verdict.HOLDS],
-        chosen[Verdict.UNKNOWN],
-        chosen[Verdict.VIOLATED],
-        chosen[Verdict.VACUOUS].size,
-        codes.size,
-    )
-
-
-def slack_histograms(seen: Observed) -> Figure:
-    """One panel a theorem that the dataset has the fields for, in the order in which they are stated."""
-    from bounds.theorems import OBSERVED
-    from empirical.check.verdicts import rows_of
-
-    found = []
-    for theorem in OBSERVED:
-        rows = rows_of(seen.dataset, theorem)
-        if rows is not None:
-            found.append(slack_of(theorem, rows))
-    if not found:
-        raise Absent("the dataset has the fields of no theorem")
-    lines = -(-len(found) // COLUMNS)
-    figure = style.sheet(7.4, 0.9 + 1.15 * lines, *_title(found))
-    grid = figure.subplots(lines, COLUMNS, squeeze=False, sharex=True, sharey=True)
-    for axes, slack in zip(grid.flat, found):
-        _draw(axes, slack)
-    for axes in list(grid.flat)[len(found) :]:
-        axes.set_axis_off()
-    for axes in list(grid.flat)[max(0, len(found) - COLUMNS) : len(found)]:
-        axes.tick_params(labelbottom=True)
-    for axes in grid[-1]:
-        axes.set_xlabel("relative slack")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("share of rows")
-    handles = [
-        Patch(fc=style.SKY, label="HOLDS"),
-        Patch(fc="white", ec=style.BLACK, hatch="/////", lw=0.5, label="UNKNOWN: within rounding"),
-        Patch(fc=style.RED, label="VIOLATED"),
-    ]
-    style.legend_below(figure, handles)
+def slack(outcomes: Sequence[Checked]) -> Figure:
+    """From outcomes that hold their clouds; theorems on one quantity stand together. Raises Absent without a row."""
+    found = groups(outcomes)
+    lines = [outcome for group in found for outcome in group.outcomes]
+    if not lines:
+        raise Absent("the observations have the fields of no theorem")
+    figure = style.sheet(7.4, 1.5 + LINE * (len(lines) + len(found)), *_title(lines))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.7, 1])
+    names: list[tuple[float, str]] = []
+    place = 0.0
+    for group in found:
+        left.text(LEAST + 0.3, place, group.title, fontsize=6, color=style.GREY, va="center")
+        for outcome in group.outcomes:
+            place += 1
+            names.append((place, outcome.theorem.key.replace("_", " ")))
+            _slacks(left, outcome, place)
+            _verdicts(right, outcome, place)
+        place += 1
+    left.set_yticks([at for at, _ in names], [name for _, name in names], fontsize=6.5)
+    left.set(xlim=(LEAST, MOST), ylim=(place - 0.4, -0.6), xlabel="relative slack")
+    ticks = [LEAST, -12, -6, 0]
+    left.set_xticks(ticks, ["0", *(f"$10^{{{t}}}$" for t in ticks[1:-1]), "1"])
+    right.set(xlim=(0, 1), xlabel="share of rows")
+    right.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    for axes in (left, right):
+        axes.tick_params(axis="y", length=0)
+    bar = ScalarMappable(LogNorm(FEWEST, 1), SHADES[Verdict.HOLDS])
+    figure.colorbar(bar, ax=[left, right], pad=0.01, aspect=30, shrink=0.6, label="share of the rows not VACUOUS")
+    style.legend_below(figure, [Patch(label=words, **look) for _, look, words in BARS], columns=2)
     return figure
 
 
-def _draw(axes: Axes, slack: Slack) -> None:
-    groups = (slack.holds, slack.unknown, slack.violated)
-    decided = sum(g.size for g in groups)
-    vacuous = f"vacuous {_percent(slack.vacuous, slack.rows)}"
-    axes.set_title(f"{slack.theorem.key.replace('_', ' ')}\n", fontsize=7)
-    axes.text(
-        0, 1.02, f"{vacuous} of {slack.rows:,}", transform=axes.transAxes, fontsize=6, color=style.GREY, va="bottom"
-    )
-    axes.set(xlim=(LEAST, MOST), ylim=(0, 1.05), yticks=[0, 0.5, 1])
-    ticks = [LEAST, -12, -6, 0]
-    axes.set_xticks(ticks, ["0", *(f"$10^{{{t}}}$" for t in ticks[1:-1]), "1"])
-    if decided == 0:
-        axes.text(0.5, 0.5, "says nothing here", transform=axes.transAxes, ha="center", fontsize=6.5, color=style.GREY)
+def _slacks(axes: Axes, outcome: Checked, place: float) -> None:
+    """The share of its rows in each half decade; UNKNOWN ones below those that HOLD, VIOLATED ones in red."""
+    parts = {} if outcome.cloud is None else outcome.cloud.apart
+    every = sum(int(counts.sum()) for counts in parts.values())
+    if not every:
+        look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6, "color": style.GREY}
+        axes.text(0.5 * (LEAST + MOST), place, "says nothing here", **look)
         return
-    looks: tuple[dict[str, Any], ...] = (
-        {"fc": style.SKY},
-        {"fc": "white", "ec": style.BLACK, "hatch": "/////", "lw": 0.5},
-        {"fc": style.RED},
-    )
-    base = np.zeros(BINS.size - 1)
-    for values, look in zip(groups, looks):
-        share = np.histogram(values, BINS)[0] / decided
-        some = share > 0
-        axes.bar(BINS[:-1][some], share[some], 0.5, bottom=base[some], align="edge", **look)
-        base += share
+    shades = {**SHADES, Verdict.VIOLATED: ListedColormap([style.RED])}
+    for verdict, shade in shades.items():
+        ends = [place - (0.0 if verdict is Verdict.UNKNOWN else 0.4), place + 0.4]
+        portion, norm = np.ma.masked_equal(parts[verdict], 0) / every, LogNorm(FEWEST, 1, clip=True)
+        mesh = axes.pcolormesh(EDGES, ends, portion[None], cmap=shade, norm=norm)
+        mesh.set_gid(f"{verdict.name} {outcome.theorem.key}")
 
 
-def _percent(part: int, whole: int) -> str:
-    """A share in per cent that says 100 only when nothing is left and 0 only when nothing is there."""
-    share = 100 * part / whole if whole else 0.0
-    if 0 < share < 0.1:
-        return "< 0.1 %"
-    return f"{share:.0f} %" if share in (0.0, 100.0) else f"{min(share, 99.9):.1f} %"
+def _verdicts(axes: Axes, outcome: Checked, place: float) -> None:
+    start = 0.0
+    for verdict, look, _ in BARS:
+        part = outcome.counts[verdict] / outcome.rows
+        if part:
+            (bar,) = axes.barh(place, part, 0.8, left=start, **look)
+            bar.set_gid(f"{verdict.name} {outcome.theorem.key}")
+        start += part
 
 
-def _title(found: list[Slack]) -> tuple[str, str]:
-    violated = sum(s.violated.size for s in found)
-    decided = sum(s.holds.size + s.violated.size for s in found)
-    equal = [s.theorem.key for s in found if s.theorem.relation is Relation.EQUAL]
-    verdict = "none violated" if violated == 0 else f"{violated:,} VIOLATED"
-    gap = f"; {', '.join(equal).replace('_', ' ')}: an equality's gap" if equal else ""
-    claim = f"{decided:,} decided verdicts over {len(found)} theorems, {verdict}"
-    return claim, f"relative slack: distance to the bound over the larger of bound and observed{gap}"
+def _title(lines: Sequence[Checked]) -> tuple[str, str]:
+    decided, rows = sum(o.decided for o in lines), sum(o.rows for o in lines)
+    violated, unknown = (sum(o.counts[v] for o in lines) for v in (Verdict.VIOLATED, Verdict.UNKNOWN))
+    equal = [o.theorem.key.replace("_", " ") for o in lines if o.theorem.relation is Relation.EQUAL]
+    verdict = "none VIOLATED" if violated == 0 else f"{violated:,} VIOLATED"
+    claim = f"{style.counted(decided, 'decided verdict')} over {style.counted(len(lines), 'theorem')}, {verdict}"
+    if unknown:
+        claim += f"; UNKNOWN: {share(unknown, rows)} of all rows"
+    note = "relative slack: distance to the bound over the larger of bound and observed"
+    return claim, note + (f"; of an equality ({', '.join(equal)}) its gap" if equal else "")

@@ -1,4 +1,4 @@
-"""How every figure looks: one palette (Okabe-Ito), one set of markers, one way to save, and the penalty axis.
+"""How every figure looks: one palette (Okabe-Ito), one set of markers, one way to save.
 
 Colour never stands alone: starts differ in marker shape, lines in dash, regions in hatch, so grey print loses nothing.
 No pyplot: a figure is an object, and style holds only inside `drawing()`.
@@ -15,10 +15,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
 from bounds.dial.closed_forms import kappa_of_dial
 from bounds.penalty.fields import Start
@@ -45,6 +44,7 @@ STARTS: Mapping[str, tuple[str, str, str]] = {  # start: (marker, colour, words)
 }
 ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
 DPI = 200
+LEAST_SPAN = 0.02  # of an axis of losses, as a share of the loss
 DIAL_ONE = 11.0  # where dial 1 stands on an axis of kappa
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -83,7 +83,7 @@ def sheet(width: float, height: float, claim: str, note: str = "") -> Figure:
     """An empty figure in inches: what is seen as its title, the conditions in grey below, both wrapped to its width."""
     figure = Figure(figsize=(width, height))
     top = 1 - 0.06 / height
-    for words, size, weight, colour, letters in ((claim, 8.5, "bold", BLACK, 14.0), (note, 7.0, "normal", GREY, 19.5)):
+    for words, size, weight, colour, letters in ((claim, 8.5, "bold", BLACK, 14.0), (note, 7.0, "normal", GREY, 18.5)):
         if words:
             lines = fill(words, int(letters * width))
             figure.text(0.05 / width, top, lines, va="top", size=size, weight=weight, color=colour, linespacing=1.2)
@@ -100,57 +100,22 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return [png, svg]
 
 
-class PenaltyAxis:
-    """A logarithmic penalty axis on which an unpenalised setting has a place: left of the others, marked 0."""
-
-    def __init__(self, penalties: np.ndarray, marks: Sequence[float] = ()):
-        penalties = np.asarray(penalties, dtype=float)
-        positive = np.concatenate([penalties[penalties > 0], [m for m in marks if m > 0]])
-        self.low, self.high = (positive.min(), positive.max()) if positive.size else (1e-4, 1e-2)
-        self.apart = (self.high / self.low) ** 0.008  # a factor that sets markers of equal penalty side by side
-        self.has_zero = bool((penalties == 0).any())
-        self.zero = self.low / max(2.0, (self.high / self.low) ** 0.12)
-
-    def place(self, penalties: Any) -> np.ndarray:
-        penalties = np.asarray(penalties, dtype=float)
-        return np.where(penalties > 0, penalties, self.zero)
-
-    def dress(self, axes: Axes, label: str | None = "penalty $\\lambda$ (nats or loss units per unit norm)") -> None:
-        left, right = (self.zero if self.has_zero else self.low), self.high
-        room = (right / left) ** 0.04 if right > left else 1.5
-        axes.set_xscale("log")
-        axes.set_xlim(left / room, right * room)
-        if self.has_zero:
-            ticks = [
-                t for t in LogLocator().tick_values(self.low, self.high) if self.low * 0.999 <= t <= self.high * 1.001
-            ]
-            names = [f"$10^{{{round(np.log10(t))}}}$" for t in ticks]
-            axes.xaxis.set_major_locator(FixedLocator([self.zero, *ticks]))
-            axes.xaxis.set_major_formatter(FixedFormatter(["0", *names]))
-            minor = LogLocator(subs=tuple(range(2, 10))).tick_values(self.low, self.high)
-            axes.xaxis.set_minor_locator(FixedLocator([t for t in minor if self.low <= t <= self.high]))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            gap = np.sqrt(self.zero * self.low)
-            for shift in (0.97, 1.03):  # a broken axis says that zero is not on the scale
-                axes.plot(
-                    [gap * shift] * 2,
-                    [-0.018, 0.018],
-                    transform=axes.get_xaxis_transform(),
-                    color=BLACK,
-                    lw=0.7,
-                    clip_on=False,
-                )
-        if label:
-            axes.set_xlabel(label)
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`, `1,200 queries`."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else several}"
 
 
-def penalty_norm(penalties: np.ndarray) -> Normalize:
-    """Colours by penalty, logarithmic; an unpenalised setting takes the darkest."""
-    positive = penalties[penalties > 0]
-    if positive.size == 0 or positive.min() == positive.max():
-        value = positive.min() if positive.size else 1.0
-        return LogNorm(value / 10, value * 10, clip=True)
-    return LogNorm(positive.min(), positive.max(), clip=True)
+def loss_axis(axes: Axes, values: Any) -> None:
+    """Limits that show a difference of losses as large only where it is: at least 2 % of the loss from end to end."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
+        return
+    low, high = float(finite.min()), float(finite.max())
+    span = max(1.1 * (high - low), LEAST_SPAN * max(abs(low), abs(high)))
+    if span:
+        axes.set_ylim(0.5 * (low + high - span), 0.5 * (low + high + span))
 
 
 def scatter_starts(axes: Axes, start: np.ndarray, x: np.ndarray, y: np.ndarray, c: np.ndarray, **look: Any) -> None:
@@ -159,6 +124,14 @@ def scatter_starts(axes: Axes, start: np.ndarray, x: np.ndarray, y: np.ndarray, 
         mine = start == name
         if mine.any():
             axes.scatter(x[mine], y[mine], c=c[mine], cmap=ORDERED, marker=marker, ec="white", **look)
+
+
+def mark_settings(axes: Axes, start: str, x: np.ndarray, y: np.ndarray, solid: np.ndarray, size: float = 4.0) -> None:
+    """Settings of one start: filled where they converged, hollow where not, all of one size."""
+    marker, colour, _ = STARTS[start]
+    for mask, look in ((solid, {"mec": "white", "mew": 0.4}), (~solid, {"mfc": "white", "mew": 0.8})):
+        if mask.any():
+            axes.plot(x[mask], y[mask], marker, color=colour, ms=size, zorder=4, **look)
 
 
 def start_key(starts: Sequence[str], hollow: bool = False, grey: bool = False) -> list[Line2D]:
@@ -178,6 +151,12 @@ def dial_places(dials: Any) -> np.ndarray:
     """Where dials stand on an axis of kappa; dial 1 at its end."""
     with np.errstate(divide="ignore"):
         return np.minimum(kappa_of_dial(np.asarray(dials, dtype=float)), DIAL_ONE)
+
+
+def dials_between(low: float, high: float) -> np.ndarray:
+    """Dials along an axis of kappa, close enough for a curve; dial 1 where its end is there."""
+    kappa = np.linspace(low, min(high, DIAL_ONE), 161)
+    return np.where(kappa >= DIAL_ONE, 1.0, -np.expm1(-kappa))
 
 
 def dress_dials(axes: Axes) -> None:

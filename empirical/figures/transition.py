@@ -1,8 +1,8 @@
-"""Where cross blocks vanish: share of zero groups and loss against the penalty, with the levels marked."""
+"""Where cross blocks vanish: share of zero groups and loss against the penalty; below, the levels that theory gives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,21 +11,27 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 import bounds
-from bounds.penalty.fields import LEVEL_FIELDS
+from bounds.theory.theorem import Theorem
 from empirical.figures import style
 from empirical.figures.observed import Observed
+from empirical.figures.penalty_axis import ZOOM, PenaltyAxis, close_up, critical_penalties, over_critical, sides
+from empirical.observe.schema import PAIR
 
-ZOOM = (0.9, 1.1)  # penalty / critical in the close-up
+LEVEL_ROW = 0.2  # inches a level
 
 
 @dataclass(frozen=True)
 class MarkedLevel:
-    """A penalty that theory singles out, with its values by seed."""
+    """A penalty that theory singles out, with its values: one a seed, or one a setting."""
 
-    letter: str
+    key: str
     words: str
     values: np.ndarray
-    dash: tuple
+
+    @property
+    def said(self) -> str:
+        low, high = f"{self.values.min():.2g}", f"{self.values.max():.2g}"
+        return f"{self.words}: {low}" if low == high else f"{self.words}: {low} to {high}"
 
 
 def share_of_zero_groups(seen: Observed) -> np.ndarray:
@@ -36,95 +42,114 @@ def share_of_zero_groups(seen: Observed) -> np.ndarray:
 
 def levels(seen: Observed) -> list[MarkedLevel]:
     """The levels that the dataset determines, smallest first."""
+    aware, worst = (_worst_gradient(seen, key) for key in ("leakage_aware_gradient", "worst_case_gradient"))
     found = [
-        MarkedLevel("D", "critical, predicted from the localised model", _finite(seen, "critical"), ()),
-        MarkedLevel("E", "global transition, at least (witness)", _global_witness(seen), (1, 1.5)),
-        MarkedLevel("C", "level C, mean of products", _worst_of_pairs(seen, "level_c"), (5, 2)),
-        MarkedLevel("A", "level A, proved: zero above it", _worst_case(seen), (5, 1.5, 1, 1.5)),
+        MarkedLevel("critical", "critical, predicted from localised models", critical_penalties(seen)),
+        MarkedLevel("witness", "global transition, at least (witness)", _global_witness(seen)),
+        MarkedLevel("C", "level C, mean of products", _worst_of_pairs(seen, "level_c")),
+        MarkedLevel("B", "level B, proved at the leakage of each setting", aware),
+        MarkedLevel("A", "level A, proved for every input", _by_seed(seen, worst)),
     ]
-    return sorted((level for level in found if level.values.size), key=lambda level: float(np.median(level.values)))
+    some = [replace(level, values=level.values[np.isfinite(level.values) & (level.values > 0)]) for level in found]
+    return sorted((level for level in some if level.values.size), key=lambda level: float(np.median(level.values)))
 
 
 def transition(seen: Observed) -> Figure:
-    """Left the whole range, right the close-up at the critical penalty where the dataset has settings there."""
+    """Left every setting, right the close-up at the critical penalty where the dataset has settings there."""
     seen.need("group_norm", "loss_train")
     share, loss, localised = share_of_zero_groups(seen), seen.values("loss_train").astype(float), _localised_loss(seen)
     if localised is not None:
         loss = loss - localised
-    marks = levels(seen)
-    ratio = _ratio(seen)
-    near = np.isfinite(ratio) & (ratio >= ZOOM[0]) & (ratio <= ZOOM[1]) & (np.unique(ratio).size > 1)
-    close = near.sum() >= 2
-    figure = style.sheet(7.2 if close else 5.2, 4.8, *_title(seen, share, ratio))
-    grid = figure.subplots(2, 2 if close else 1, squeeze=False, sharey="row", width_ratios=[1.9, 1] if close else [1])
-    axis = style.PenaltyAxis(seen.penalty, [float(v) for level in marks for v in level.values])
-    for axes, values in zip(grid[:, 0], (share, loss)):
-        _draw(axes, seen, axis.place(seen.penalty), values)
-        _mark(axes, marks, letters=values is share)
+    marks, ratio = levels(seen), over_critical(seen)
+    close = close_up(ratio)
+    extra = (0.55 + LEVEL_ROW * len(marks)) if marks else 0.0
+    figure = style.sheet(7.2 if close else 5.2, 4.3 + extra, *_title(seen, share, ratio))
+    grid = figure.add_gridspec(
+        3 if marks else 2,
+        2 if close else 1,
+        width_ratios=[1.6, 1] if close else [1],
+        height_ratios=[1.6, 1.6, *([0.2 + LEVEL_ROW * len(marks)] if marks else [])],
+    )
+    left = [figure.add_subplot(grid[line, 0]) for line in range(2)]
+    axis = PenaltyAxis(seen.penalty)
+    for axes, values in zip(left, (share, loss)):
+        _draw(axes, seen, axis, values)
+        _band(axes, axis, marks)
         axis.dress(axes, seen.penalty_label if values is loss else None)
-    grid[0, 0].set_ylabel("share of cross blocks\nthat are exactly zero")
-    grid[0, 0].set_ylim(-0.04, 1.04)
-    grid[1, 0].set_ylabel(f"training loss{'' if localised is None else ' above localised'}\n({seen.loss_unit})")
+    left[0].set_ylabel("share of cross blocks\nthat are exactly zero")
+    left[0].set_ylim(-0.04, 1.04)
+    lacking = "" if localised is None else "\nless that of the localised model"
+    left[1].set_ylabel(f"training loss{lacking}\n({seen.loss_unit})")
     if localised is not None:
-        grid[1, 0].axhline(0, color=style.GREY, lw=0.6, zorder=0)
+        left[1].axhline(0, color=style.GREY, lw=0.6, zorder=0)
     if close:
-        for axes, values in zip(grid[:, 1], (share, loss)):
-            _draw(axes, seen, ratio, values)
-            axes.axvline(1, color=style.BLACK, lw=0.9, zorder=1)
-            axes.set_xlim(ZOOM[0] - 0.01, ZOOM[1] + 0.01)
-        grid[0, 1].set_title("close-up at D", loc="center")
-        grid[1, 1].set_xlabel("penalty / critical penalty\nof the same seed")
-    figure.align_ylabels(grid[:, 0])
-    grid[1, 0].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    starts, lines = _key(seen, marks)
-    longest = max(len(starts), len(lines))
-    blank = Line2D([], [], ls="", label=" ")
-    padded = [*starts, *[blank] * (longest - len(starts)), *lines, *[blank] * (longest - len(lines))]
-    style.legend_below(figure, padded, columns=2)
+        panels = [figure.add_subplot(grid[line, 1], sharey=left[line]) for line in range(2)]
+        _close_up(panels, seen, share, loss)
+    if marks:
+        _strip(figure.add_subplot(grid[2, :]), marks, seen)
+    figure.align_ylabels(left)
+    left[1].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    style.legend_below(figure, _key(seen, marks), columns=3)
     return figure
 
 
-def _draw(axes: Axes, seen: Observed, x: np.ndarray, y: np.ndarray) -> None:
+def _draw(axes: Axes, seen: Observed, axis: PenaltyAxis, y: np.ndarray) -> None:
+    side = sides(seen.starts)
     for start, _, order in seen.branches():
-        marker, colour, _ = style.STARTS[start]
-        size = 5.4 - 0.9 * seen.starts.index(start)  # smaller markers on larger ones: none hides another
-        axes.plot(x[order], y[order], color=colour, lw=0.5, alpha=0.6, zorder=2)
-        done = seen.solid[order]
-        axes.plot(x[order][done], y[order][done], marker, color=colour, ms=size, mew=0.5, mec="white", zorder=4)
-        axes.plot(x[order][~done], y[order][~done], marker, color=colour, ms=size, mew=0.8, mfc="white", zorder=3)
+        x = axis.place(seen.penalty[order], side[start])
+        axes.plot(x, y[order], color=style.STARTS[start][1], lw=0.5, alpha=0.5, zorder=2)
+        style.mark_settings(axes, start, x, y[order], seen.solid[order])
 
 
-def _mark(axes: Axes, marks: list[MarkedLevel], letters: bool) -> None:
+def _close_up(panels: list[Axes], seen: Observed, share: np.ndarray, loss: np.ndarray) -> None:
+    """Penalties over the critical one of their seed; starts side by side."""
+    ratio, side = over_critical(seen), sides(seen.starts)
+    for axes, values in zip(panels, (share, loss)):
+        for start, _, order in seen.branches():
+            x = ratio[order] + 0.006 * side[start]
+            axes.plot(x, values[order], color=style.STARTS[start][1], lw=0.5, alpha=0.5, zorder=2)
+            style.mark_settings(axes, start, x, values[order], seen.solid[order])
+        axes.axvline(1, color=style.BLACK, lw=0.9, zorder=1)
+        axes.set_xlim(ZOOM[0] - 0.015, ZOOM[1] + 0.015)
+        axes.tick_params(labelleft=False)
+    panels[0].tick_params(labelbottom=False)
+    panels[0].set_title("close-up at the critical penalty")
+    panels[1].set_xlabel("penalty / critical of the same seed")
+
+
+def _band(axes: Axes, axis: PenaltyAxis, marks: list[MarkedLevel]) -> None:
+    """The critical penalties of all seeds."""
     for level in marks:
-        axes.axvspan(level.values.min(), level.values.max(), color=style.PALE, lw=0, zorder=0)
-        axes.axvline(
-            np.median(level.values), color=style.BLACK, lw=0.9, ls=(0, level.dash) if level.dash else "-", zorder=1
-        )
-        if letters:
-            axes.text(
-                float(np.median(level.values)),
-                1.02,
-                level.letter,
-                ha="center",
-                va="bottom",
-                transform=axes.get_xaxis_transform(),
-            )
+        if level.key == "critical":
+            ends = axis.place([level.values.min(), level.values.max()])
+            axes.axvspan(*ends, color=style.PALE, lw=0, zorder=0)
+            axes.axvline(float(axis.place(np.median(level.values))), color=style.BLACK, lw=0.9, zorder=1)
 
 
-def _key(seen: Observed, marks: list[MarkedLevel]) -> tuple[list, list]:
-    """Handles of the starts, and of the levels with their values."""
-    starts: list = style.start_key(seen.starts, hollow=not seen.solid.all())
-    lines: list = []
-    for level in marks:
-        low, high = level.values.min(), level.values.max()
-        value = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
-        dash = (0, level.dash) if level.dash else "-"
-        lines.append(
-            Line2D([], [], color=style.BLACK, lw=0.9, ls=dash, label=f"{level.letter}: {level.words}: {value}")
-        )
-    if marks:
-        starts.append(Patch(color=style.PALE, label="range of a level over seeds"))
-    return starts, lines
+def _strip(axes: Axes, marks: list[MarkedLevel], seen: Observed) -> None:
+    """A row a level from its least to its largest value, on the whole logarithmic axis, and the penalties run."""
+    run = np.unique(seen.penalty[seen.penalty > 0])
+    rows = [*((level.said, level.values) for level in marks), ("penalties run", run)]
+    every = np.concatenate([values for _, values in rows])
+    middle = np.sqrt(every.min() * every.max())
+    for row, (words, values) in enumerate(rows):
+        axes.plot([values.min(), values.max()], [row, row], color=style.BLACK, lw=1.2 if values is not run else 0)
+        axes.plot(values, np.full(values.size, row), "|", color=style.BLACK, ms=6, mew=0.9)
+        first = np.sqrt(values.min() * values.max()) < middle  # its words stand on the side that has room
+        place, shift, side = (values.max(), 5, "left") if first else (values.min(), -5, "right")
+        look = {"ha": side, "va": "center", "fontsize": 7, "textcoords": "offset points"}
+        axes.annotate(words, (float(place), row), (shift, 0), **look)
+    axes.set(xscale="log", xlim=(every.min() / 1.6, every.max() * 1.6), ylim=(len(marks) + 0.6, -0.6), yticks=[])
+    axes.set_xlabel(seen.penalty_label)
+    axes.spines["left"].set_visible(False)
+
+
+def _key(seen: Observed, marks: list[MarkedLevel]) -> list:
+    handles: list = style.start_key(seen.starts, hollow=not seen.solid.all())
+    if any(level.key == "critical" for level in marks):
+        handles.append(Line2D([], [], color=style.BLACK, lw=0.9, label="critical penalty, median of the seeds"))
+        handles.append(Patch(color=style.PALE, label="critical penalty, all seeds"))
+    return handles
 
 
 def _title(seen: Observed, share: np.ndarray, ratio: np.ndarray) -> tuple[str, str]:
@@ -136,13 +161,11 @@ def _title(seen: Observed, share: np.ndarray, ratio: np.ndarray) -> tuple[str, s
         beyond = idle[idle > active.max()] if active.size else idle
         if beyond.size:
             edges.setdefault(f"{beyond.min():.3g}", []).append(start)
-    parts = [f"{edge} D ({', '.join(starts)})" for edge, starts in edges.items()]
-    seeds = np.unique(seen.seed).size
-    note = f"{seen.penalty.size} settings, {seeds} seeds, {seen.convergence}"
+    parts = [f"{edge} ({', '.join(starts)})" for edge, starts in edges.items()]
+    seeds = style.counted(np.unique(seen.seed).size, "seed")
+    note = f"{style.counted(seen.penalty.size, 'setting')}, {seeds}, {seen.convergence}; equal penalties side by side"
     if parts:
-        return "Every cross block is zero from " + ", ".join(
-            parts
-        ), f"{note}; D is the critical penalty of the same seed"
+        return f"Every cross block is zero from {', '.join(parts)} times the critical penalty of its seed", note
     low, high = share[seen.penalty == seen.penalty.min()], share[seen.penalty == seen.penalty.max()]
     change = f"from {low.mean():.2f} at the least penalty to {high.mean():.2f} at the largest"
     return f"The share of cross blocks at zero goes {change}", note
@@ -156,20 +179,10 @@ def _localised_loss(seen: Observed) -> np.ndarray | None:
     return localised if np.isfinite(localised).any() else None
 
 
-def _ratio(seen: Observed) -> np.ndarray:
-    if not seen.has("critical"):
-        return np.full(seen.penalty.shape, np.nan)
-    critical = seen.values("critical").astype(float)
-    return np.divide(seen.penalty, critical, out=np.full(seen.penalty.shape, np.nan), where=critical > 0)
-
-
-def _finite(seen: Observed, name: str) -> np.ndarray:
-    values = seen.values(name).astype(float).ravel() if seen.has(name) else np.array([])
-    return np.unique(values[np.isfinite(values) & (values > 0)])
-
-
 def _by_seed(seen: Observed, values: np.ndarray) -> np.ndarray:
     """The largest finite positive value of each seed."""
+    if not values.size:
+        return values
     values = np.where(np.isfinite(values), values, -np.inf).reshape(values.shape[0], -1).max(axis=1)
     best = np.array([values[seen.seed == seed].max() for seed in np.unique(seen.seed)])
     return best[best > 0]
@@ -181,20 +194,19 @@ def _worst_of_pairs(seen: Observed, name: str) -> np.ndarray:
     return _by_seed(seen, seen.along(name, ("setting", "block_query", "block_key"))[..., seen.cross])
 
 
-def _worst_case(seen: Observed) -> np.ndarray:
-    """Level A of the worst pair; nothing where no gradient bound is proved."""
-    names = (*LEVEL_FIELDS, "temperature")
-    if not seen.has(*names):
+def _worst_gradient(seen: Observed, key: str) -> np.ndarray:
+    """What the theorem bounds the gradient of each setting's worst cross block by, NaN where it says nothing."""
+    from bounds.theorems import by_key
+    from empirical.check.verdicts import rows_of
+
+    theorem: Theorem = by_key(key)
+    rows = rows_of(seen.dataset, theorem)
+    if rows is None:
         return np.array([])
-    fields = {n: seen.along(n, ("setting", "block_query", "block_key")) for n in names}
-    known = [np.isfinite(a).reshape(a.shape[0], -1).all(axis=1) for a in fields.values()]
-    proved = np.logical_and.reduce(known)
-    if not proved.any():
-        return np.array([])
-    level = bounds.penalty_threshold_worst_case(*(fields[n][proved] for n in names))
-    out = np.full((proved.size, *seen.cross.shape), np.nan)
-    out[proved] = level
-    return _by_seed(seen, out[..., seen.cross])
+    bound, applies = np.broadcast_arrays(theorem.bound(rows), theorem.applies(rows))
+    level = np.where(applies, bound, np.nan)
+    level = np.broadcast_to(level, [seen.dataset.sizes[d] for d in PAIR])[..., seen.cross]
+    return np.where(np.isfinite(level), level, -np.inf).reshape(seen.penalty.size, -1).max(axis=1)
 
 
 def _global_witness(seen: Observed) -> np.ndarray:
