@@ -132,9 +132,9 @@ def read_bytes(path: Path, name: str, kind: str, most: int) -> bytes:
 
 
 def read_text(path: Path, name: str, kind: str, most: int) -> str:
-    """The content as text, lines as they end in the file. Raises BadInput as `read_bytes`, and for what is no UTF-8."""
+    """The content as text, lines ended by a newline. Raises BadInput as `read_bytes`, and for what is no UTF-8."""
     try:
-        return read_bytes(path, name, kind, most).decode()
+        return read_bytes(path, name, kind, most).decode().replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name} must be a {kind}, got {str(path)!r} ({reason(error)})") from None
 

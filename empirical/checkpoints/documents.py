@@ -11,7 +11,6 @@ characters are in (of two alike the earlier); special tokens and text in no span
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from empirical.errors import BadInput
+from empirical.files import LARGEST_CORPUS, parse_json, read_text
 
 WAYS = ("spans", "roles", "sections", "clusters:K")
 HEADING = re.compile(r"^(?:#+\s*(?P<marked>\S.*)|(?P<plain>\S[^\n]*)\n(?:=+|-+)\s*)$", re.MULTILINE)
@@ -59,18 +59,15 @@ def read_documents(
     way, _, count = way.partition(":")
     if way not in ("spans", "roles", "sections", "clusters") or (way == "clusters") != count.isdigit():
         raise BadInput(f"--blocks must be one of {', '.join(WAYS)}, got {way + (':' + count if count else '')!r}")
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--text must be a readable UTF-8 file of JSON lines, got {str(path)!r} ({error})") from None
+    lines = read_text(Path(path), "--text", "UTF-8 file of JSON lines", LARGEST_CORPUS).split("\n")
     documents = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         try:
-            given = json.loads(line)
-        except json.JSONDecodeError as error:
+            given = parse_json(line)
+        except ValueError as error:
             raise BadInput(f"{where} must be a JSON object, got {error}") from None
         documents.append(_document(given, way, where))
     if not documents:

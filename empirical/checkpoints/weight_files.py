@@ -6,7 +6,6 @@ are plain names within the folder (or a hub cache's own blobs), and anything els
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from empirical.errors import BadInput
+from empirical.files import foreign, read_object
 
 Reals = NDArray[np.float64]
 FLOATS = ("F64", "F32", "F16", "BF16")
-LARGEST_TEXT = 2**26  # bytes of config.json or of an index
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(f"folder must hold {path.name}, got {path.parent}")
-    if path.stat().st_size > LARGEST_TEXT:
-        raise BadInput(f"{path.name} must be of at most {LARGEST_TEXT} bytes, got {path.stat().st_size}")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path.name} must be JSON, got {error}") from None
-    if not isinstance(found, dict):
-        raise BadInput(f"{path.name} must be a JSON object, got {type(found).__name__}")
-    return found
+    return read_object(path, path.name)
 
 
 class WeightFiles:
@@ -64,7 +55,7 @@ class WeightFiles:
         """The opened shard. Raises BadInput for a name that is not a plain one, or a file that is not safetensors."""
         if name in self._open:
             return self._open[name]
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         path, home = self.folder / name, self.folder.resolve()
         blobs = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home  # of a hub cache
@@ -72,10 +63,8 @@ class WeightFiles:
             raise BadInput(f"shards must be plain names of *.safetensors in the folder, got {name!r}")
         if path.exists() and not any(path.resolve().is_relative_to(allowed) for allowed in (home, blobs)):
             raise BadInput(f"shards must lie in the folder, got {name!r}, a link out of it")
-        try:
+        with foreign(f"{name} must be a safetensors file", path):
             self._open[name] = safe_open(path, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise BadInput(f"{name} must be a safetensors file, got {error}") from None
         return self._open[name]
 
     def __contains__(self, name: str) -> bool:
@@ -86,14 +75,11 @@ class WeightFiles:
         return tuple(self._slice(name).get_shape())
 
     def _slice(self, name: str) -> Any:
-        from safetensors import SafetensorError
-
         if name not in self.shard_of:
             raise BadInput(f"weights must hold {name}, got {len(self.shard_of)} other tensors")
-        try:
-            part = self._file(self.shard_of[name]).get_slice(name)
-        except SafetensorError as error:
-            raise BadInput(f"{self.shard_of[name]} must hold {name}, got {error}") from None
+        file = self._file(self.shard_of[name])
+        with foreign(f"{self.shard_of[name]} must hold {name}", self.folder):
+            part = file.get_slice(name)
         if part.get_dtype() not in FLOATS:
             raise BadInput(f"{name} must be one of {', '.join(FLOATS)}, got {part.get_dtype()}")
         return part
@@ -101,7 +87,8 @@ class WeightFiles:
     def rows(self, name: str, start: int | None = None, stop: int | None = None, axis: int = 0) -> Reals:
         """Entries start to stop along an axis, as float64. Raises BadInput where one is not a finite number."""
         part = self._slice(name)
-        found = (part[:, start:stop] if axis else part[start:stop]).double().numpy()
+        with foreign(f"{name} must hold rows {start} to {stop}", self.folder):
+            found = (part[:, start:stop] if axis else part[start:stop]).double().numpy()
         if not np.isfinite(found).all():
             raise BadInput(f"{name} must be finite, got {found[~np.isfinite(found)][0]}")
         return found

@@ -22,6 +22,7 @@ from empirical.files import LARGEST_SOURCE, json_digest, parse_toml, read_text, 
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
+MOST_NUMBERS = 2**31  # of one array: 16 GiB in float64
 BRANCHES = tuple(start.value for start in Start if start.branch)
 
 
@@ -37,8 +38,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _whole(default: int, least: int) -> Any:
-    return _field(default, f"a whole number >= {least}", lambda v: _is_whole(v) and v >= least)
+def _whole(default: int, least: int, most: int) -> Any:
+    return _field(default, f"a whole number in [{least}, {most}]", lambda v: _is_whole(v) and least <= v <= most)
 
 
 def _positive(default: float | None) -> Any:
@@ -81,10 +82,10 @@ class ModelConfig(_Validated):
 
     section = "model"
 
-    layers: int = _whole(1, 1)  # attention layers
-    heads: int = _whole(1, 1)  # heads a layer
-    blocks: int = _whole(4, 2)  # feature blocks K
-    d_block: int = _whole(8, 1)  # features a block
+    layers: int = _whole(1, 1, 2**10)  # attention layers
+    heads: int = _whole(1, 1, 2**10)  # heads a layer
+    blocks: int = _whole(4, 2, 2**10)  # feature blocks K
+    d_block: int = _whole(8, 1, 2**14)  # features a block
     form: str = _choice("bilinear", "bilinear")  # logits x^T W y, W in blocks W_bc
     causal: bool = _flag(False)  # a query sees no later token
     mlp: bool = _flag(False)  # a block-wise MLP after each attention
@@ -102,10 +103,10 @@ class TaskConfig(_Validated):
     section = "task"
 
     name: str = _choice("blocks", "blocks", "topics")
-    queries: int = _whole(512, 2)  # blocks: queries of the fixed batch; topics: tokens a sequence
+    queries: int = _whole(512, 2, 2**24)  # blocks: queries of the fixed batch; topics: tokens a sequence
     cue: float = _field(0.3, "a number in [0, 1)", lambda v: _is_number(v) and 0 <= v < 1)  # blocks: foreign share
-    segment: int = _whole(4, 1)  # topics: consecutive words from one topic group
-    vocabulary: int = _whole(512, 2)  # topics: words kept, the last one standing for all others
+    segment: int = _whole(4, 1, 2**24)  # topics: consecutive words from one topic group
+    vocabulary: int = _whole(512, 2, 2**24)  # topics: words kept, the last one standing for all others
     text_dir: str | None = _field(  # topics: a folder, one file a topic; none: Python's own documentation
         None, "the path of a folder", lambda v: v is None or (isinstance(v, str) and v != "")
     )
@@ -122,10 +123,10 @@ class SweepConfig(_Validated):
     seeds: tuple[int, ...] = _several((1,), "whole numbers in [0, 2^31)", lambda v: _is_whole(v) and 0 <= v < 2**31)
     starts: tuple[str, ...] = _several((Start.LOCALISED.value,), f"{STARTS}", lambda v: v in STARTS)
     tolerance: float = _positive(1e-6)  # stationarity residual at which a setting counts as converged
-    max_steps: int = _whole(4000, 1)  # a setting still moving then is unconverged, which is no error
-    workers: int = _whole(2, 1)  # one-thread processes on CPU; does not change any result
+    max_steps: int = _whole(4000, 1, 2**31)  # a setting still moving then is unconverged, which is no error
+    workers: int = _whole(2, 1, 2**10)  # one-thread processes on CPU; does not change any result
     device: str = _choice("cpu", "cpu", "cuda", "mps", "auto")  # auto: GPU or CPU, whichever a short probe finds faster
-    batch: int = _whole(16, 1)  # topics: sequences a step
+    batch: int = _whole(16, 1, 2**20)  # topics: sequences a step
     learning_rate: float = _positive(5e-3)  # topics: Adam's, for everything but the forms
     step: float | None = _positive(None)  # proximal step of the forms; none: 160 for blocks, 20 for topics
 
@@ -142,6 +143,9 @@ class Config:
 
     def __post_init__(self) -> None:
         (_check_blocks if self.task.name == "blocks" else _check_topics)(self)
+        for name, shape in (*self.shapes.items(), *self._data.items()):
+            size, allowed = math.prod(shape), f"of at most {MOST_NUMBERS:,} numbers"
+            _require(f"{name} of the configuration", size <= MOST_NUMBERS, allowed, shape)
         if self.sweep.device == "mps" and self.model.dtype == "float64":
             raise BadInput("sweep.device must be 'cpu' or 'cuda' with model.dtype='float64', got 'mps'")
 
@@ -171,6 +175,41 @@ class Config:
     def dial(self) -> float:
         """The dial at which rows are observed a second time."""
         return 0.5 if self.setting.dial is None else self.setting.dial
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the parameters, a setting's."""
+        model, task = self.model, self.task
+        depth, heads, blocks, d = model.layers, model.heads, model.blocks, model.d_block
+        written = d * (1 if model.stream == "localist" else blocks)  # features that a head writes: its block's, or all
+        shapes: dict[str, tuple[int, ...]] = {
+            "embedding": (task.vocabulary, d),
+            "position": (task.queries, d),
+            "forms": (depth, heads, blocks, d, blocks, d),
+            "output": (depth, heads, blocks * d, written),
+            "unembedding": (d, task.vocabulary),
+        }
+        if model.mlp:
+            shapes |= {"mlp_in": (depth, d, 4 * d), "mlp_out": (depth, 4 * d, d)}
+        if self.anchors:
+            keys = blocks * self.anchors
+            shapes |= {"anchor_key": (depth, keys, d), "anchor_value": (depth, heads, keys, written)}
+        return shapes
+
+    @property
+    def keys_a_block(self) -> int:
+        """`blocks`: keys of each block that a query sees."""
+        return self.setting.n_block or (self.setting.n_keys or 8 * self.model.blocks) // self.model.blocks
+
+    @property
+    def _data(self) -> dict[str, tuple[int, ...]]:
+        """The largest arrays besides: keys of the `blocks` task; logits and scores of a batch of `topics`."""
+        model, task = self.model, self.task
+        if task.name == "blocks":
+            return {"keys": (task.queries, model.blocks * self.keys_a_block, model.blocks, model.d_block)}
+        tokens = (self.sweep.batch, task.queries)
+        logits = (model.heads, *tokens, task.queries + model.blocks * self.anchors)
+        return {"logits": logits, "scores": (*tokens, task.vocabulary)}
 
     @property
     def penalty_setting(self) -> PenaltySetting:

@@ -52,33 +52,27 @@ def normalise(x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
     return x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt()
 
 
-def written_features(config: Config) -> int:
-    """Features that a head writes: the query's own block, or all of them in the shared stream."""
-    return config.model.d_block * (1 if config.model.stream == "localist" else config.model.blocks)
-
-
 def initial_parameters(
     config: Config, seed: int, settings: int, device: torch.device, dtype: torch.dtype
 ) -> Parameters:
     """The same draw for every setting of a seed, made in float64 on the CPU."""
-    model, task, r = config.model, config.task, config.anchors
-    depth, heads, blocks, d = model.layers, model.heads, model.blocks, model.d_block
-    width, written = blocks * d, written_features(config)
-    shapes = {
-        "embedding": ((task.vocabulary, d), 1.0),
-        "position": ((task.queries, d), 1.0),
-        "forms": ((depth, heads, blocks, d, blocks, d), 0.5 / d),
-        "output": ((depth, heads, width, written), 0.5 / math.sqrt(d)),
-        "unembedding": ((d, task.vocabulary), 0.5 / math.sqrt(d)),
+    d = config.model.d_block
+    scales = {
+        "embedding": 1.0,
+        "position": 1.0,
+        "forms": 0.5 / d,
+        "output": 0.5 / math.sqrt(d),
+        "unembedding": 0.5 / math.sqrt(d),
+        "mlp_in": 1 / math.sqrt(d),
+        "mlp_out": 0.5 / math.sqrt(4 * d),
+        "anchor_key": 1.0,
+        "anchor_value": 0.1,
     }
-    if model.mlp:
-        shapes["mlp_in"] = ((depth, d, 4 * d), 1 / math.sqrt(d))
-        shapes["mlp_out"] = ((depth, 4 * d, d), 0.5 / math.sqrt(4 * d))
-    if r:
-        shapes["anchor_key"] = ((depth, blocks * r, d), 1.0)
-        shapes["anchor_value"] = ((depth, heads, blocks * r, written), 0.1)
     generator = torch.Generator().manual_seed(seed)
-    drawn = {k: torch.randn(s, generator=generator, dtype=torch.float64) * scale for k, (s, scale) in shapes.items()}
+    drawn = {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) * scales[name]
+        for name, shape in config.shapes.items()
+    }
     return cap({k: v.to(device, dtype).expand(settings, *v.shape).clone() for k, v in drawn.items()}, config)
 
 

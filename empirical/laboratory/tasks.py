@@ -88,15 +88,10 @@ def _unit(x: Tensor) -> Tensor:
     return x / x.norm(dim=-1, keepdim=True)
 
 
-def keys_a_block(config: Config) -> int:
-    setting = config.setting
-    return setting.n_block or (setting.n_keys or 8 * config.model.blocks) // config.model.blocks
-
-
 def retrieval(config: Config, generator: torch.Generator) -> Retrieval:
     """A fresh batch from the generator, in float64 on the CPU."""
     blocks, features, queries = config.model.blocks, config.model.d_block, config.task.queries
-    m = keys_a_block(config)
+    m = config.keys_a_block
     float64 = torch.float64
 
     def randn(*shape: int) -> Tensor:

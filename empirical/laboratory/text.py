@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from empirical.errors import BadInput
+from empirical.files import LARGEST_CORPUS, read_text
 from empirical.laboratory.config import Config
 from empirical.shapes import Int
 
@@ -40,12 +41,7 @@ def read_topics(text_dir: str | None) -> dict[str, str]:
         raise BadInput(f"task.text_dir must be a readable folder, got {text_dir!r} ({error.strerror})") from None
     texts = {}
     for path in files:
-        try:
-            texts[path.name] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise BadInput(f"task.text_dir must hold UTF-8 text files only, got {str(path)!r}") from None
-        except OSError as error:
-            raise BadInput(f"task.text_dir must hold readable files, got {str(path)!r} ({error.strerror})") from None
+        texts[path.name] = read_text(path, "task.text_dir", "folder of UTF-8 text files", LARGEST_CORPUS)
     return texts
 
 

@@ -130,3 +130,31 @@ def test_special_tokens_are_of_no_block():
 def test_a_token_on_an_edge_is_of_the_larger_part_and_of_two_alike_of_the_earlier():
     document = Document("abcdef", (Span(0, 2, "a"), Span(2, 6, "b")), "x:1")
     assert align(document, [(1, 4), (0, 3), (1, 3)], ["a", "b"]).tolist() == [1, 0, 0]
+
+
+def test_documents_are_split_at_newlines_alone_and_refused_by_line(tmp_path):
+    """A line separator, or what else Unicode ends lines with, may stand in a JSON string."""
+    spans = [{"start": 0, "end": 3, "block": "a"}]
+    good = json.dumps({"text": "one\u2028two\x85three\u2029", "spans": spans}, ensure_ascii=False)
+    path = tmp_path / "text.jsonl"
+    path.write_text(f"{good}\r\n{good}\n", encoding="utf-8", newline="")
+    assert [one.where for one in read_documents(path)] == [f"{path}:1", f"{path}:2"]
+    assert read_documents(path)[0].text == "one\u2028two\x85three\u2029"
+    long = '{"text": "a", "spans": [{"start": ' + "9" * 5000 + "}]}"
+    for bad in ("[" * 100_000, long, '{"a":' * 90 + "1" + "}" * 90, '{"text": "\\ud800"}', "{" + "[]," * 2**21):
+        path.write_text(f"{good}\n{bad}", encoding="utf-8")
+        with pytest.raises(
+            BadInput, match=f"{path}:2 must be a JSON object, got (a whole|nested|text: half|more)"
+        ) as no:
+            read_documents(path)
+        assert len(str(no.value)) < 400
+
+
+def test_documents_have_a_largest_size(tmp_path, monkeypatch):
+    path = tmp_path / "text.jsonl"
+    path.write_text("{}" * 50)
+    monkeypatch.setattr("empirical.checkpoints.documents.LARGEST_CORPUS", 99)
+    with pytest.raises(
+        BadInput, match="--text must be a readable UTF-8 file of JSON lines of at most 99 bytes, got more"
+    ):
+        read_documents(path)

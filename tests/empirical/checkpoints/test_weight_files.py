@@ -44,8 +44,8 @@ def link_out(folder):
 REFUSED = {
     "no folder": (lambda f: f.rename(f.parent / "gone"), "folder must be a local folder"),
     "no configuration": (lambda f: (f / "config.json").unlink(), "folder must hold config.json"),
-    "not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json must be JSON"),
-    "a list": (lambda f: (f / "config.json").write_text("[]"), "must be a JSON object, got list"),
+    "not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json must be a readable JSON file"),
+    "a list": (lambda f: (f / "config.json").write_text("[]"), "list, no object"),
     "unknown": (lambda f: edit(f, model_type="mamba"), "must be of a known architecture .*got 'mamba'"),
     "code of its own": (lambda f: edit(f, auto_map={"AutoModel": "x.Y"}), "must not ask for auto_map"),
     "quantized": (lambda f: edit(f, quantization_config={"bits": 4}), "must not ask for quantization_config"),

@@ -196,7 +196,7 @@ def toml(**changes: str) -> str:
         (toml(fidelity="1.0"), "fidelity must be in (0, 1), got 1.0"),
         (toml(fidelity="nan"), "fidelity must be in (0, 1), got nan"),
         (toml(penalty="[1.0]"), "got 'penalty'; did you mean 'penalties'?"),
-        (toml(max_steps="0"), "sweep.max_steps must be a whole number >= 1, got 0"),
+        (toml(max_steps="0"), "sweep.max_steps must be a whole number in [1, 2147483648], got 0"),
         (toml(penalties="[-1.0]"), "sweep.penalties must be a list of finite numbers >= 0"),
         (SMALL.replace("[sweep]", "[swept]"), "got 'swept'; did you mean 'sweep'?"),
         (SMALL.replace("schema_version = 1", "schema_version = 9"), "schema_version must be 1, got 9"),

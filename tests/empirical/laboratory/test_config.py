@@ -52,7 +52,7 @@ def test_penalty_levels_follow_from_the_configuration_where_they_are_proved():
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("model", {"layers": 0}, "model.layers must be a whole number >= 1, got 0"),
+        ("model", {"layers": 0}, "model.layers must be a whole number in [1, 1024], got 0"),
         ("model", {"dtype": "float16"}, "model.dtype must be 'float64' or 'float32', got 'float16'"),
         ("model", {"causal": 1}, "model.causal must be true or false, got 1"),
         ("model", {"layers": 2}, "model.layers must be 1 with task.name='blocks', got 2"),

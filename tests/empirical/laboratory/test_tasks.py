@@ -155,7 +155,7 @@ def test_the_digest_changes_with_the_text(tmp_path):
         ({"a": b"words " * 500}, "at least model.blocks = 2 files with words, got 1"),
         ({"a": b"words " * 500, "b": b"..."}, "at least model.blocks = 2 files with words, got 1"),
         ({"a": b"few words", "b": b"few words"}, "must give every group at least 9 training words, got 2"),
-        ({"a": b"\xff", "b": b"words " * 500}, "must hold UTF-8 text files only"),
+        ({"a": b"\xff", "b": b"words " * 500}, "task.text_dir must be a folder of UTF-8 text files"),
     ],
 )
 def test_bad_folders(tmp_path, files, message):
