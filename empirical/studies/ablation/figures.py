@@ -23,8 +23,9 @@ def mass_beside_use(numbers: Numbers) -> Figure:
         f"outside, {by_sides[INSIDE]['mass']:+.2f} inside; of fidelity with the part of use inside {ranked:+.2f}"
     )
     note = (
-        f"{len(fidelity)} heads, one at a time; weights left are renormalised; seed {numbers['seed']}, "
-        f"{numbers['sequences']} held-out sequences; the output is predicted, of the loss no theorem speaks"
+        f"{style.counted(len(fidelity), 'head')}, one at a time; weights left are renormalised; "
+        f"seed {numbers['seed']}, {style.counted(numbers['sequences'], 'held-out sequence')}; the output is predicted, "
+        "of the loss no theorem speaks"
     )
     figure = style.sheet(7.2, 3.3, claim, note)
     left, middle, right = figure.subplots(1, 3)

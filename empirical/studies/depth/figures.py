@@ -23,8 +23,9 @@ def drift_by_layer(numbers: Numbers) -> Figure:
         f"with all layers dialled the sum is {ratio:.1f} times the drift"
     )
     note = (
-        f"seed {numbers['seed']}, {numbers['layers']} layers of attention and MLP, {numbers['sequences']} held-out "
-        f"sequences; calibrated: the largest Lip of other sequences, exceeded by {missed} drifts; median of the ratio"
+        f"seed {numbers['seed']}, {style.counted(numbers['layers'], 'layer')} of attention and MLP, "
+        f"{style.counted(numbers['sequences'], 'held-out sequence')}; calibrated: the largest Lip of other sequences, "
+        f"exceeded by {style.counted(missed, 'drift')}; median of the ratio"
     )
     figure = style.sheet(7.2, 3.8, claim, note)
     left, right = figure.subplots(1, 2)
@@ -62,8 +63,8 @@ def smoothing_by_layer(numbers: Numbers) -> Figure:
         f"outputs of one head lie at most {reached:.0%} as far apart as its attention rows allow"
     )
     note = (
-        f"seed {numbers['seed']}, means over {numbers['sequences']} held-out sequences; no theorem is claimed of "
-        "similarity or rank; predicted at most: the mean total variation distance of two attention rows"
+        f"seed {numbers['seed']}, means over {style.counted(numbers['sequences'], 'held-out sequence')}; no theorem "
+        "is claimed of similarity or rank; predicted at most: the mean total variation distance of two attention rows"
     )
     figure = style.sheet(7.2, 3.3, claim, note)
     alike, rank, contracted = figure.subplots(1, 3)

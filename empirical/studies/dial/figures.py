@@ -26,16 +26,17 @@ def along_the_dial(found: Numbers) -> Figure:
         7.2,
         5.6,
         f"One trained model from dial 0 to 1: loss {loss[0]:.3f} to {loss[-1]:.3f} nats, least at dial "
-        f"{found['dials'][best]:.3g}; entropy must first rise in {rising['predicted']:,} of {rising['rows']:,} rows, "
-        f"and does in {rising['observed']:,}",
-        f"seed {found['seed']}; lines: predicted from the rows at dial 0, exact in the first layer, whose inputs stay; "
-        "markers: observed, every layer dialled alike",
+        f"{found['dials'][best]:.3g}",
+        f"seed {found['seed']}; lines: predicted from the rows at dial 0, exact in layer 0, whose inputs stay; "
+        f"markers: observed, every layer dialled alike. Of {rising['rows']:,} rows {rising['predicted']:,} must first "
+        f"rise in entropy and {rising['observed']:,} do; {len(rising['curves'])} of them are drawn",
     )
     (fidelity, entropy), (losses, rows) = figure.subplots(2, 2)
-    x = style.dial_places(found["dials"])
+    x, curve = style.dial_places(found["dials"]), found["curve"]
     for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS):
         for axes, name in ((fidelity, "fidelity"), (entropy, "entropy")):
-            axes.plot(x, np.array(found[f"{name}_predicted"])[:, layer], color=colour, ls="-" if layer == 0 else "--")
+            law = np.array(curve[f"{name}_predicted"])[:, layer]
+            axes.plot(style.dial_places(curve["dials"]), law, color=colour, ls="-" if layer == 0 else "--")
             axes.plot(x, np.array(found[name])[:, layer], marker, color=colour, mec="white", mew=0.4)
         losses.plot(x, found["loss_alone"][layer], f"-{marker}", color=colour, mec="white", mew=0.4, lw=0.8)
     losses.plot(x, loss, "-*", color=style.BLACK, ms=6)
@@ -43,6 +44,7 @@ def along_the_dial(found: Numbers) -> Figure:
     fidelity.set_ylabel("mean pointer fidelity")
     entropy.set_ylabel("mean attention entropy (nats)")
     losses.set_ylabel("held-out loss (nats a token)")
+    style.loss_axis(losses, [loss, *found["loss_alone"]])
     for axes in (fidelity, entropy, losses):
         style.dress_dials(axes)
     handles = [
@@ -50,7 +52,8 @@ def along_the_dial(found: Numbers) -> Figure:
         for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS)
     ]
     handles += [
-        Line2D([], [], color=style.GREY, label="predicted from dial 0"),
+        Line2D([], [], color=style.GREY, label="predicted from dial 0, exact"),
+        Line2D([], [], color=style.GREY, ls="--", label="the same, of deeper layers"),
         Line2D([], [], marker="*", ms=6, color=style.BLACK, label="loss: all layers dialled (others: one alone)"),
     ]
     style.legend_below(figure, handles)
@@ -65,7 +68,7 @@ def _rising(axes: Axes, found: Numbers) -> None:
         if 0 < peak < kappa[-1]:
             axes.plot(peak, top, "x", color=style.BLACK, ms=5, mew=1.2)
     axes.set_xlabel("$\\kappa = -\\ln(1 - dial)$")
-    axes.set_ylabel("entropy of some rows (nats)")
+    axes.set_ylabel(f"entropy of {style.counted(len(found['curves']), 'row')} (nats)")
     handles = [
         Line2D([], [], color=style.ORANGE, label="must first rise"),
         Line2D([], [], color=style.GREY, label="falls throughout"),
@@ -96,7 +99,8 @@ def costs_of_a_promise(found: Numbers) -> Figure:
         left.axhline(level, color=style.BLACK, ls=dash, lw=0.8, label=words)
     left.set_xticks(x, [f"{target:g}" for target in found["targets"]])
     left.set(xlabel="fidelity promised to every row", ylabel="held-out loss (nats a token)")
-    left.legend(loc="center right", bbox_to_anchor=(1, 0.35))
+    style.loss_axis(left, [*adaptive["loss_fixed"], *adaptive["loss"], found["loss"][0], found["loss"][-1]])
+    left.legend(loc="best")
     right.plot(training["dials"], training["active"], "-o", color=style.BLUE)
     right.axvline(0.5, color=style.BLACK, lw=0.8, ls="--")
     right.annotate("critical penalty,\npredicted", (0.5, 0.6), (4, 0), textcoords="offset points", size=7)
@@ -105,6 +109,7 @@ def costs_of_a_promise(found: Numbers) -> Figure:
     other.plot(training["dials"], training["loss"], "-^", color=style.ORANGE)
     other.spines["right"].set_visible(True)
     other.set_ylabel("held-out loss (nats a token)", color=style.ORANGE)
+    style.loss_axis(other, training["loss"])
     return figure
 
 

@@ -33,6 +33,7 @@ from empirical.studies.findings import Findings, Judged
 from empirical.studies.trained import Trained, trained
 
 DIALS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1.0)
+CURVE = -np.expm1(-np.linspace(0, 11, 111))  # dials at which the law is drawn, evenly in kappa
 TARGETS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 IN_TRAINING = (0.0, 0.2, 0.35, 0.45, 0.55, 0.7, 0.9)
 HELD = 1e3  # a penalty above every level: cross blocks at zero from the first steps on
@@ -56,6 +57,7 @@ def measure(config: Config, store: Store) -> Findings:
         "targets": list(TARGETS),
         **{name: values.tolist() for name, values in curve.items()},
         **_predicted(before, after),
+        "curve": {"dials": CURVE.tolist(), **_law(before, CURVE[:, None, None, None])},
         "entropies": entropies,
         "adaptive": {name: values.tolist() for name, values in adaptive.items()},
         "training": _training(config, store),
@@ -119,14 +121,19 @@ def _means(rows: Arrays, name: str) -> np.ndarray:
 
 def _predicted(before: Arrays, after: Arrays) -> dict[str, Any]:
     """Fidelity and entropy a layer, observed, and predicted from the rows at dial 0."""
+    seen = {**after, "valid": before["valid"][:1]}
+    observed = {"fidelity": _means(seen, "fidelity").tolist(), "entropy": _means(seen, "entropy_nats").tolist()}
+    return {**observed, **_law(before, before["dial"])}
+
+
+def _law(before: Arrays, dials: Float[np.ndarray, "D 1 1 1"]) -> dict[str, Any]:
+    """What the rows at dial 0 predict of fidelity and entropy, a layer, at each dial."""
     start = {name: values[:1] for name, values in before.items()}
     with np.errstate(all="ignore"):
-        left = dial_leakage(start["leakage"], start["fidelity"], before["dial"])
+        left = dial_leakage(start["leakage"], start["fidelity"], dials)
         mixed = entr(left) + entr(1 - left) + (1 - left) * start["entropy_inside"] + left * start["entropy_outside"]
     seen = {"valid": start["valid"], "fidelity": 1 - left, "entropy_nats": mixed}
     return {
-        "fidelity": _means({**after, "valid": start["valid"]}, "fidelity").tolist(),
-        "entropy": _means({**after, "valid": start["valid"]}, "entropy_nats").tolist(),
         "fidelity_predicted": _means(seen, "fidelity").tolist(),
         "entropy_predicted": _means(seen, "entropy_nats").tolist(),
     }
@@ -280,7 +287,7 @@ def _training(config: Config, store: Store) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The curve, the costs of a promise, the dial in training."""
-    lines = [f"{'dial':>8}{'loss':>9}" + "".join(f"  F{k + 1:<7}H{k + 1:<5}" for k in range(len(found["fidelity"][0])))]
+    lines = [f"{'dial':>8}{'loss':>9}" + "".join(f"  F{k:<7}H{k:<5}" for k in range(len(found["fidelity"][0])))]
     for at, value in enumerate(found["dials"]):
         layers = "".join(f"  {f:.4f}  {h:.3f}" for f, h in zip(found["fidelity"][at], found["entropy"][at]))
         lines.append(f"{value:8.4g}{found['loss'][at]:9.4f}{layers}")

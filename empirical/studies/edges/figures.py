@@ -45,8 +45,7 @@ def levels_of_every_seed(problems: Sequence[Numbers]) -> Figure:
             if any(level["value"].values())
         ]
         _levels(axes, shown)
-        seeds = len(problem["seeds"])
-        axes.set_title(f"{problem['task']}, {seeds} seed{'s' if seeds > 1 else ''}")
+        axes.set_title(f"{problem['task']}, {style.counted(len(problem['seeds']), 'seed')}")
     figure.align_ylabels(panels[:, 0])
     return figure
 

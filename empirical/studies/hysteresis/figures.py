@@ -31,7 +31,7 @@ def loop(found: Numbers) -> Figure:
         5.2,
         f"Cross blocks return at the critical penalty, predicted to {100 * off:.2g} %, and vanish only at {wide} times "
         "the return edge: a first-order transition with hysteresis",
-        f"task blocks, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}; critical penalty from one localised model; "
+        f"task blocks, {style.counted(len(seeds), 'seed')}; critical penalty from one localised model; "
         f"proved: no stationary point has a cross block beyond {max(s['proved_stationary'] for s in seeds):,.0f} "
         "times it",
     )

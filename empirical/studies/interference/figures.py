@@ -20,14 +20,14 @@ def changed_by_outsiders(numbers: Numbers) -> Figure:
     first, by_fidelity = rows[0], next(row for row in rows if row["rows_guarded"])
     beyond = sum(row["beyond_bound"] for row in below)
     claim = (
-        f"{first['perturbed_tokens']:,} outside tokens replaced at dial 1 change {first['changed_bits']} bits of a "
-        f"block; with {by_fidelity['case'].replace(' or more', '')} "
+        f"{style.counted(first['perturbed_tokens'], 'outside token')} replaced at dial 1 change "
+        f"{first['changed_bits']} bits of a block; with {by_fidelity['case'].replace(' or more', '')} "
         f"{by_fidelity['changed_bits'] / by_fidelity['bits']:.0%} of its bits change; below dial 1 the depth sum holds"
-        + (f", but for {beyond} pairs" if beyond else "")
+        + (f", but for {style.counted(beyond, 'pair')}" if beyond else "")
     )
     note = (
         f"seed {numbers['seed']}, trained text model; two layers of attention and MLP, read-outs in float64. Bound: "
-        "D(x) + D(x'), each sequence's own Lipschitz constants; lines join largest values over blocks and sequences"
+        "the depth sums of both sequences, own Lipschitz constants; lines join largest values over blocks and sequences"
     )
     figure = style.sheet(7.2, 3.9, claim, note)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
@@ -46,7 +46,7 @@ def changed_by_outsiders(numbers: Numbers) -> Figure:
     left.set(xlim=(0, 0.62), xlabel="share of the block's bits that change", title="random tokens outside the block")
     x = [1 - row["dial"] for row in below]
     looks = (
-        ("attack", "bound", "--s", style.RED, "predicted at most: D(x) + D(x')"),
+        ("attack", "bound", "--s", style.RED, "predicted at most: both depth sums"),
         ("attack", "change", "-^", style.RED, "found by gradient ascent"),
         ("random", "change", "-o", style.BLUE, "random tokens, largest"),
     )

@@ -35,8 +35,8 @@ def mass_and_behaviour(numbers: Numbers) -> Figure:
         f"target, complying next words go from {ends[0]} (block) and {ends[1]} (words)"
     )
     note = (
-        f"{numbers['sequences']} held-out sequences; logits can span {np.max(numbers['ranges']):.0f} on some input, "
-        f"and span {numbers['observed_range']:.0f} at most here"
+        f"{style.counted(numbers['sequences'], 'held-out sequence')}; logits can span "
+        f"{np.max(numbers['ranges']):.0f} on some input, and span {numbers['observed_range']:.0f} at most here"
     )
     figure = style.sheet(7.2, 6.0, claim, note)
     panels = figure.subplots(2, 2, sharex="row")
@@ -99,8 +99,9 @@ def reloads(numbers: Numbers) -> Figure:
     exact = [name for name, found in courses.items() if found["exactly_the_product"]]
     count = max(found["sequences"] for found in courses.values())
     claim = (
-        f"Files drawn afresh leave exactly the predicted product of violations ({len(exact)} authors); the same file "
-        "again, or one that drops the rule, breaks the hypotheses and the product"
+        "Files drawn afresh leave exactly the predicted product of violations "
+        f"({style.counted(len(exact), 'author')}); the same file again, or one that drops the rule, breaks the "
+        "hypotheses and the product"
     )
     note = f"all {count:,} sequences of four reloads, each of six files, through the checker and the model"
     figure = style.sheet(5.4, 4.2, claim, note)

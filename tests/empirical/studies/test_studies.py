@@ -23,7 +23,7 @@ from empirical.studies import STUDIES
 from empirical.studies import frame as studies
 from empirical.studies.dial import measure as dial_study
 from empirical.studies.floors import measure as floors
-from empirical.studies.frame import preset, read_study, run_study, verdicts
+from empirical.studies.frame import draws, measures, preset, read_study, run_study, verdicts
 from empirical.studies.hysteresis import measure as hysteresis
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,6 +168,25 @@ def test_threads_are_the_caller_s_again(monkeypatch, tmp_path):
         assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_dial_s_law_is_drawn_as_a_curve_and_a_loss_no_larger_than_it_is(finished):
+    found = read_study(finished("dial"))["numbers"]
+    curve = found["curve"]
+    for name in ("fidelity_predicted", "entropy_predicted"):
+        law = [np.interp(found["dials"][:10], curve["dials"], layer) for layer in np.array(curve[name]).T]
+        np.testing.assert_allclose(np.array(law).T, np.array(found[name])[:10], atol=2e-3)
+    figures = draws("dial").draw(found)
+    for axes in figures["dial"].axes[:2]:
+        lines = [line for line in axes.get_lines() if line.get_linestyle() != "None"]
+        assert lines
+        assert all(len(line.get_xdata()) > 100 for line in lines)
+    assert "entropy" not in figures["dial"].texts[0].get_text()
+    losses = [axes for figure in figures.values() for axes in figure.axes if "loss" in axes.get_ylabel()]
+    assert len(losses) == 3
+    assert all(np.ptp(axes.get_ylim()) > 0.019 * max(axes.get_ylim()) for axes in losses)
+    assert "layer 0" in [text.get_text() for text in figures["dial"].legends[0].get_texts()]
+    assert "F0" in measures("dial").table(found)
 
 
 def test_on_the_dial_of_one_model_predictions_are_the_observations(finished):
