@@ -86,6 +86,16 @@ class Architecture:
     after_padding: bool = False  # the first token's position is the one after the padding token's index
 
     @property
+    def implementations(self) -> tuple[str, ...]:
+        """Those that transformers has for all that is done to a row, the one to load it with first."""
+        return tuple(dict.fromkeys((self.implementation, "eager")))
+
+    @property
+    def causal(self) -> bool:
+        """Whether a query of its self attention sees no key after it, so that a cache can keep what is read."""
+        return self.task is not Task.MASKED_TOKEN
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         return KINDS if self.task is Task.SEQUENCE_TO_SEQUENCE else KINDS[:1]
 

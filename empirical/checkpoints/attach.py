@@ -49,6 +49,7 @@ class Route:
 
     places: dict[int, tuple[str, str, int]]  # id of the module: its name, kind and layer
     modules: tuple[torch.nn.Module, ...]  # of the model
+    causal: bool  # so that a cache may be
     entered: Stack  # the checkpoints that were running
     bias: Bias | None = None
     watch: Callable[[Call, Tensor | None], None] | None = None
@@ -69,6 +70,8 @@ def places_of(model: Any) -> dict[int, tuple[str, str, int]]:
     for name in architecture.refused:
         if getattr(model.config, name, False):
             raise BadInput(f"model must attend as its family does, through its registry, got {name}=True")
+    if architecture.causal and not getattr(model.config, "is_causal", True):
+        raise BadInput("model must attend as its family does, to no key after a query, got is_causal=False")
     places: dict[int, tuple[str, str, int]] = {}
     counts: dict[str, int] = {}
     for name, module in model.named_modules():
@@ -114,7 +117,7 @@ def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tenso
     if not mine:
         return base(module, query, key, value, mask, **given)
     query, key, value = _as_attended(query, key, value)
-    call = _call(mine[0].places[id(module)], base, original is None, module, query, key, mask, given)
+    call = _call(mine[0], base, original is None, module, query, key, mask, given)
     found = [(route, bias) for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
     total = functools.reduce(torch.add, [bias for _, bias in found]) if found else None
     if total is not None and call.unknown:
@@ -137,7 +140,7 @@ def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tenso
 
 
 def _call(
-    place: tuple[str, str, int],
+    route: Route,
     base: Callable[..., Any],
     eager: bool,
     module: Any,
@@ -146,7 +149,12 @@ def _call(
     mask: Any,
     given: dict[str, Any],
 ) -> Call:
-    name, kind, layer = place
+    name, kind, layer = route.places[id(module)]
+    cache, softcap = noted_cache(module), given.get("softcap")
+    if cache is not None and not route.causal:
+        raise BadInput(f"cache must not be given to a model that sees both ways, got {type(cache).__name__} in {name}")
+    if softcap is not None and not eager:
+        raise BadInput(f"model must attend by 'eager' where its logits are capped, got another in {name}")
     unknown = tuple(sorted(k for k, v in given.items() if k not in HARMLESS and v is not None and v is not False))
     if module.training and given.get("dropout"):
         unknown += ("dropout",)
@@ -167,8 +175,8 @@ def _call(
         unknown,
         _accumulates(base, query.dtype) if eager else widened(query.dtype),
         abs(scaling) * torch.finfo(query.dtype).max if eager and query.dtype == torch.float16 else math.inf,
-        given.get("softcap"),
-        *first_positions(name, kind, noted_cache(module), of_cache, query.shape[2], key.shape[2]),
+        softcap,
+        *first_positions(name, kind, cache, of_cache, query.shape[2], key.shape[2]),
     )
 
 
@@ -252,7 +260,8 @@ def routed(
     attending = [module for module in model.modules() if id(module) in places]
     for module in attending:
         _check_interceptable(model, module)
-    route = Route(places, tuple(model.modules()), checkpoints(), bias, watch)
+    causal = known(model.config.model_type).causal
+    route = Route(places, tuple(model.modules()), causal, checkpoints(), bias, watch)
     hooks = []
     with _intercepting():
         try:

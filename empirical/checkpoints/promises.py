@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
-from empirical.checkpoints.architecture import Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels
 from empirical.checkpoints.loading import Request, Tokens
@@ -52,7 +51,7 @@ def requested_rules(
         raise BadInput("--rules must go with a dial below 1, which leaves them something to raise, got 1")
     layers = 1 + max(head.layer for head in heads)
     ranges = np.array([max(h.logit_range for h in heads if h.layer == layer) for layer in range(layers)])
-    causal = ARCHITECTURES[model.config.model_type].task is not Task.MASKED_TOKEN
+    causal = ARCHITECTURES[model.config.model_type].causal
     words = [_words(tokenizer, text) for text in texts]
     return load_checkpoint_rules(request.rules, names, words, ranges + kappa, causal), words
 
@@ -85,7 +84,7 @@ def applied(model: Any, rules: Rules | None, number: int, labels: Labels) -> Abs
 
 def attends_causally(request: Request, model: Any) -> bool:
     """Whether queries of the attention asked for see no key after them."""
-    return request.attention == "self" and ARCHITECTURES[model.config.model_type].task is not Task.MASKED_TOKEN
+    return request.attention == "self" and ARCHITECTURES[model.config.model_type].causal
 
 
 def certified(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ def configuration(name: str, **more: Any) -> Any:
 
 def implementations(*names: str) -> list[tuple[str, str]]:
     """(name, implementation) of all that transformers has for these."""
-    return [(name, one) for name in names for one in sorted({architecture_of(name).implementation, "eager"})]
+    return [(name, one) for name in names for one in sorted(architecture_of(name).implementations)]
 
 
 @functools.cache
@@ -116,6 +117,11 @@ def model_of(name: str, seed: int = 0, dtype: torch.dtype = torch.float64):
             else:
                 parameter.copy_(0.3 * size if "relative" not in parameter_name else 4 * size)
     return model.to(dtype)
+
+
+def cached_as(model: Any) -> str:
+    """What the model calls a cache that it is given."""
+    return "past_key_values" if "past_key_values" in inspect.signature(model.forward).parameters else "cache"
 
 
 def saved(model, folder):

@@ -23,6 +23,13 @@ def attentions(files: WeightFiles) -> Iterator[Attention]:
 
 
 ARCHITECTURES = tuple(
-    Architecture(name, Task.MASKED_TOKEN, attentions, blocks="encoder.layer", after_padding=name != "bert")
+    Architecture(
+        name,
+        Task.MASKED_TOKEN,
+        attentions,
+        blocks="encoder.layer",
+        refused=("is_decoder",),
+        after_padding=name != "bert",
+    )
     for name in ("bert", "roberta", "xlm-roberta")
 )

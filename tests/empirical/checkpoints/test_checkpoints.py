@@ -20,7 +20,7 @@ from empirical.observe.rows import observe_attention
 from empirical.observe.streaming import causal, entropy_and_leakage, everything, stream_rows
 
 pytest.importorskip("transformers")
-DECODERS, BOTH = of_task(Task.NEXT_TOKEN), of_task(Task.SEQUENCE_TO_SEQUENCE)
+BOTH = of_task(Task.SEQUENCE_TO_SEQUENCE)
 EVERY = tuple(FAMILIES)
 DIMS = ("layer", "sequence", "head", "query")
 KINDS = {name: architecture_of(name).kinds for name in EVERY}
@@ -90,75 +90,14 @@ def test_streamed_rows_are_those_of_the_matrices(name, padded):
     assert not rows.unknown
 
 
-@pytest.mark.parametrize(("name", "implementation"), implementations(*EVERY))
-def test_dial_0_is_bit_identical_and_the_model_is_left_as_it_was(name, implementation):
-    model, given = network(name, implementation), inputs(name)
-    given["attention_mask"] = torch.ones_like(given["input_ids"])
-    given["attention_mask"][1, 12:] = 0
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_an_error_inside_a_dial_leaves_the_model_as_it_was(implementation):
+    model, given = network("gpt2", implementation), inputs("gpt2")
     plain = run(model, given).logits
-    with dial(model, 0.0, blocks=labels(name, given), kinds=KINDS[name]):
-        assert torch.equal(run(model, given).logits, plain)
-    with pytest.raises(ZeroDivisionError), dial(model, 0.9, blocks=labels(name, given)):
+    with pytest.raises(ZeroDivisionError), dial(model, 0.9, blocks=blocks(16)):
         1 / int(torch.equal(run(model, given).logits, plain))
     assert model.config._attn_implementation == implementation
     assert torch.equal(run(model, given).logits, plain)
-
-
-@pytest.mark.parametrize("name", DECODERS)
-def test_a_future_token_changes_no_earlier_row(name):
-    model, given, known = network(name), inputs(name), blocks(16)
-    other = {"input_ids": given["input_ids"].clone()}
-    other["input_ids"][:, 10] = (other["input_ids"][:, 10] + 1) % 40 + 3
-    for value in (0.0, 0.7, 1.0):
-        with dial(model, value, blocks=known), observing(model, known) as one:
-            first = run(model, given).logits
-        with dial(model, value, blocks=known), observing(model, known) as two:
-            second = run(model, other).logits
-        assert torch.equal(first[:, :10], second[:, :10])
-        assert not torch.equal(first[:, 10:], second[:, 10:])
-        for place in one.rows:
-            assert torch.equal(one[place]["entropy_nats"][..., :10], two[place]["entropy_nats"][..., :10])
-
-
-@pytest.mark.parametrize(("name", "implementation"), implementations(*EVERY))
-def test_padding_is_not_seen(name, implementation):
-    model, given = network(name, implementation), inputs(name)
-    given["attention_mask"] = torch.ones_like(given["input_ids"])
-    given["attention_mask"][:, 12:] = 0
-    other = {**given, "input_ids": given["input_ids"].clone()}
-    other["input_ids"][:, 12:] = 5
-    known, kinds = labels(name, given), KINDS[name]
-    for value in (0.0, 0.7):
-        with dial(model, value, blocks=known, kinds=kinds), observing(model, known, kinds=kinds) as rows:
-            first = run(model, given).logits
-        with dial(model, value, blocks=known, kinds=kinds):
-            second = run(model, other).logits
-        rest = slice(None) if name in BOTH else slice(12)
-        assert torch.equal(first[:, rest], second[:, rest])
-        for place, (kind, layer) in rows.calls.items():
-            if name not in DECODERS and kind == ("encoder" if name in BOTH else "self"):
-                assert rows[place]["n_keys"].max() <= 12
-                assert layer in windowed(name) or (rows[place]["n_keys"] == 12).all()
-
-
-def test_without_its_mask_the_canaries_turn_red(monkeypatch):
-    """A broken interception: the attention function alone, and every mask lost."""
-    import empirical.checkpoints.attach as module
-
-    whole = module._function
-
-    def maskless(original, place):
-        function = whole(original, place)
-        return lambda module, query, key, value, mask, **rest: function(module, query, key, value, None, **rest)
-
-    monkeypatch.setattr(module, "_function", maskless)
-    given = inputs("bert")
-    given["attention_mask"] = torch.ones_like(given["input_ids"])
-    given["attention_mask"][:, 12:] = 0
-    with pytest.raises(AssertionError):
-        test_padding_is_not_seen("bert", "sdpa")
-    with pytest.raises(AssertionError):
-        test_dial_0_is_bit_identical_and_the_model_is_left_as_it_was("gpt2", "eager")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -256,29 +195,6 @@ def test_any_head_size_has_the_bias_of_the_right_sign_and_scale(size, implementa
         weights = logits.masked_fill(~causal(16, 16)(0, 16), -math.inf).softmax(-1)
         dense = weights @ value.unflatten(-1, (2, size)).transpose(1, 2)
     torch.testing.assert_close(output.unflatten(-1, (2, size)).transpose(1, 2), dense, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", [*DECODERS, *BOTH])
-@pytest.mark.parametrize("value", [0.0, 0.8])
-def test_generation_is_the_same_with_and_without_a_cache(name, value):
-    model, given = network(name), inputs(name)
-    given.pop("decoder_input_ids", None)
-    one = torch.zeros(2, dtype=torch.int64)
-    start = given["input_ids"].shape[1]
-    known = Labels(blocks(start), grown=one)
-    if name in BOTH:
-        known = Labels(torch.zeros(2, 1, dtype=torch.int64), keys=blocks(start), grown=one)
-    settings = {"max_new_tokens": 8, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
-    settings |= {"eos_token_id": None, "attention_mask": torch.ones_like(given["input_ids"])}
-    found = []
-    for cached in (True, False):
-        with dial(model, value, blocks=known, kinds=KINDS[name]):
-            found.append(model.generate(**given, use_cache=cached, **settings))
-    plain = model.generate(**given, **settings)
-    assert torch.equal(found[0].sequences, found[1].sequences)
-    torch.testing.assert_close(torch.stack(found[0].logits), torch.stack(found[1].logits), rtol=1e-9, atol=1e-9)
-    same = torch.equal(torch.stack(found[0].logits), torch.stack(plain.logits))
-    assert same is (value == 0.0)
 
 
 def test_heads_of_dial_0_are_not_touched():
