@@ -25,6 +25,7 @@ from bounds.theory.rows import (
     far_free_keys,
     low_free_keys,
     margin_arguments,
+    mass_rounding,
     range_argument,
     softmax_rounding,
 )
@@ -61,7 +62,8 @@ FORMS: Forms = {
 
 def _range_bound(rows: Rows) -> np.ndarray:
     arguments = margin_arguments(rows)
-    reach = np.maximum(range_argument(rows), np.where(np.isfinite(arguments["margin"]), np.abs(arguments["margin"]), 0))
+    arguments["margin"] = np.where(np.isfinite(arguments["margin"]), arguments["margin"], 0.0)
+    reach = np.maximum(range_argument(rows), np.abs(arguments["margin"]))
     return calculators.leakage_ceiling(**arguments, logit_range=reach)
 
 
@@ -156,7 +158,7 @@ THEOREMS: tuple[Theorem, ...] = (
         trivial=m / n,
         hypotheses=(VALID,),
         bound=lambda rows: calculators.fidelity_floor(**margin_arguments(rows)),
-        rounding=softmax_rounding,
+        rounding=mass_rounding,
         proof=(
             *_EXTREMES,
             ProofStep("Fidelity is one minus leakage", residual=1 - LEAKAGE - FIDELITY),

@@ -94,15 +94,22 @@ NO_CROSS = Hypothesis(
 def _odds_bound(rows: Rows) -> np.ndarray:
     """The form itself, since a row has its fidelity to relative accuracy and 1 - leakage would lose it near 1."""
     ok = INSIDE.holds(rows)
-    return closed_forms.dial_leakage(
-        np.where(ok, rows["leakage"], 0.0), np.where(ok, rows["fidelity"], 1.0), rows["dial"]
-    )
+    leakage, fidelity = np.where(ok, rows["leakage"], 0.0), np.where(ok, rows["fidelity"], 1.0)
+    if "kappa" in rows:
+        return closed_forms.kappa_leakage(leakage, fidelity, rows["kappa"])
+    return closed_forms.dial_leakage(leakage, fidelity, rows["dial"])
+
+
+def _kappa(rows: Rows) -> np.ndarray:
+    """What the dial took off the logits outside; a kernel that rounds it says so itself."""
+    return rows["kappa"] if "kappa" in rows else closed_forms.kappa_of_dial(np.minimum(rows["dial"], 1.0))
 
 
 def _odds_rounding(rows: Rows) -> np.ndarray:
     """That of the softmax, plus kappa ulp: the bias is added to the logits; a float64 dial below 1 has kappa < 37."""
-    kappa_of_dial = np.minimum(closed_forms.kappa_of_dial(np.minimum(rows["dial"], 1 - ULP)), 37.0)
-    return softmax_rounding(rows) + 4 * ULP * (kappa_of_dial + np.maximum(scaled_range(rows), 0))
+    with np.errstate(divide="ignore"):
+        kappa_row = np.minimum(_kappa(rows), 37.0)
+    return softmax_rounding(rows) + 4 * ULP * (kappa_row + np.maximum(scaled_range(rows), 0))
 
 
 def _anchor_bound(rows: Rows) -> np.ndarray:
@@ -117,8 +124,7 @@ def _worst_bound(rows: Rows) -> np.ndarray:
     """The leakage ceiling at the margin kappa - D, the whole block as anchors."""
     keys = margin_arguments(rows)
     with np.errstate(all="ignore"):
-        kappa_row = closed_forms.kappa_of_dial(np.minimum(rows["dial"], 1.0))
-        x_row = kappa_row - range_argument(rows) / rows["temperature"]
+        x_row = _kappa(rows) - range_argument(rows) / rows["temperature"]
         return concentration_forms.leakage_ceiling(x_row, keys["n_keys"], keys["n_block"], keys["n_block"])
 
 

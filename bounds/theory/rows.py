@@ -39,6 +39,16 @@ def softmax_rounding(rows: Rows) -> np.ndarray:
     return ULP * (16 + 4 * np.maximum(scaled_range(rows), 0) + 4 * np.log2(rows["n_keys"]))
 
 
+def masked(rows: Rows) -> np.ndarray:
+    """Where every key outside has weight 0, as at dial 1: the margin is infinite, the range that of the block alone."""
+    return np.asarray(rows.get("margin", 0.0)) == np.inf
+
+
+def mass_rounding(rows: Rows) -> np.ndarray:
+    """That of the softmax; none where nothing outside has a weight: a sum over itself is 1, and the bound is 1."""
+    return np.where(masked(rows), 0.0, softmax_rounding(rows))
+
+
 VALID = Hypothesis(
     "the row is an attention row with 1 <= r <= m < n visible keys",
     lambda rows: (
@@ -50,7 +60,7 @@ VALID = Hypothesis(
 )
 FINITE_RANGE = Hypothesis(
     "the logit range is finite",
-    lambda rows: np.isfinite(rows["logit_range"]),
+    lambda rows: np.isfinite(rows["logit_range"]) & ~masked(rows),
     spare="with an infinite range the bound is its limit, which is trivial or that of the margin alone",
 )
 

@@ -83,7 +83,7 @@ def meets(requirement: Requirement, dataset: xr.Dataset) -> Met:
         for mask in valid:
             values = values.where(mask.astype(bool))
         numbers = np.asarray(values.values, dtype=np.float64)
-        numbers = numbers[np.isfinite(numbers)]
+        numbers = numbers[~np.isnan(numbers)]
         if numbers.size:
             rows += numbers.size
             missed += int((~COMPARISONS[requirement.comparison](numbers, requirement.number)).sum())

@@ -215,7 +215,7 @@ def observing(
     layers: tuple[int, ...] | None = None,
     kinds: tuple[str, ...] = ("self",),
     n_anchors: int | None = 1,
-    dial: float = 0.5,
+    dial: float | None = 0.5,
     promised: float | None = None,
 ) -> Iterator[ObservedRows]:
     """Row fields of every chosen attention of the forward passes inside: of the last, or of a generation's every step.
@@ -229,7 +229,7 @@ def observing(
         raise BadInput(f"layers must be some of 0 to {there - 1}, got {layers!r}")
     if n_anchors is not None and not n_anchors >= 1:
         raise BadInput(f"n_anchors must be a whole number >= 1, got {n_anchors!r}")
-    if not 0 <= dial <= 1:
+    if dial is not None and not 0 <= dial <= 1:
         raise BadInput(f"dial must be in [0, 1], got {dial!r}")
     promise = None if promised is None else fidelity_promised(promised)
 
@@ -295,7 +295,7 @@ def _overflow(call: Call, rows: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def _streamed(
-    call: Call, bias: Tensor | None, labels: Labels, n_anchors: int | None, dial: float
+    call: Call, bias: Tensor | None, labels: Labels, n_anchors: int | None, dial: float | None
 ) -> tuple[dict[str, Tensor], Int[Tensor, "B T"]]:
     """Row fields of a call, every bias included, and the relevant block of each query."""
     queries, keys = labels.of(call)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import places_of
@@ -27,7 +28,8 @@ from empirical.checkpoints.promises import applied, certified, requested_relatio
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput
 from empirical.observe.relevance import Relation
-from empirical.observe.schema import ROW_FIELDS
+from empirical.observe.schema import ROW, ROW_FIELDS
+from empirical.observe.streaming import widened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +60,6 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     heads = certified(request, model, texts, names, relation) if request.certify or request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
     settings = [0.0, *(value for value in request.dials if value > 0)]
-    turned = _recomputed(settings)
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
     no_loss = _no_loss(model, texts, lacks)
     losses = np.full((len(settings), len(texts)), math.nan)
@@ -76,7 +77,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
                     layers=layers,
                     kinds=(request.attention,),
                     n_anchors=request.n_anchors,
-                    dial=turned[at],
+                    dial=None,
                     promised=request.guard if value == max(settings) else None,
                 ) as found,
             ):
@@ -88,6 +89,8 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
         heads = [replace(head, observed=float(widest[layers.index(head.layer), head.head])) for head in heads]
     dataset = _dataset(request, texts, names, rows, settings, losses, unknown)
+    if len(settings) > 1 and rules is None:
+        _add_law(dataset, settings, layers, widened(model.dtype))
     dataset.attrs["no_loss"] = no_loss
     dataset.attrs["relation"] = json.dumps(relation.named(names))
     if 1.0 in settings and request.attention == "self" and named is None:
@@ -114,9 +117,28 @@ def _chosen(request: Request, model: Any) -> tuple[int, ...]:
     return tuple(sorted(set(request.layers))) if request.layers else tuple(there)
 
 
-def _recomputed(settings: list[float]) -> list[float]:
-    """The dial at which each setting's rows are recomputed from their logits: the first one asked for, or one half."""
-    return [settings[1] if at == 0 and len(settings) > 1 else 0.5 for at in range(len(settings))]
+def _add_law(dataset: xr.Dataset, settings: list[float], layers: tuple[int, ...], kernel: torch.dtype) -> None:
+    """What the odds law speaks of: each setting's rows in the pass at the next larger dial, and how far that turns it.
+
+    Of the first layer alone, whose input no dial moves: elsewhere, and at the largest dial, NaN. In the dtype that the
+    kernel is given the bias in.
+    """
+    import xarray as xr
+
+    from empirical.observe.files import described
+
+    law = np.full(dataset["leakage"].shape, math.nan)
+    kappas = torch.tensor(kappa_of_dial(np.array(settings))).to(kernel).double().numpy()
+    turned = np.full(len(settings), math.nan)
+    for at, value in enumerate(settings):
+        larger = [other for other, dial in enumerate(settings) if dial > value]
+        if larger:
+            after = min(larger, key=settings.__getitem__)
+            turned[at] = kappas[after] - kappas[at]
+            if layers[0] == 0:
+                law[at, 0] = dataset["leakage"].values[after, 0]
+    more = {"leakage_dialled": (ROW, law), "kappa": (("setting",), turned), "dial": (("setting",), -np.expm1(-turned))}
+    dataset.update(described(xr.Dataset(more)))
 
 
 def _no_loss(model: Any, texts: list[Tokens], lacks: str) -> str:
@@ -167,7 +189,7 @@ def _dataset(
     import xarray as xr
 
     from empirical.files import commit, versions
-    from empirical.observe.files import ROW, described
+    from empirical.observe.files import described
 
     block = torch.cat([text.labels[0] for text in texts]).cpu().numpy()
     kept = block >= 0 if request.relevant is None else np.ones(len(block), dtype=bool)
@@ -175,13 +197,13 @@ def _dataset(
     fields = {
         name: (ROW, np.stack([np.concatenate([part[name] for part in parts], -1)[..., kept] for parts in rows]))
         for name in ROW_FIELDS
+        if name != "leakage_dialled"
     }
     count = len(settings)
     data = {
         **fields,
         "query_block": (("query",), own[kept]),
         "temperature": (("setting",), np.ones(count)),
-        "dial": (("setting",), np.array(_recomputed(settings))),
         "loss_heldout": (("setting",), _means(losses)),
     }
     coords = {
@@ -233,5 +255,7 @@ def summary(dataset: xr.Dataset) -> str:
         lines.append(f"no loss: {attributes['no_loss']}")
     if "isolated" in attributes:
         lines.append(attributes["isolated"])
+    if "leakage_dialled" in dataset:
+        lines.append("odds_law: rows of layer 0, in the pass at the next dial; UNKNOWN deeper, where the inputs move")
     lines += [f"UNKNOWN: rows of {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]
     return "\n".join(lines)

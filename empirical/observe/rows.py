@@ -42,24 +42,57 @@ def dial_bias(dial: float, temperature: float) -> float:
 
 
 def _top(logits: Tensor, where: Tensor) -> Tensor:
-    return logits.where(where, -math.inf).amax(-1)
+    """The largest of some; of the others none may be +inf."""
+    return (logits + _barred(where, logits)).amax(-1)
+
+
+def _barred(where: Tensor, like: Tensor) -> Tensor:
+    """0 at some, -inf at the others: to add this takes half the time of choosing."""
+    return torch.where(where, 0.0, -math.inf).to(like)
+
+
+def _count(where: Tensor, shape: torch.Size) -> Tensor:
+    """Keys of every row, of a mask that broadcasts to the shape."""
+    where = where if where.ndim and where.shape[-1] == shape[-1] else where.expand(*where.shape[:-1], shape[-1])
+    return where.sum(-1).expand(shape[:-1]).contiguous()
 
 
 def masses(scaled: Tensor, *groups: Tensor) -> list[Tensor]:
     """Softmax mass of each group of keys; `scaled` is s/tau with -inf at keys not seen."""
-    weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
-    total = weights.sum(-1)
-    return [weights.where(group, 0.0).sum(-1) / total for group in groups]
+    weights = _Weights(scaled)
+    return [weights.mass(group) for group in groups]
 
 
 def entropy(scaled: Tensor) -> Tensor:
     """Entropy in nats: the largest weight is 1, and log1p takes the sum of the others."""
-    top, index = scaled.max(-1, keepdim=True)
-    drop = top - scaled
-    weights = (-drop).exp()
-    others = weights.scatter(-1, index, 0.0).sum(-1)
-    spread = torch.where(weights > 0, weights * drop, 0.0).sum(-1)
-    return others.log1p() + spread / (1 + others)
+    return _Weights(scaled).entropy()
+
+
+class _Weights:
+    """Softmax weights of rows s/tau, before they are divided by their sum: the largest of each is 1, and kept apart."""
+
+    def __init__(self, scaled: Float[Tensor, "*rows keys"]):
+        top, self.first = scaled.max(-1, keepdim=True)
+        self.top = top.squeeze(-1)
+        self.drop = (top - scaled).clamp_(max=FAR)  # so that nothing, times the drop of a key not seen, is nothing
+        self.others = (-self.drop).exp_().scatter_(-1, self.first, 0.0)
+        self.total = self.others.sum(-1)  # to its own relative accuracy, however small
+
+    def mass(self, group: Bool[Tensor, "..."]) -> Float[Tensor, "*rows"]:
+        leads = group.expand(self.others.shape).gather(-1, self.first).squeeze(-1)
+        return ((self.others * group).sum(-1) + leads) / (1 + self.total)
+
+    def entropy(self) -> Float[Tensor, "*rows"]:
+        return self.total.log1p() + (self.others * self.drop).sum(-1) / (1 + self.total)
+
+    def lse(self) -> Float[Tensor, "*rows"]:
+        return self.top + self.total.log1p()
+
+
+FAR = 800.0
+"""Nats below the largest logit at which a weight is 0 in float64: e^-746 is."""
+FAINT = 1e-290
+"""A leakage of fewer digits than float64 has, or of none: its logarithm is that of sums of its own."""
 
 
 @torch.no_grad()
@@ -70,8 +103,9 @@ def row_statistics(
     n_anchors: int | None,
     temperature: float,
     anchor: Bool[Tensor, "..."] | None = None,
-    dial: float = 0.5,
+    dial: float | None = 0.5,
     kept: Bool[Tensor, "..."] | None = None,
+    cut: bool = False,
 ) -> dict[str, Tensor]:
     """The row fields of every query.
 
@@ -79,38 +113,40 @@ def row_statistics(
     `logits`; `n_anchors` None means the whole block.
     `margin` is the r-th largest in-block logit minus the largest outside, r = n_anchors clipped to the block's visible
     keys; `margin` and `logit_range` are in logits, not divided by the temperature. `anchor_mass` is the part of the
-    fidelity that the query's own anchors hold. `leakage_dialled` is recomputed from the logits with the dial's bias.
+    fidelity that the query's own anchors hold. `leakage_dialled` is recomputed from the logits with the dial's bias,
+    and NaN without a dial.
+    With `cut`, visible keys outside that all have logit -inf are those that a dial of 1 took away: they count in n with
+    a weight of 0, the margin is infinite, and the range is that of what is left.
     """
     logits = logits.double()
-    finite = ~(logits.isnan() | (logits == math.inf)).any(-1)
-    seen = visible & (logits != -math.inf)  # NaN, of a row that is unknown, is counted
+    shape, seen, lowest = logits.shape, visible, (logits - _barred(visible, logits)).amin(-1)
+    if not (lowest > -math.inf).all():
+        seen = visible & (logits != -math.inf)  # NaN, of a row that is unknown, is counted
+        lowest = logits.where(seen, math.inf).amin(-1)
     inside, outside = seen & in_block, seen & ~in_block
-    n, m, k = (mask.expand(logits.shape).sum(-1) for mask in (seen, inside, outside))
+    n, m, k = (_count(mask, shape) for mask in (seen, inside, outside))
+    if cut and seen is not visible:
+        gone = _count(visible & ~in_block, shape).where(k == 0, 0)
+        n, k = n + gone, k + gone
+    masked = logits + _barred(seen, logits)  # NaN where the logit is +inf, seen or not
+    scaled = masked if temperature == 1 else masked / temperature
+    weights = _Weights(scaled)
+    finite = ~(weights.top.isnan() | (weights.top == math.inf))
     valid = finite & (m > 0) & (k > 0)
-    masked = logits.where(seen, -math.inf)
-    scaled = masked / temperature
     r = m if n_anchors is None else m.clamp(max=n_anchors)
-    ranked = masked.where(in_block, -math.inf)
-    if n_anchors is None:
-        weakest_anchor = -_top(-masked, inside)
-    else:
-        highest = ranked.topk(min(n_anchors, ranked.shape[-1]), -1).values  # descending
-        weakest_anchor = highest.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    fidelity, leakage = masses(scaled, inside, outside)
-    log_leakage = lse(scaled, outside) - lse(scaled, seen)
-    dialled = torch.where(in_block, scaled, scaled + dial_bias(dial, 1.0))
-    none = torch.zeros((), dtype=torch.bool, device=logits.device)
-    blank = ~(finite & (n > 0))
+    fidelity, leakage = weights.mass(inside), weights.mass(outside)
+    blank, zero = ~(finite & (n > 0)), torch.zeros_like(fidelity)
+    best, rival = _weakest(masked, inside, r, n_anchors), _top(masked, outside)
     fields = {
-        "entropy_nats": entropy(scaled),
+        "entropy_nats": weights.entropy(),
         "fidelity": fidelity,
         "leakage": leakage,
-        "log_leakage": torch.where(leakage > 0.5, (-fidelity).log1p(), log_leakage),
-        "margin": (weakest_anchor - _top(masked, outside)).masked_fill(~valid, math.nan),
-        "logit_range": _top(masked, seen) + _top(-masked, seen),
-        "anchor_mass": masses(scaled, inside & (none if anchor is None else anchor))[0],
-        "kept_mass": torch.zeros_like(fidelity) if kept is None else masses(scaled, inside & kept)[0],
-        "leakage_dialled": masses(dialled, outside)[0],
+        "log_leakage": _log_leakage(weights, scaled, outside, fidelity, leakage),
+        "margin": (best - rival).masked_fill(~valid, math.nan),
+        "logit_range": masked.amax(-1) - lowest,
+        "anchor_mass": zero if anchor is None else weights.mass(inside & anchor),
+        "kept_mass": zero if kept is None else weights.mass(inside & kept),
+        "leakage_dialled": zero + math.nan if dial is None else _dialled(scaled, in_block, outside, dial),
     }
     return {
         **{name: value.masked_fill(blank, math.nan) for name, value in fields.items()},
@@ -120,6 +156,30 @@ def row_statistics(
         "valid": valid,
         "unknown": ~finite,
     }
+
+
+def _weakest(masked: Tensor, inside: Tensor, r: Tensor, n_anchors: int | None) -> Tensor:
+    """The least logit of the r best keys of the block."""
+    if n_anchors is None:
+        return masked.where(inside, math.inf).amin(-1)
+    if n_anchors == 1:
+        return _top(masked, inside)
+    highest = masked.where(inside, -math.inf).topk(min(n_anchors, masked.shape[-1]), -1).values  # descending
+    return highest.gather(-1, (r - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1)
+
+
+def _log_leakage(weights: _Weights, scaled: Tensor, outside: Tensor, fidelity: Tensor, leakage: Tensor) -> Tensor:
+    found = torch.where(leakage > 0.5, (-fidelity).log1p(), leakage.log())
+    faint = leakage < FAINT
+    if faint.any():
+        found[faint] = lse(scaled[faint], outside.expand(scaled.shape)[faint]) - weights.lse()[faint]
+    return found
+
+
+def _dialled(scaled: Tensor, in_block: Tensor, outside: Tensor, dial: float) -> Tensor:
+    """The leakage with the dial's bias on the logits outside."""
+    bias = torch.where(in_block, 0.0, scaled.new_tensor(dial_bias(dial, 1.0)))
+    return masses(scaled + bias, outside)[0]
 
 
 def lse(scaled: Tensor, where: Tensor) -> Tensor:

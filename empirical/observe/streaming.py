@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from empirical.observe.relevance import Relation
-from empirical.observe.rows import lse, row_statistics
+from empirical.observe.rows import row_statistics
 from empirical.shapes import Bool, Float, Int
 
 ENTRIES = 2**18  # logits of a chunk: 2 MiB in float64, and a dozen arrays of that size in flight
@@ -76,32 +76,50 @@ def stream_rows(
     visible: Visible = everything,
     biases: Sequence[Float[Tensor, "_ _ T N"]] = (),
     n_anchors: int | None = 1,
-    dial: float = 0.5,
+    dial: float | None = 0.5,
     largest: float = math.inf,
     relation: Relation | None = None,
     entries: int = ENTRIES,
 ) -> dict[str, Float[Tensor, "B H T"]]:
-    """Row fields of every query (`observe.row_statistics`), and `lse` in nats; temperature 1, scaling in the logits.
+    """Row fields of every query (`observe.row_statistics`); temperature 1, scaling in the logits.
 
     A query of a block below 0 is in none: its rows are not valid. `relation`: what a query may see beside its own
-    block. `biases` are added to the logits. Rows with a scaled product beyond `largest`, which their kernel cannot
-    hold, are unknown.
+    block. `biases` are added to the logits, -inf where a dial of 1 cuts a key. Rows with a scaled product beyond
+    `largest`, which their kernel cannot hold, are unknown.
     """
     found: dict[str, Tensor] = {}
-    relation = relation or Relation()
+    relation, keys = relation or Relation(), key.shape[2]
     kept = relation.is_kept(key_block)[:, None, None] if relation.kept else None
-    for start, stop in chunks(query, key.shape[2], entries):
-        logits = logits_of(query[:, :, start:stop], key, scaling, softcap).double()
+    finite = largest == math.inf and _bounded(query, key, scaling)
+    for start, stop in chunks(query, keys, entries):
+        seen = visible(start, stop).to(query.device)
+        part = _seen_by_any(seen, keys) if finite else slice(None)
+        seen = seen[..., part] if seen.ndim else seen
+        logits = logits_of(query[:, :, start:stop], key[:, :, part], scaling, softcap).double()
         logits = torch.where(logits.abs() > largest, math.nan, logits) if largest < math.inf else logits
         for bias in biases:
-            logits = logits + bias[..., start:stop, :]
-        seen = visible(start, stop).to(logits.device)
-        in_block = relation.relevant(query_block[:, start:stop], key_block).unsqueeze(1)
-        rows = row_statistics(logits, in_block, seen, n_anchors, 1.0, dial=dial, kept=kept)
-        rows["lse"] = lse(logits, seen & (logits > -math.inf))
+            logits = logits + bias[..., start:stop, part]
+        in_block = relation.relevant(query_block[:, start:stop], key_block[:, part]).unsqueeze(1)
+        read = None if kept is None else kept[..., part]
+        rows = row_statistics(logits, in_block, seen, n_anchors, 1.0, dial=dial, kept=read, cut=True)
         for name, value in rows.items():  # into whole arrays: pieces kept between large ones would split the heap
             found.setdefault(name, torch.empty(query.shape[:3], dtype=value.dtype))[:, :, start:stop] = value
     return found
+
+
+def _bounded(query: Tensor, key: Tensor, scaling: float) -> bool:
+    """Whether every product is sure to be finite, so that a key which no query of a chunk sees may be left out."""
+    wide = widened(query.dtype)
+    longest = [states.to(wide).norm(dim=-1).max() for states in (query, key)]
+    return bool((scaling * longest[0] * longest[1]).isfinite())
+
+
+def _seen_by_any(seen: Bool[Tensor, "..."], keys: int) -> slice:
+    """From the first to the last key that some query sees; one key where none sees any."""
+    if not seen.ndim or seen.shape[-1] != keys:
+        return slice(None)
+    places = seen.reshape(-1, keys).any(0).nonzero()
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 1)
 
 
 def entropy_and_leakage(

@@ -130,7 +130,6 @@ def test_a_broken_tokenizer_is_a_refusal(whole, text, tmp_path, capsys, content)
     assert "MODEL must be a readable checkpoint" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="the law is checked on the stored logits of one pass")
 def test_the_odds_law_judges_the_dialled_pass(whole, text, tmp_path, monkeypatch):
     """A dial that takes off 1 % less than it says is noticed, though each pass agrees with itself."""
     import empirical.checkpoints.contexts as contexts
@@ -151,7 +150,6 @@ def test_the_odds_law_judges_the_dialled_pass(whole, text, tmp_path, monkeypatch
     assert verdict(tmp_path / "weak")["verdict"] == "VIOLATED"
 
 
-@pytest.mark.xfail(strict=True, reason="rows at dial 1 read NaN and count as vacuous")
 def test_rows_at_dial_1_are_whole_and_judged(whole, text, tmp_path, capsys):
     """They see what they saw, with no weight outside; what they show inside is that of the block alone."""
     out = tmp_path / "out"

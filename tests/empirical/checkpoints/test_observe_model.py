@@ -57,7 +57,7 @@ def test_a_checkpoint_is_observed_checked_and_drawn(saved, text, tmp_path, capsy
     assert (dataset["document"].values[:3] == 0).all()
     fidelity, valid = dataset["fidelity"].values, dataset["valid"].values.astype(bool)
     assert (fidelity[1][valid[1]] > fidelity[0][valid[1]] - 1e-12).mean() > 0.75  # deeper rows move
-    assert not valid[2].any()  # at dial 1 nothing outside is seen
+    assert (fidelity[2][valid[2]] == 1).all()
     np.testing.assert_allclose(dataset["leakage_dialled"].values[0, 0], dataset["leakage"].values[1, 0], atol=1e-12)
     if name == "gpt2":
         assert main(["check", str(out)]) == 0
