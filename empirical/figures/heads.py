@@ -100,7 +100,7 @@ def along_the_dial(seen: Observed) -> Figure:
         7.2 if told else 4.6,
         3.3,
         f"From dial 0 to {max(dials):g} {claim}",
-        "every layer dialled alike, nothing retrained; lines: predicted from the rows at dial 0"
+        "every layer dialled alike, nothing retrained; markers: observed; lines: predicted from the rows at dial 0"
         + (", exact in layer 0" if seen.number("layer", 0) == 0 else ""),
     )
     *before, right = figure.subplots(1, 2 if told else 1, squeeze=False)[0]
@@ -115,10 +115,11 @@ def along_the_dial(seen: Observed) -> Figure:
         left_of = [1 - dial_leakage(leakage[0, layer], fidelity[0, layer], dial) for dial in curve]
         predicted = [average(values[valid[layer]]) for values in left_of]
         label = f"layer {seen.number('layer', layer)}"
-        right.plot(style.dial_places(curve), predicted, color=colour, label=label)
         marker = "os^D"[layer % 4]
+        right.plot(style.dial_places(curve), predicted, color=colour)
+        right.plot([], [], f"-{marker}", color=colour, mec="white", label=label)
         mean = [_seen(fidelity[:, [layer]], valid[[layer]], at) for at in order]
-        right.plot(x, mean, marker, color=colour, mec="white")
+        right.plot(x, mean, marker, color=colour, mec="white", ms=6 - layer % 4)
     right.set_ylabel("mean pointer fidelity")
     if layers <= 8:
         right.legend()

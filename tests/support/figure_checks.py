@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 
+def own_figures(files) -> list[str]:
+    """The names of a study's own figures; those of its verdicts come before them."""
+    from empirical.figures import VERDICTS
+
+    names = [file.name for file in files]
+    mine = [name for name in names if name.rsplit(".", 1)[0] not in VERDICTS]
+    assert names[len(names) - len(mine) :] == mine
+    return mine
+
+
 def words_of(figure) -> str:
     return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
 

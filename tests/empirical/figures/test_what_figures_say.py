@@ -259,14 +259,15 @@ def test_the_law_along_the_dial_is_a_curve_through_what_it_predicts(dialled):
     figure = drawn("along_the_dial", dialled)
     axes = figure.axes[-1]
     seen = Observed(dialled)
-    for layer, line in enumerate(line for line in axes.get_lines() if line.get_label().startswith("layer")):
-        x, y = line.get_xdata(), line.get_ydata()
-        assert len(x) > 100
+    laws = [line.get_xydata() for line in axes.get_lines() if len(line.get_xdata()) > 100]
+    assert len(laws) == 2
+    for layer, law in enumerate(laws):
+        x, y = law.T
         valid = seen.valid[0, layer]
         for dial in (0.0, 0.5, 0.9):
             leakage, fidelity = (seen.row(name)[0, layer][valid] for name in ("leakage", "fidelity"))
-            law = np.mean(1 - dial_leakage(leakage, fidelity, dial))
-            assert np.interp(style.dial_places([dial]), x, y) == pytest.approx(law, abs=1e-4)
+            mean = np.mean(1 - dial_leakage(leakage, fidelity, dial))
+            assert np.interp(style.dial_places([dial]), x, y) == pytest.approx(mean, abs=1e-4)
     assert all(line.get_linestyle() == "None" for line in figure.axes[0].get_lines())
 
 
