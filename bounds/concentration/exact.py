@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from bounds.concentration.inverse import MOST_KEYS
 from bounds.concentration.theorems import FORMS
-from bounds.rigour.balls import Ball, OnBalls, ball, outward, printed
+from bounds.rigour.balls import Ball, OnBalls, ball, minus_infinity, outward, printed
 from bounds.rigour.exact import UNIT, Bracket, ClosedForm, Ends, whole_above
 
 form: OnBalls = printed(FORMS)
@@ -68,6 +69,8 @@ def log_leakage_ceiling(
     temperature: float,
     logit_range: float | None,
 ) -> Ball:
+    if margin == math.inf:  # no leakage; elsewhere the largest margin stands for it
+        return minus_infinity()
     return _with_range("log_leakage_ceiling", margin, n_keys, n_block, n_anchors, temperature, logit_range)
 
 
@@ -95,7 +98,7 @@ def margin_for_fidelity(
     return scaled_margin(fidelity, n_keys, n_block, n_anchors) * temperature
 
 
-@ClosedForm
+@partial(ClosedForm, infinite_as_given=True)
 def temperature_for_fidelity(
     fidelity: float, margin: float, n_keys: float, n_block: float, n_anchors: float | None
 ) -> Ball:
@@ -117,7 +120,8 @@ def context_for_fidelity(
     estimate: float, fidelity: float, margin: float, n_block: float, n_anchors: float | None, temperature: float
 ) -> Ends:
     """The block and the whole number of outsiders below the real one."""
-    x, r = over_temperature(margin, temperature), anchors_or_block(n_block, n_anchors)
+    x = over_temperature(margin, temperature).min(ball(10**6))  # where every count is enough
+    r = anchors_or_block(n_block, n_anchors)
     low, high = outward(form("outsiders_allowed", x, *with_rest(fidelity), r))
     low, high = (n_block - whole_above(-max(outsiders, 0.0)) for outsiders in (low, high))
     return min(low, float(MOST_KEYS)), min(high, float(MOST_KEYS))

@@ -26,6 +26,15 @@ def amplification(lipschitz: Reals) -> Reals:
     return np.asarray(np.concatenate([after[..., 1:], np.ones_like(growth[..., :1])], axis=-1), np.float64)
 
 
+def drift(errors: Reals, lipschitz: Reals) -> Reals:
+    """`drift_bound`, unchecked: d <- d (1 + Lip_l) + e_l through the layers, where 0 stays 0 whatever follows."""
+    e, growth = np.asarray(errors, np.float64), closed_forms.growth(np.asarray(lipschitz, np.float64))
+    drifted = np.zeros(())
+    for layer in range(e.shape[-1]):
+        drifted = drifted * growth[..., layer] + e[..., layer]
+    return np.asarray(drifted)
+
+
 def knapsack_optimum(costs: Reals, available: Reals, budget: Reals) -> Reals:
     """min over mu in {0, 1/A_1, ..., 1/A_L} of mu B + sum_k u_k (1 - mu A_k)^+, unchecked."""
     costs, available = np.asarray(costs, np.float64), np.asarray(available, np.float64)
@@ -61,14 +70,15 @@ def drift_bound(errors: VectorLike, lipschitz: VectorLike) -> Value:
     or infinite entry.
     """
     e, lip = check.together(_layers("errors", errors, True), _layers("lipschitz", lipschitz, True))
-    return check.result((e * amplification(lip)).sum(-1))
+    return check.result(drift(e, lip))
 
 
 @enclosable
 def layer_costs(diameters: RealLike, lipschitz: RealLike) -> Reals:
     """A_l = V_l prod_{k>l} (1 + Lip_k): drift at the output for a unit of leakage dialled away in layer l."""
     v, lip = check.together(_layers("diameters", diameters, True), _layers("lipschitz", lipschitz, True))
-    return v * amplification(lip)
+    with np.errstate(invalid="ignore"):  # a layer whose values are one point costs nothing, whatever follows
+        return np.where(v > 0, v * amplification(lip), 0.0)
 
 
 def schedule(costs: RealLike, available: RealLike, budget: RealLike) -> Reals:

@@ -1,20 +1,23 @@
-"""Bounds on the rounding of what is computed over layers: 4 ulp a layer, in sums and products of positive terms."""
+"""The exact drift of layers on Arb balls, and a bound on the rounding of their costs."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from bounds.numbers.arguments import RealLike, last_axis
-from bounds.rigour.exact import Rounded
+from bounds.rigour.balls import Ball, ball
+from bounds.rigour.exact import ClosedForm, Rounded
 
 
-def _over_layers(*arguments: RealLike) -> int:
-    return 8 + 4 * max(map(last_axis, arguments))
-
-
-@Rounded
-def drift_bound(errors: RealLike, lipschitz: RealLike) -> int:
-    return _over_layers(errors, lipschitz)
+@partial(ClosedForm, rows=("errors", "lipschitz"))
+def drift_bound(errors: list[float], lipschitz: list[float]) -> Ball:
+    drifted = ball(0)
+    for error, lip in zip(errors, lipschitz):
+        drifted = drifted * (1 + ball(lip)) + error
+    return drifted
 
 
 @Rounded
 def layer_costs(diameters: RealLike, lipschitz: RealLike) -> int:
-    return _over_layers(diameters, lipschitz)
+    """Two roundings a layer, of factors of at least 1, and one product."""
+    return 8 + 4 * max(map(last_axis, (diameters, lipschitz)))

@@ -16,7 +16,7 @@ import numpy as np
 from sympy import Expr, Max, Min, Product, S, Sum, Symbol, factor
 
 from bounds.depth import closed_forms
-from bounds.depth.calculators import amplification, knapsack_optimum
+from bounds.depth.calculators import amplification, drift, knapsack_optimum
 from bounds.dial.theorems import DIALLED
 from bounds.theory.least import Least
 from bounds.theory.reading import FalseReading
@@ -158,7 +158,7 @@ THEOREMS: tuple[Theorem, ...] = (
                 lambda rows: np.all(rows["observed_errors"] <= rows["errors"] * (1 + 1e-12), axis=-1),
             ),
         ),
-        bound=lambda rows: (rows["errors"] * amplification(rows["lipschitz"])).sum(-1),
+        bound=lambda rows: drift(rows["errors"], rows["lipschitz"]),
         rounding=_depth_rounding,
         proof=(
             ProofStep(

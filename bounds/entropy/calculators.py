@@ -76,17 +76,17 @@ def frontier(
 
     Up to eps_m = (n-m) / ((n-m) + m e^x) it is `entropy_split`; from there to the leakage ceiling, with
     q = r e^x eps/(n-m) and f = 1 - eps - q, it is -eps ln(eps/(n-m)) - q ln(q/r) - f ln(f/(m-r)).
-    The ceiling is evaluated in float64, so that a leakage above it by 8 + |x| ulp counts as at it.
+    The ceiling is evaluated in float64, so that a leakage above it by 64 + 3 |x| ulp counts as at it.
     Raises BadInput for a leakage outside [0, 1] and like the leakage ceiling.
     """
     x, n, m, r = margin_and_keys(margin, n_keys, n_block, n_anchors, temperature)
     eps = check.unit_closed("leakage", leakage)
 
     def reachable_only(eps: Reals, x: Reals, n: Reals, m: Reals, r: Reals) -> Reals:
-        # Half an ulp of x = margin/temperature is |x|/2 ulp of e^x; the exponential and five operations take 6 more.
-        room = np.finfo(np.float64).eps * (8 + np.abs(x))
-        ceiling = closed_forms.leakage_ceiling(x, n, m, r) * (1 + room)
+        # In logarithms, where nothing underflows: five roundings of |x|/2 ulp, and ln(r/(n-m)), up to 37, by 37 ulp.
+        room = np.finfo(np.float64).eps * (64 + 3 * np.abs(x))
+        reachable = np.log(eps) <= closed_forms.log_leakage_ceiling(x, n, m, r) + room
         q = entropy_forms.binding_mass(eps, 1 - eps, x, n, m, r)
-        return np.where(eps <= ceiling, entropy_forms.frontier(eps, 1 - eps, q, n, m, r), -np.inf)
+        return np.where(reachable, entropy_forms.frontier(eps, 1 - eps, q, n, m, r), -np.inf)
 
     return evaluate(reachable_only, eps, x, n, m, r)

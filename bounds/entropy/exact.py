@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 from bounds.concentration.exact import anchors_or_block, leakage_ceiling, over_temperature, with_rest
 from bounds.entropy.theorems import FORMS
@@ -30,7 +29,7 @@ def entropy_split(leakage: float, n_keys: float, n_block: float) -> Ball:
     return form("entropy_split", *with_rest(leakage), n_keys, n_block)
 
 
-@partial(ClosedForm, infinite_as_given=False)
+@ClosedForm
 def frontier(
     leakage: float, margin: float, n_keys: float, n_block: float, n_anchors: float | None, temperature: float
 ) -> Ball:
@@ -47,7 +46,12 @@ def frontier(
 def margin_for_entropy(
     estimate: float, entropy: float, n_keys: float, n_block: float, n_anchors: float | None, temperature: float
 ) -> Ends:
-    """Neighbours of the estimate at which the ceiling is certainly above, and certainly at most, the target."""
+    """Neighbours of the estimate at which the ceiling is certainly above, and certainly at most, the target.
+
+    -inf, of a target that every row meets, is exact.
+    """
+    if math.isinf(estimate):
+        return estimate, estimate
 
     def ceiling(margin: float) -> Ball:
         return entropy_ceiling(margin, n_keys, n_block, n_anchors, temperature)

@@ -22,6 +22,9 @@ from bounds.rigour.enclosed import enclosable
 
 __all__ = ["entropy_floor", "entropy_floor_with_margin", "fidelity_ceiling", "specht_floor"]
 
+FAR = 1e4
+"""Scaled logits so far below others weigh 0 in float64: what is further away need not be told apart."""
+
 
 def _scaled_range(logit_range: RealLike, temperature: RealLike) -> Reals:
     span = check.real("logit_range", logit_range, "a number >= 0", lambda a: a >= 0)
@@ -48,6 +51,18 @@ def fidelity_possible(fidelity: float, logit_range: float, n: float, m: float, t
         return form(span / tau, n, m)
 
     return at_least(ceiling, fidelity, logit_range, tau, n, m)
+
+
+def entropy_possible(entropy: float, logit_range: float, n: float, tau: float) -> bool:
+    """Whether some row of the range has certainly no more entropy: one of the rows next to the best in float64."""
+    form = on_intervals(closed_forms.two_level_entropy)
+
+    def below(span: Interval, tau: Interval, n: Interval, k: Interval) -> Interval:
+        return -form(span / tau, n, k)
+
+    best = float(best_upper_keys(_scaled_range(logit_range, tau), n))
+    around = {min(max(best + step, 1.0), max(n - 1, 1.0)) for step in (-1, 0, 1)}
+    return any(at_least(below, -entropy, logit_range, tau, n, k) for k in around)
 
 
 def best_upper_keys(scaled_range: RealLike, n_keys: RealLike) -> Reals:
@@ -92,8 +107,11 @@ def entropy_floor_with_margin(
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     span, tau = _scaled_range(logit_range, temperature), check.positive("temperature", temperature)
     x = check.scaled(check.non_negative("margin", margin), tau)
-    x, span, n, m, r = check.together(x, span, n, m, r)
+    above = np.asarray(check.numbers("logit_range", logit_range) - check.numbers("margin", margin))
+    between = check.scaled(np.maximum(above, 0), tau)  # D - x would cancel
+    x, span, between, n, m, r = check.together(x, span, between, n, m, r)
     span = check.covering(span, x, "/temperature")
+    x, span = np.minimum(x, FAR), np.where(span > FAR, np.minimum(x, FAR) + np.minimum(between, FAR), span)
     # Moving one key's weight, all else fixed, draws a segment in the simplex, where entropy is concave: a key in the
     # middle is no better than at the top or at the bottom. An anchor at x beside a free key at the top may go down,
     # since the two then change places; an outsider at D - x beside a free key at the bottom may go up likewise. So

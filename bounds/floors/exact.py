@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable
+from functools import partial, reduce
 
 from bounds.concentration.exact import anchors_or_block, over_temperature
 from bounds.floors.theorems import FORMS
@@ -19,7 +19,7 @@ def fidelity_ceiling(logit_range: float, n_keys: float, n_block: float, temperat
     return form("fidelity_ceiling", over_temperature(logit_range, temperature), n_keys, n_block)
 
 
-@ClosedForm
+@partial(ClosedForm, within=(0.0, math.inf))
 def entropy_floor(logit_range: float, n_keys: float, temperature: float) -> Ball:
     """The least over the whole numbers next to the best one: entropy falls before it and rises after."""
     return _two_levels(logit_range, n_keys, temperature, 1.0, max(n_keys - 1, 1.0))
@@ -31,7 +31,7 @@ def _two_levels(logit_range: float, n: float, temperature: float, least: float, 
     return _least(form("two_level_entropy", over_temperature(logit_range, temperature), n, k) for k in best)
 
 
-@ClosedForm
+@partial(ClosedForm, within=(0.0, math.inf))
 def entropy_floor_with_margin(
     margin: float,
     logit_range: float,
@@ -79,4 +79,4 @@ def specht_floor(logit_range: float, n_keys: float, temperature: float) -> Ball:
 
 
 def _least(values: Iterable[Ball]) -> Ball:
-    return functools.reduce(lambda p, q: p.min(q), values)
+    return reduce(lambda p, q: p.min(q), values)

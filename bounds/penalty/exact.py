@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bounds.numbers.arguments import RealLike, last_axis
+from functools import partial
+
+from bounds.numbers.arguments import RealLike
 from bounds.penalty.theorems import FORMS
-from bounds.rigour.balls import Ball, OnBalls, outward, printed
+from bounds.rigour.balls import Ball, OnBalls, ball, outward, printed
 from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded, whole_above
 
 form: OnBalls = printed(FORMS)
@@ -41,16 +43,16 @@ def penalty_threshold_leakage_aware(
     return form(name, gradient_bound, value_diameter, *norms, query_share, temperature, leakage)
 
 
-@Rounded
+@partial(ClosedForm, rows=("gradient_bounds", "value_diameters", "key_diameters", "query_norms"))
 def penalty_threshold_mean_of_products(
-    gradient_bounds: RealLike,
-    value_diameters: RealLike,
-    key_diameters: RealLike,
-    query_norms: RealLike,
-    temperature: RealLike,
-) -> int:
-    """A mean of n products, moved outwards by 16 ulp each, and their sum by n more."""
-    return 24 + max(map(last_axis, (gradient_bounds, value_diameters, key_diameters, query_norms)))
+    gradient_bounds: list[float],
+    value_diameters: list[float],
+    key_diameters: list[float],
+    query_norms: list[float],
+    temperature: float,
+) -> Ball:
+    queries = list(zip(gradient_bounds, value_diameters, key_diameters, query_norms))
+    return sum((form("product", *factors, temperature) for factors in queries), start=ball(0)) / len(queries)
 
 
 @Rounded
@@ -59,10 +61,11 @@ def critical_penalty(gradient_norms: RealLike, axis: int | tuple[int, ...] | Non
     return 0
 
 
-@Rounded
-def global_penalty_witness(loss_localised: RealLike, loss: RealLike, group_norms: RealLike) -> int:
-    """One difference, one sum of n norms, one quotient."""
-    return 4 + last_axis(group_norms)
+@partial(ClosedForm, rows=("group_norms",))
+def global_penalty_witness(loss_localised: float, loss: float, group_norms: list[float]) -> Ball:
+    """0 where there is nothing to penalise."""
+    gain, total = ball(loss_localised) - loss, sum(map(ball, group_norms), start=ball(0))
+    return gain.max(ball(0)) / total if total > 0 else ball(0)
 
 
 @Bracket

@@ -40,25 +40,23 @@ def sigma_reparam_floor(logit_norm: RealLike, n_keys: RealLike, temperature: Rea
     ln(1 + (n-1) b) + s sqrt(n(n-1)) b/(1 + (n-1) b), b = e^(-s sqrt(n/(n-1))), s = logit_norm/temperature. Attained by
     a positive centred one-hot. Raises BadInput for a negative norm or fewer than 2 keys.
     """
-    s = check.non_negative("logit_norm", logit_norm) / check.positive("temperature", temperature)
-    with np.errstate(under="ignore"):
-        return check.result(closed_forms.sigma_reparam_floor(*check.together(s, _keys(n_keys))))
+    s = check.scaled(check.non_negative("logit_norm", logit_norm), check.positive("temperature", temperature))
+    s = np.minimum(s, 1e9)  # from 746 on it is 0 in float64
+    return check.result(closed_forms.sigma_reparam_floor(*check.together(s, _keys(n_keys))))
 
 
 @enclosable
 def most_attention(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
     """Largest weight that a range allows one key: 1/(1 + (n-1) e^-D). Raises BadInput like `fidelity_ceiling`."""
-    span = check.non_negative("logit_range", logit_range) / check.positive("temperature", temperature)
-    with np.errstate(under="ignore"):
-        return check.result(closed_forms.most_attention(*check.together(span, _keys(n_keys))))
+    span = check.scaled(check.non_negative("logit_range", logit_range), check.positive("temperature", temperature))
+    return check.result(closed_forms.most_attention(*check.together(span, _keys(n_keys))))
 
 
 @enclosable
 def least_attention(logit_range: RealLike, n_keys: RealLike, temperature: RealLike = 1.0) -> Value:
     """Least weight that a range leaves one key: 1/(1 + (n-1) e^D). Raises BadInput like `fidelity_ceiling`."""
-    span = check.non_negative("logit_range", logit_range) / check.positive("temperature", temperature)
-    with np.errstate(over="ignore"):
-        return check.result(closed_forms.least_attention(*check.together(span, _keys(n_keys))))
+    span = check.scaled(check.non_negative("logit_range", logit_range), check.positive("temperature", temperature))
+    return check.result(closed_forms.least_attention(*check.together(span, _keys(n_keys))))
 
 
 @enclosable
@@ -71,8 +69,7 @@ def scalable_softmax_floor(
     """
     n, m, r = check.keys(n_keys, n_block, n_anchors)
     s, delta = check.non_negative("scale", scale), check.finite("margin", margin)
-    with np.errstate(over="ignore", under="ignore"):
-        return check.result(closed_forms.scalable_softmax_floor(*check.together(delta, n, m, r, s)))
+    return check.result(closed_forms.scalable_softmax_floor(*check.together(delta, n, m, r, s)))
 
 
 def _patterns(
@@ -94,8 +91,9 @@ def hopfield_error(
     M `radius`: no pattern is longer; Delta `separation` of the pattern; d `distance` of the state from it. Raises
     BadInput for a negative number or fewer than 2 patterns.
     """
-    with np.errstate(over="ignore"):
-        return check.result(closed_forms.hopfield_error(*_patterns(n_patterns, beta, separation, radius, distance)))
+    patterns = _patterns(n_patterns, beta, separation, radius, distance)
+    with np.errstate(invalid="ignore"):
+        return check.result(np.fmin(closed_forms.hopfield_error(*patterns), np.inf))  # what cannot be said is inf
 
 
 @enclosable
@@ -106,5 +104,6 @@ def retrieval_error(
 
     Arguments and errors as in `hopfield_error`.
     """
-    with np.errstate(over="ignore"):
-        return check.result(closed_forms.retrieval_error(*_patterns(n_patterns, beta, separation, radius, distance)))
+    patterns = _patterns(n_patterns, beta, separation, radius, distance)
+    with np.errstate(invalid="ignore"):  # of two patterns as long as M, 2 M is the most, also where u overflows
+        return check.result(np.fmin(closed_forms.retrieval_error(*patterns), 2 * patterns[3]))

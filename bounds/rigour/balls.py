@@ -49,11 +49,11 @@ def _flint() -> ModuleType:
 
 
 @contextmanager
-def working_precision() -> Generator[None]:
+def working_precision(bits: int = BITS) -> Generator[None]:
     """Our precision inside, the caller's again afterwards. Raises BadInput with the remedy without python-flint."""
     context = _flint().ctx
     before = context.prec
-    context.prec = BITS
+    context.prec = bits
     try:
         yield
     finally:
@@ -73,14 +73,17 @@ def minus_infinity() -> Ball:
 
 
 def outward(value: Ball) -> tuple[float, float]:
-    """float64 numbers on either side of a ball; a ball that says nothing gives (-inf, inf)."""
+    """float64 numbers on either side of a ball; a ball that says nothing gives (-inf, inf).
+
+    What is finite beyond the largest float64 lies between that and infinity.
+    """
     if value.is_nan():
         return -math.inf, math.inf
     low, high = value.lower(), value.upper()
     down, up = float(low), float(high)
-    if math.isfinite(down) and ball(down) > low:
+    if ball(down) > low:
         down = math.nextafter(down, -math.inf)
-    if math.isfinite(up) and ball(up) < high:
+    if ball(up) < high:
         up = math.nextafter(up, math.inf)
     return down, up
 
@@ -148,7 +151,7 @@ def _condition(relation: Any) -> Callable[[Mapping[Any, Ball]], tuple[bool, bool
 _UNARY: dict[Any, Callable[[Ball], Ball]] = {
     sympy.exp: lambda a: a.exp(),
     sympy.log: _log,
-    log1p: lambda a: a.log1p(),
+    log1p: lambda a: a.log1p() if a != -1 else minus_infinity(),
     expm1: lambda a: a.expm1(),
     sympy.sin: lambda a: a.sin(),
     sympy.cos: lambda a: a.cos(),

@@ -60,7 +60,8 @@ def _judge(certain: NDArray[np.bool_], excluded: NDArray[np.bool_]) -> Verdict |
 def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
     """Gives a public calculator the keyword `rigorous`: True returns `Enclosed` in place of the estimate.
 
-    The keyword and what it returns are typed in the printed stub beside the calculator's module.
+    The keyword and what it returns are typed in the printed stub beside the calculator's module. What exceeds the
+    largest float64 is infinite and what falls below the least is 0, without a warning; what would be NaN still warns.
     """
     signature = inspect.signature(calculator)
 
@@ -68,7 +69,8 @@ def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*arguments: P.args, **keywords: P.kwargs) -> Any:
         rigorous = keywords.pop("rigorous", False)
         try:
-            estimate = calculator(*arguments, **keywords)
+            with np.errstate(over="ignore", under="ignore"):
+                estimate = calculator(*arguments, **keywords)
         except ValueError as error:
             if not isinstance(error, BadInput):  # NumPy's own words where shapes do not fit; anything else is a bug
                 named = signature.bind(*arguments, **keywords).arguments
@@ -113,12 +115,13 @@ def _enclosed(
 def _entry_by_entry(
     exact: ClosedForm[...] | Bracket[...], arguments: Mapping[str, Any], values: Reals
 ) -> tuple[Reals, Reals]:
-    numeric = {k: v for k, v in arguments.items() if v is not None and not isinstance(v, str)}
+    numeric = {k: numbers(k, v) for k, v in arguments.items() if v is not None and not isinstance(v, str)}
     fixed = {k: v for k, v in arguments.items() if k not in numeric}
-    spread = dict(zip(numeric, np.broadcast_arrays(values, *(numbers(k, v) for k, v in numeric.items()))[1:]))
+    axis = max((numeric[k].shape[-1] for k in exact.rows if numeric[k].ndim), default=1)
+    spread = {k: np.broadcast_to(v, values.shape + ((axis,) if k in exact.rows else ())) for k, v in numeric.items()}
     lower, upper = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     for at in np.ndindex(values.shape):
         if not np.isnan(values[at]):
-            entry = {**{k: float(v[at]) for k, v in spread.items()}, **fixed}
+            entry = {**{k: v[at].tolist() for k, v in spread.items()}, **fixed}
             lower[at], upper[at] = exact.ends(float(values[at]), entry)
     return lower, upper

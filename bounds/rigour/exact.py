@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.rigour.balls import Ball, outward
+from bounds.rigour.balls import BITS, Ball, outward, working_precision
 
 P = ParamSpec("P")
 Ends: TypeAlias = tuple[float, float]
@@ -22,7 +22,7 @@ Ends: TypeAlias = tuple[float, float]
 UNIT: Ends = (0.0, 1.0)
 """Where probabilities and dials lie."""
 Entry: TypeAlias = Mapping[str, Any]
-"""The arguments of one entry by parameter: floats, None, and words such as `of`."""
+"""The arguments of one entry by parameter: floats, lists of them, None, and words such as `of`."""
 
 
 def whole_above(value: float) -> float:
@@ -35,36 +35,41 @@ class ClosedForm(Generic[P]):
     """The exact value of one entry, evaluated on balls."""
 
     value: Callable[P, Ball]
-    infinite_as_given: bool = True  # an infinite estimate is exact by definition: a masked dial, any temperature
+    infinite_as_given: bool = False  # an infinite estimate is exact by definition: any temperature does
     within: Ends = (-math.inf, math.inf)  # where every exact value lies, though a ball may reach beyond
+    rows: tuple[str, ...] = ()  # arguments of which an entry takes the whole last axis, as a list
 
     def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> Ball:
         return self.value(*arguments, **keywords)
 
     def ends(self, estimate: float, entry: Entry) -> Ends:
-        if math.isinf(estimate) and self.infinite_as_given:
+        infinite = any(isinstance(v, float) and math.isinf(v) for v in entry.values())
+        if math.isinf(estimate) and (self.infinite_as_given or infinite):  # of an infinite margin, kappa or range
             return estimate, estimate
         value: Callable[..., Ball] = self.value
-        low, high = outward(value(**entry))
+        for bits in (BITS, 4 * BITS, 16 * BITS):  # the last hold 1e308 and 5e-324 side by side
+            with working_precision(bits):
+                if (found := value(**entry)).is_finite():
+                    break
+        low, high = outward(found)
         return max(low, self.within[0]), min(high, self.within[1])
 
 
 @dataclass(frozen=True)
 class Bracket(Generic[P]):
-    """Ends that rigorous evaluation finds around the estimate; an infinite one is exact by definition."""
+    """Ends that rigorous evaluation finds around the estimate."""
 
     around: Callable[Concatenate[float, P], Ends]
+    rows: tuple[str, ...] = ()
 
     def ends(self, estimate: float, entry: Entry) -> Ends:
-        if math.isinf(estimate):
-            return estimate, estimate
         around: Callable[..., Ends] = self.around
         return around(estimate, **entry)
 
 
 @dataclass(frozen=True)
 class Rounded(Generic[P]):
-    """float64 with an a-priori bound on its rounding, where an axis is reduced: `ulps` of the value, doubled."""
+    """float64 with an a-priori bound on its rounding, of sums and products of what is not below 0: `ulps`, doubled."""
 
     ulps: Callable[P, int]
 
@@ -73,5 +78,6 @@ class Rounded(Generic[P]):
         ulps: Callable[..., int] = self.ulps
         if not (count := ulps(**arguments)):
             return values, values
-        room = 2 * np.finfo(np.float64).eps * count * np.abs(values)
-        return values - room, values + room
+        room = 2 * count * (np.finfo(np.float64).eps * np.abs(values) + np.finfo(np.float64).smallest_subnormal)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(np.isfinite(values), values - room, -np.inf), values + room

@@ -1,12 +1,14 @@
-"""The exact values of the calculators of rules, on Arb balls or by a bound on their rounding."""
+"""The exact values of the calculators of rules, on Arb balls."""
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 from bounds.concentration.exact import over_temperature
 from bounds.dial.exact import worst_case_kappa
-from bounds.numbers.arguments import RealLike, last_axis
-from bounds.rigour.balls import Ball, OnBalls, printed
-from bounds.rigour.exact import ClosedForm, Rounded
+from bounds.rigour.balls import Ball, OnBalls, ball, printed
+from bounds.rigour.exact import UNIT, ClosedForm
 from bounds.rules.theorems import FORMS
 
 form: OnBalls = printed(FORMS)
@@ -22,7 +24,6 @@ def priority_gap(ratio: float, logit_range: float, n_first: float, n_second: flo
     return form("gap_needed", ratio, over_temperature(logit_range, temperature), temperature, n_first, n_second)
 
 
-@Rounded
-def violation_after_reloads(removal: RealLike) -> int:
-    """A product of T factors, each a difference."""
-    return 8 + 4 * last_axis(removal)
+@partial(ClosedForm, within=UNIT, rows=("removal",))
+def violation_after_reloads(removal: list[float]) -> Ball:
+    return math.prod((1 - ball(p) for p in removal), start=ball(1))

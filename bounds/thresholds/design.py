@@ -8,7 +8,6 @@ one, *open* in between. `Design.table()` and `Design.as_dict()` say the same, in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -34,7 +33,7 @@ from bounds.dial.calculators import (
 )
 from bounds.entropy.calculators import entropy_ceiling
 from bounds.entropy.inverse import entropy_met, margin_for_entropy
-from bounds.floors.calculators import entropy_floor, fidelity_ceiling, fidelity_possible
+from bounds.floors.calculators import entropy_floor, entropy_possible, fidelity_ceiling, fidelity_possible
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
 from bounds.thresholds.ends import Ends
@@ -238,8 +237,8 @@ def _regions(at: Ends, s: Setting) -> Iterator[Region]:
         yield Region("fidelity", s.fidelity, *_place(met, excluded, by, "fidelity_ceiling"), *place)
     if s.entropy is not None:
         met = entropy_met(s.entropy, margin, n, m, r or m, tau)
-        least = -math.inf if span is None else at.lower(entropy_floor, span, n, tau)
-        yield Region("entropy", s.entropy, *_place(met, least > s.entropy, "entropy_ceiling", "entropy_floor"), *place)
+        excluded = span is not None and not entropy_possible(s.entropy, span, n, tau)
+        yield Region("entropy", s.entropy, *_place(met, excluded, "entropy_ceiling", "entropy_floor"), *place)
 
 
 def _place(met: bool, excluded: bool, by: str, against: str) -> tuple[str, str]:

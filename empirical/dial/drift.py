@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bounds.depth.calculators import amplification
+from bounds.depth import calculators
 from bounds.dial.closed_forms import kappa_leakage
 from empirical.shapes import Bool, Float, plain
 
@@ -116,7 +116,7 @@ def errors_of_sublayers(dialled: Trace) -> Float[np.ndarray, "B K"]:
 
 def depth_sum(dialled: Trace, lipschitz: Float[np.ndarray, "*B K"]) -> Float[np.ndarray, "B"]:
     """sum_l e_l prod_{k>l} (1 + Lip_k)."""
-    return (errors_of_sublayers(dialled) * amplification(lipschitz)).sum(-1)
+    return calculators.drift(errors_of_sublayers(dialled), lipschitz)
 
 
 def drift(original: Trace, dialled: Trace) -> Float[np.ndarray, "B"]:

@@ -123,6 +123,20 @@ def test_a_region_is_decided_in_exact_arithmetic():
             assert bounds.design(setting).regions[0].region == region
 
 
+def test_an_entropy_is_impossible_exactly_below_the_floor_of_the_range():
+    """In exact arithmetic: at the float64 above the floor some row has it, at the one below none has."""
+    rng = np.random.default_rng(6)
+    for span, n in zip(rng.uniform(0, 30, 40), rng.integers(3, 40, 40).tolist()):
+        with mpmath.workdps(60):
+            levels = ((k, mpmath.exp(-mpmath.mpf(span) / mpmath.mpf(0.7)) * (n - k)) for k in range(1, n))
+            floor = min(mpmath.log(k + v) + mpmath.mpf(span) / mpmath.mpf(0.7) * v / (k + v) for k, v in levels)
+            near = float(floor)
+            below, above = (near, math.nextafter(near, 9)) if near < floor else (math.nextafter(near, -1), near)
+        for target, region in ((below, "impossible"), (above, "open")):
+            setting = Setting(n_keys=n, n_block=2, temperature=0.7, logit_range=span, entropy=target)
+            assert bounds.design(setting).regions[0].region == region, (span, n)
+
+
 def test_what_an_inverse_returns_is_used_alike_for_one_and_for_many():
     many = bounds.anchors_for_fidelity(0.9, [0.0, 4.0], 64, 16)
     assert isinstance(many[0], bounds.Unreachable)

@@ -136,6 +136,23 @@ def test_the_floor_with_margin_is_a_number_at_any_range(x, span, n, m, r):
     assert found.lower <= truth <= found.upper
 
 
+@pytest.mark.parametrize(
+    ("margin", "span", "tau", "truth"),
+    [
+        (1e307, 1e308, 1e-6, 0.0),  # both overflow in units of the temperature, and one anchor lies above the others
+        (1e308, 1e308, 1e-6, math.log(20)),
+        (1.0, math.inf, 1.0, 0.0),
+        (1e10, 1e10 + 0.5, 1.0, float(two_level(mpmath.mpf(0.5), 20, 8))),  # D - x cancels
+        (1e-300, 1e300, 1.0, 0.0),
+    ],
+)
+def test_the_floor_with_margin_at_the_ends_of_float64(margin, span, tau, truth):
+    assert entropy_floor_with_margin(margin, span, 100, 40, 20, tau) == pytest.approx(truth, rel=1e-13, abs=0)
+    pytest.importorskip("flint")
+    lower, _, upper = entropy_floor_with_margin(margin, span, 100, 40, 20, tau, rigorous=True)
+    assert 0 <= lower <= upper <= lower * (1 + 1e-15) + 5e-324
+
+
 def test_an_enclosure_of_the_floor_with_margin_takes_no_longer_for_more_keys(monkeypatch):
     pytest.importorskip("flint")
     counted = []
