@@ -62,11 +62,12 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs of calculators, and paper_checks.md, from theorems and evidence
+generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs of calculators, paper_checks.md and docs, from theorems, evidence and architectures
 	$(BIN)/python -m bounds.printing.numpy_forms
 	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
 	$(BIN)/localist claims
+	$(BIN)/python -m empirical.checkpoints.covered
 
 proofs: $(VENV)/installed-dev ## the formal proofs: build, statements as pinned, axioms (Debian: coq libcoq-coquelicot libcoq-interval)
 	$(BIN)/python proofs/gate.py

@@ -19,6 +19,7 @@ from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
 
 KINDS = ("self", "encoder", "cross")
+CACHES = ("no", "dynamic", "sliding", "static")
 
 
 class Task(Enum):
@@ -94,6 +95,10 @@ class Architecture:
     def causal(self) -> bool:
         """Whether a query of its self attention sees no key after it, so that a cache can keep what is read."""
         return self.task is not Task.MASKED_TOKEN
+
+    @property
+    def caches(self) -> tuple[str, ...]:
+        return CACHES if self.causal else CACHES[:1]
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from small_checkpoints import LAYERS, VOCABULARY, architecture_of, cached_as, ne
 from small_checkpoints import ROWS as MODELS
 
 from empirical.checkpoints import attach
-from empirical.checkpoints.architecture import Task
+from empirical.checkpoints.architecture import CACHES, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
 from empirical.checkpoints.rules import CheckpointRules, Text, ruled
@@ -29,7 +29,6 @@ BLOCKS = torch.tensor(
 BATCH, GROWN = len(BLOCKS), torch.full((len(BLOCKS),), USER)
 RELATIONS = {"": {}, " with kept tags": {"sees": {(USER, SYSTEM)}, "kept": {TAGS}}}  # both closed along the layers
 ROWS = (*(name for name in ARCHITECTURES), "qwen2 of two kinds", "llama with kept tags", "bert with kept tags")
-CACHES = ("no", "dynamic", "sliding", "static")
 WORDS = tuple("cat" if place % 3 else "dog" for place in range(LENGTH))
 RULE = Rule("cats for dogs", Selector(words=("dog",)), Selector(words=("cat",)), strength=3.0, mass=0.5)
 BOOK, TEXT = CheckpointRules((RULE,), ("system", "user", "tool", "tags")), Text(WORDS, BLOCKS[0].numpy())
@@ -87,7 +86,7 @@ def refusal(case):
     """Why a combination cannot be, or nothing."""
     if case.implementation not in case.architecture.implementations:
         return "model must attend by 'eager' where its logits are capped"
-    if case.cache != "no" and not case.architecture.causal:
+    if case.cache not in case.architecture.caches:
         return "cache must not be given to a model that sees both ways, got .*Cache"
     return None
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from canaries import GREEN, PADS
 from small_checkpoints import FAMILIES, ROWS, architecture_of, inputs, network
 
 import empirical.checkpoints.architectures as folder
+from empirical.checkpoints import covered
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import routed
 from empirical.checkpoints.contexts import Labels, guarded, observing
@@ -52,6 +54,13 @@ REFUSED = {
 
 def test_families_that_people_use_are_covered():
     assert set(SUPPORTED) == set(ARCHITECTURES)
+
+
+def test_every_combination_that_the_documentation_promises_has_its_canaries(capsys):
+    assert covered.main(["--check"]) == 0, capsys.readouterr().out
+    promised = {(a.model_type, i, c) for a in ARCHITECTURES.values() for i in a.implementations for c in a.caches}
+    assert promised == {(case.row, case.implementation, case.cache) for case in GREEN if case.row in ARCHITECTURES}
+    assert {case.padding for case in GREEN} == set(PADS)
 
 
 @pytest.mark.parametrize("name", REFUSED)
