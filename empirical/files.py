@@ -270,6 +270,11 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
+def one_line(name: object) -> str:
+    """A name, or what quotes names, as `printable`, in one line."""
+    return printable(str(name)).replace("\n", "\\n").replace("\t", "\\t")
+
+
 _STEERING = re.compile(  # control characters, what ends lines or turns their direction, halves of pairs
     "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )

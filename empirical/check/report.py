@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from bounds.theory.theorem import Verdict
 from empirical.check.verdicts import Checked
+from empirical.files import one_line
 
 
 def verdict_table(outcomes: Sequence[Checked]) -> str:
@@ -36,7 +37,7 @@ def _cells(outcome: Checked) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(value)
 
 
 def share(part: int, whole: int) -> str:

@@ -27,6 +27,7 @@ from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, toke
 from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput
+from empirical.files import one_line
 from empirical.observe.relevance import Relation
 from empirical.observe.schema import ROW, ROW_FIELDS
 from empirical.observe.streaming import widened
@@ -94,7 +95,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     dataset.attrs["no_loss"] = no_loss
     dataset.attrs["relation"] = json.dumps(relation.named(names))
     if 1.0 in settings and request.attention == "self" and named is None:
-        dataset.attrs["isolated"] = _isolated(model, texts, names, relation)
+        dataset.attrs["isolated"] = one_line(_isolated(model, texts, names, relation))
     return dataset.assign_coords(layer=list(layers)), heads
 
 
@@ -234,8 +235,9 @@ def summary(dataset: xr.Dataset) -> str:
     """What was observed, in words and a table: a line a setting and layer, medians over heads and queries."""
     attributes, kept = dataset.attrs, json.loads(dataset.attrs["relation"])["keep"]
     lines = [
-        f"{attributes['model']}: {dataset.sizes['query']:,} queries in {len(json.loads(attributes['blocks']))} blocks, "
-        f"relevant block: {attributes['relevant']}; {attributes['queries_in_no_block']:,} queries in no block left out",
+        f"{one_line(attributes['model'])}: {dataset.sizes['query']:,} queries in "
+        f"{len(json.loads(attributes['blocks']))} blocks, relevant block: {one_line(attributes['relevant'])}; "
+        f"{attributes['queries_in_no_block']:,} queries in no block left out",
         "",
         f"{'dial':>6}{'layer':>7}{'loss':>9}{'fidelity':>10}{'entropy':>9}{'effective':>11}{'margin':>9}{'range':>9}"
         + (f"{'without kept':>14}" if kept else ""),
@@ -252,10 +254,10 @@ def summary(dataset: xr.Dataset) -> str:
                 f"{rows['logit_range']:9.2f}" + (f"{rows['without kept']:14.4f}" if kept else "")
             )
     if attributes["no_loss"]:
-        lines.append(f"no loss: {attributes['no_loss']}")
+        lines.append(f"no loss: {one_line(attributes['no_loss'])}")
     if "isolated" in attributes:
         lines.append(attributes["isolated"])
     if "leakage_dialled" in dataset:
         lines.append("odds_law: rows of layer 0, in the pass at the next dial; UNKNOWN deeper, where the inputs move")
-    lines += [f"UNKNOWN: rows of {n} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]
+    lines += [f"UNKNOWN: rows of {one_line(n)} ({', '.join(w)})" for n, w in json.loads(attributes["unknown"]).items()]
     return "\n".join(lines)

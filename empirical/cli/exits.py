@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from empirical.errors import BadInput, Missed
+from empirical.files import one_line
 
 OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -27,5 +28,5 @@ def status_of(command: Callable[[], int]) -> int:
 
 
 def _said(error: Exception, status: int) -> int:
-    print(f"localist: {error}", file=sys.stderr)
+    print(f"localist: {one_line(error)}", file=sys.stderr)
     return status

@@ -101,10 +101,11 @@ def _weights(heads: Sequence[Head], out: Path) -> int:
 def _generate(arguments: argparse.Namespace) -> int:
     from empirical.checkpoints.generate import generate
     from empirical.checkpoints.loading import Request
+    from empirical.files import printable
 
     if len(arguments.dials) > 1:
         raise BadInput(f"--dial must be one number, got {arguments.dials}")
     request = Request(**given(arguments, Request))
     for text in generate(request, arguments.tokens, arguments.seed, arguments.sample):
-        print(text)
+        print(printable(text))
     return OK

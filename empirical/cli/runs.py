@@ -99,8 +99,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _settled(dataset: xr.Dataset) -> str:
     """How many settings of each start converged. One that did not is no error: theorems on thresholds pass it over."""
+    from empirical.files import one_line
+
     start, converged = dataset["start"].values, dataset["converged"].values.astype(bool)
-    shares = [f"{s} {converged[start == s].sum()} of {(start == s).sum()}" for s in dict.fromkeys(start)]
+    shares = [f"{one_line(s)} {converged[start == s].sum()} of {(start == s).sum()}" for s in dict.fromkeys(start)]
     return f"{dataset['fidelity'].size:,} attention rows; settings converged: {', '.join(shares)}"
 
 

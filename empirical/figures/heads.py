@@ -59,7 +59,7 @@ def by_head(seen: Observed) -> Figure:
             scale = {"vmin": np.nanmin(values[shown]), "vmax": np.nanmax(values[shown]), **ends}
             image = axes.imshow(values[setting], cmap=style.ORDERED, aspect="auto", **scale)
             figure.colorbar(image, ax=axes, pad=0.02, aspect=18)
-            axes.set_title(words if len(shown) == 1 else f"{words}, {seen.start[setting]}")
+            axes.set_title(words if len(shown) == 1 else f"{words}, {style.plain(seen.start[setting])}")
             axes.set_xticks(_few(heads), [str(seen.number("head", at)) for at in _few(heads)])
             axes.set_yticks(_few(layers), [str(seen.number("layer", at)) for at in _few(layers)])
             axes.set_xlabel("head")
@@ -74,7 +74,7 @@ def _few(count: int) -> range:
 def _colours(seen: Observed, few: np.ndarray) -> tuple[list[str], list[Line2D]]:
     """A colour a setting, and their legend."""
     setting = np.unravel_index(few, seen.valid.shape)[0]
-    names = seen.start.tolist()
+    names = [style.plain(name) for name in seen.start.tolist()]
     shades = style.ORDERED(np.linspace(0, 1, max(2, len(names))))
     palette = [style.BLUE, style.ORANGE] if len(names) <= 2 else [matplotlib.colors.to_hex(shade) for shade in shades]
     handles = [Line2D([], [], ls="", marker="o", color=palette[at], label=name) for at, name in enumerate(names)]

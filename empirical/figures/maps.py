@@ -162,5 +162,6 @@ def _title(
     return (
         f"Attention {verb} the query's own block: {least:.0f} % of it at the least penalty, {most:.0f} % at the "
         "largest",
-        f"seed {seen.seed[settings[0]]}, {seen.start[settings[0]]} start; mean over the queries drawn{some}",
+        f"seed {seen.seed[settings[0]]}, {style.plain(seen.start[settings[0]])} start; mean over the queries "
+        f"drawn{some}",
     )

@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 
 from bounds.dial.closed_forms import kappa_of_dial
 from bounds.penalty.fields import Start
+from empirical.files import one_line
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#000000",
@@ -90,6 +91,11 @@ def sheet(width: float, height: float, claim: str, note: str = "") -> Figure:
             top -= 1.32 * size / 72 / height * (lines.count("\n") + 1)
     figure.set_layout_engine("constrained", rect=(0, 0, 1, top - 0.02 / height))
     return figure
+
+
+def plain(name: object) -> str:
+    """A name from a file as text: no mathematics, no control characters, one line."""
+    return one_line(name).replace("$", r"\$")
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

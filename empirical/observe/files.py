@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from empirical.errors import BadInput
-from empirical.files import commit, foreign, is_broken, sealed, unpacked_within, versions, write_atomically
+from empirical.files import commit, foreign, is_broken, parse_json, sealed, unpacked_within, versions, write_atomically
 from empirical.observe.archives import MUST, directory, read_arrays
 from empirical.observe.schema import COORDINATES, NUMBERED, ROW, SCHEMA
 
@@ -66,6 +66,7 @@ def _from_nc(path: Path, lazy: bool) -> xr.Dataset:
         found = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
         try:
             unpacked_within(sum(v.size * v.dtype.itemsize for v in found.variables.values()), path.stat().st_size)
+            _check_attributes(found.attrs)
             _check_kinds({str(name): variable.dtype for name, variable in found.variables.items()})
             if lazy:
                 return found
@@ -74,6 +75,16 @@ def _from_nc(path: Path, lazy: bool) -> xr.Dataset:
         except BaseException:
             found.close()
             raise
+
+
+JSON: dict[str, type] = {"config": dict, "relation": dict, "unknown": dict, "blocks": list, "dials": list}
+
+
+def _check_attributes(given: Mapping[str, Any]) -> None:
+    """Raises ValueError for an attribute in JSON that is of another kind."""
+    for name, kind in JSON.items():
+        if name in given and not isinstance(parse_json(str(given[name])), kind):
+            raise ValueError(f"attribute {name} is no JSON {'object' if kind is dict else 'array'}")
 
 
 def _check_kinds(dtypes: Mapping[str, np.dtype]) -> None:
