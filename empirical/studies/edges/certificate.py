@@ -71,6 +71,8 @@ def choose(of: MajorisedBlock, start: Majorant, interval: Interval, steps: int) 
                 best, found = float(level.detach()), Majorant(leaf.detach().clone())
             adam.zero_grad()
             level.backward()
+            if leaf.grad is not None:  # none where eigenvalues coincide, as those of a deficient rank may: no step then
+                leaf.grad.nan_to_num_(0.0, 0.0, 0.0)
             adam.step()
     return found
 

@@ -45,6 +45,14 @@ def chosen(data, losses):
     return of, functools.cache(lambda interval: certificate.choose(of, majorants.START, interval, 20))
 
 
+def test_a_majorant_is_chosen_also_where_eigenvalues_coincide_and_have_no_gradient(data):
+    """Without features outside all that is eliminated is 0: a step along NaN would end in an error of eigh."""
+    of = certificate.majorised(data, 0, 0.05)
+    alike = replace(of, queries=replace(of.queries, keys=torch.zeros_like(of.queries.keys)))
+    found = certificate.choose(alike, majorants.START, INTERVALS[1], 3)
+    assert found.logs.isfinite().all()
+
+
 def level_before(data, losses):
     return sublevel_level(level_ingredients(data), torch.tensor(losses), data.temperature)
 
