@@ -8,6 +8,9 @@ The last axis holds the layers, first to last. Source: arXiv:2511.18375, abstrac
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import inf, nextafter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,8 +87,27 @@ def layer_costs(diameters: RealLike, lipschitz: RealLike) -> Reals:
 def schedule(costs: RealLike, available: RealLike, budget: RealLike) -> Reals:
     """The optimal allocation: leakage to remove in each layer, ascending cost first, at most one layer in part.
 
-    `costs` > 0 per unit of leakage (`layer_costs`), `available` leakage of each layer, `budget` > 0: drift allowed.
+    `costs` > 0 per unit of leakage (`layer_costs`), `available` leakage of each layer, `budget` > 0: drift allowed. The
+    exact price of the allocation is within it: the layer in part has the largest float64 that is.
     Raises BadInput for a budget that is not positive, a cost of 0 or a negative leakage.
     """
     a, u = check.together(_layers("costs", costs, False), _layers("available", available, True))
-    return fill(np.argsort(a, axis=-1, kind="stable"), a, u, check.positive("budget", budget))
+    order, allowed = np.argsort(a, axis=-1, kind="stable"), check.positive("budget", budget)
+    rows = np.broadcast_shapes(a.shape[:-1], allowed.shape)
+    costs, available, order = (np.broadcast_to(v, (*rows, a.shape[-1])) for v in (a, u, order))
+    taken, allowed = np.zeros(costs.shape), np.broadcast_to(allowed, rows)
+    for at in np.ndindex(rows):
+        left = Fraction(float(allowed[at]))
+        for layer in ((*at, int(place)) for place in order[at]):
+            cost, room = (Fraction(float(v[layer])) for v in (costs, available))
+            if cost * room > left:
+                taken[layer] = _below(left / cost)
+                break
+            taken[layer], left = room, left - cost * room
+    return taken
+
+
+def _below(value: Fraction) -> float:
+    """The largest float64 that is no more."""
+    near = float(value)
+    return near if Fraction(near) <= value else nextafter(near, -inf)

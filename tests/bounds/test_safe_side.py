@@ -18,6 +18,7 @@ import pytest
 
 import bounds
 from bounds.numbers.errors import BadInput
+from bounds.samples import row_kappa
 from bounds.thresholds.setting import Setting
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -135,6 +136,39 @@ def test_an_entropy_is_impossible_exactly_below_the_floor_of_the_range():
         for target, region in ((below, "impossible"), (above, "open")):
             setting = Setting(n_keys=n, n_block=2, temperature=0.7, logit_range=span, entropy=target)
             assert bounds.design(setting).regions[0].region == region, (span, n)
+
+
+def price(costs, allocation):
+    return sum(Fraction(c) * Fraction(t) for c, t in zip(costs.tolist(), allocation.tolist()))
+
+
+def test_a_schedule_spends_no_more_than_its_budget_and_one_float64_more_would():
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        costs, available = rng.uniform(0.05, 3, (2, 6))
+        budget = float(rng.choice([0.1, 0.5, 1.0]) * (costs @ available))
+        taken = bounds.schedule(costs, available, budget)
+
+        assert price(costs, taken) <= Fraction(budget)
+        if (part := np.flatnonzero((taken > 0) & (taken < available))).size:
+            more = taken.copy()
+            more[part] = np.nextafter(more[part], 9)
+            assert part.size == 1
+            assert price(costs, more) > Fraction(budget)
+    assert bounds.schedule([[1.0, 2.0]], [0.5, 0.5], [1.0, 1.5]).tolist() == [[0.5, 0.25], [0.5, 0.5]]
+
+
+def test_a_rows_kappa_is_enough_in_exact_arithmetic():
+    """Of the logarithm and the fidelity as they are given; within 8 ulp of the terms that it is summed from."""
+    rng = np.random.default_rng(10)
+    targets, leakages = rng.uniform(0.01, 0.999, 300), np.log(rng.uniform(1e-9, 0.999, 300))
+    fidelities = rng.uniform(1e-9, 1, 300)
+    with mpmath.workdps(60):
+        for found, log_leakage, f, goal in zip(
+            row_kappa(leakages, fidelities, targets).tolist(), leakages, fidelities, targets
+        ):
+            terms = mpmath.mpf(log_leakage), -mpmath.log(mpmath.mpf(f)), mpmath.log(goal / (1 - mpmath.mpf(goal)))
+            assert max(0, sum(terms)) <= found <= max(0, sum(terms)) + 16 * 2.0**-52 * (sum(map(abs, terms)) + 1)
 
 
 def test_what_an_inverse_returns_is_used_alike_for_one_and_for_many():

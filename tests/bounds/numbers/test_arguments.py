@@ -109,6 +109,15 @@ def test_xarray_keeps_labels_around_a_calculator_as_the_refusal_says():
     assert float(found.sel(row="b")[1]) == fidelity_floor(6.0, 64, 16)
 
 
+def test_an_answer_that_may_be_none_is_taken_by_xarray_and_refused_as_an_argument():
+    margins = xarray.DataArray([0.0, 4.0], dims="row", coords={"row": ["a", "b"]})
+    found = xarray.apply_ufunc(bounds.anchors_for_fidelity, 0.9, margins, 64, 16)
+    assert np.isnan(float(found.sel(row="a")))
+    assert float(found.sel(row="b")) == bounds.anchors_for_fidelity(0.9, 4.0, 64, 16)
+    none = bounds.anchors_for_fidelity(0.9, 0.0, 64, 16)
+    assert refusal(lambda v: fidelity_floor(6.0, 64, 16, v), none).startswith("n_anchors must be a whole number")
+
+
 def test_no_framework_is_loaded_to_tell_its_arrays():
     code = (
         "import sys, numpy, bounds\n"
