@@ -37,9 +37,10 @@ from empirical.shapes import Bool, Int
 class Labels:
     """The block of every token, as the queries and as the keys of a call; below 0 it is in none.
 
-    New tokens of a generation are of block `grown`, one a sequence; for cross attention `keys` are of the encoder. A
-    query may see its own block, those that `sees` pairs it with as (query block, key block), and the tokens of `kept`
-    blocks, -1 being those of none: `observe.relevance`. Raises BadInput for labels that are no whole numbers.
+    New tokens of a generation are of block `grown`, one a sequence, as the prompt's last token should be, from which
+    the first is drawn; for cross attention `keys` are of the encoder. A query may see its own block, those that
+    `sees` pairs it with as (query block, key block), and the tokens of `kept` blocks, -1 being those of none:
+    `observe.relevance`. Raises BadInput for labels that are no whole numbers.
     """
 
     tokens: Any  # Blocks, a tensor (B, T) once they are here; so are the next two, (B, N) and (B,)

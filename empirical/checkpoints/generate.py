@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
@@ -14,11 +15,15 @@ from empirical.checkpoints.contexts import Labels, dial, guarded
 from empirical.checkpoints.loading import Request, load_checkpoint, longest, tokenised
 from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
 from empirical.errors import BadInput
+from empirical.shapes import Int
 
 
 @torch.no_grad()
 def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = False) -> list[str]:
-    """Each document continued by `new_tokens` tokens at the dial; new tokens are of the relevant block, or the last."""
+    """Each document continued by `new_tokens` tokens at the dial; new tokens are of the relevant block, or the last.
+
+    So are tokens of no block after the last block.
+    """
     if new_tokens < 1:
         raise BadInput(f"--tokens must be at least 1, got {new_tokens}")
     model, tokenizer, lacks = load_checkpoint(request.model, request.device, request.dtype)
@@ -37,7 +42,7 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
             raise BadInput(f"{text.document.where} and --tokens must fit into {most} tokens, got {length}")
         inside = text.labels[0][text.labels[0] >= 0]
         grown = inside[-1:] if request.relevant is None else torch.full_like(inside[-1:], names.index(request.relevant))
-        start = grown[None] if both else text.labels
+        start = grown[None] if both else _to_the_end(text.labels, grown)
         labels = Labels(start, text.labels if both else None, grown, sees=relation.sees, kept=relation.kept)
         with (
             _seeded(seed, model.device),
@@ -51,6 +56,12 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
         new = ids[0] if both else ids[0, text.ids.shape[1] :]
         continued.append(tokenizer.decode(new, skip_special_tokens=True))
     return continued
+
+
+def _to_the_end(labels: Int[Tensor, "1 T"], grown: Int[Tensor, "1"]) -> Int[Tensor, "1 T"]:
+    """What follows the last block is of the new tokens': the first of them is drawn from it, which would read all."""
+    last = int((labels[0] >= 0).nonzero().max())
+    return torch.cat([labels[:, : last + 1], grown.expand(1, labels.shape[1] - last - 1)], 1)
 
 
 @contextmanager

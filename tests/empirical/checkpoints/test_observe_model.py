@@ -128,6 +128,19 @@ def test_generation_is_the_plain_one_at_dial_0(saved, text, capsys):
     assert found[0] != found[1]
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_at_dial_1_the_first_new_token_reads_its_block_alone_whatever_ends_the_prompt(saved, tmp_path, capsys, name):
+    """What follows the last block is in no block, and read everything: the first new token was drawn from it."""
+    spans, found = [{"start": 0, "end": 24, "block": "tool"}, {"start": 24, "end": 38, "block": "user"}], []
+    for number in range(8):
+        path, tool = tmp_path / f"{number}.jsonl", "".join(chr(97 + (7 * number + at * at) % 26) for at in range(24))
+        path.write_text(json.dumps({"text": tool + "who is it then, in the end", "spans": spans}))
+        arguments = ["--prompt", str(path), "--dtype", "float64", "--dial", "1", "--tokens", "6"]
+        assert main(["generate", str(saved(name)), *arguments]) == 0
+        found.append(capsys.readouterr().out)
+    assert len(set(found)) == 1
+
+
 RULES = """[[rule]]
 name = "dogs for cats"
 trigger = { block = "dog" }
