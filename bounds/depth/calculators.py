@@ -93,7 +93,7 @@ def schedule(costs: RealLike, available: RealLike, budget: RealLike) -> Reals:
     """
     a, u = check.together(_layers("costs", costs, False), _layers("available", available, True))
     order, allowed = np.argsort(a, axis=-1, kind="stable"), check.positive("budget", budget)
-    rows = np.broadcast_shapes(a.shape[:-1], allowed.shape)
+    rows = check.together(a[..., 0], allowed)[0].shape
     costs, available, order = (np.broadcast_to(v, (*rows, a.shape[-1])) for v in (a, u, order))
     taken, allowed = np.zeros(costs.shape), np.broadcast_to(allowed, rows)
     for at in np.ndindex(rows):

@@ -156,6 +156,8 @@ def test_a_schedule_spends_no_more_than_its_budget_and_one_float64_more_would():
             assert part.size == 1
             assert price(costs, more) > Fraction(budget)
     assert bounds.schedule([[1.0, 2.0]], [0.5, 0.5], [1.0, 1.5]).tolist() == [[0.5, 0.25], [0.5, 0.5]]
+    with pytest.raises(BadInput, match=r"must broadcast against each other, got shapes \(3,\), \(2,\)"):
+        bounds.schedule(np.ones((3, 2)), np.ones(2), [1.0, 1.5])
 
 
 def test_a_rows_kappa_is_enough_in_exact_arithmetic():
