@@ -138,6 +138,18 @@ def test_an_entropy_is_impossible_exactly_below_the_floor_of_the_range():
             assert bounds.design(setting).regions[0].region == region, (span, n)
 
 
+def test_levels_over_queries_and_groups_are_on_their_safe_side():
+    """Sums of many terms of any size: the level is no less than its exact value, the witness of a minimum no more."""
+    rng = np.random.default_rng(12)
+    for size in (1, 3, 40):
+        factors = np.exp(rng.normal(0, rng.choice([1.0, 60.0], (30, 1, 1)), (30, 4, size)))
+        for gradients, values, keys, queries in factors:
+            level = bounds.penalty_threshold_mean_of_products(gradients, values, keys, queries, 0.7, rigorous=True)
+            assert level.estimate == level.upper <= level.lower * (1 + 1e-13)
+            witness = bounds.global_penalty_witness(float(gradients[0]), float(values[0]), keys, rigorous=True)
+            assert witness.upper * (1 - 1e-13) <= witness.estimate == witness.lower
+
+
 def price(costs, allocation):
     return sum(Fraction(c) * Fraction(t) for c, t in zip(costs.tolist(), allocation.tolist()))
 
