@@ -41,6 +41,7 @@ class Request:
     device: str = "cpu"
     dtype: str = "float32"
     keep_text: bool = False
+    batch: int = 1  # documents at once
     rules: Path | None = None  # a rule file, blocks by name
     guard: float | None = None  # fidelity that every row must keep at the largest dial
     certify: bool = False  # what the weights alone say of the range of logits

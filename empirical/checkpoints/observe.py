@@ -2,8 +2,8 @@
 
     model folder or hub id, JSON lines with blocks -> observations.nc (settings: dial 0, and the dial asked for)
 
-One document a forward pass, every row of the chosen layers streamed in float64; queries in no block are counted, and
-left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it.
+Documents one by one or several at once, every row of the chosen layers streamed in float64; queries in no block are
+counted, and left out. The dataset has the schema of a run, so that `localist check` and `localist plot` work on it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bounds.dial.calculators import kappa_of_dial
-from empirical.checkpoints.architecture import KINDS, Task
+from empirical.checkpoints.architecture import KINDS
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import places_of
-from empirical.checkpoints.contexts import Labels, dial, observing
+from empirical.checkpoints.batches import batches, losses, why_no_loss
+from empirical.checkpoints.contexts import Labels, ObservedRows, dial, observing
 from empirical.checkpoints.isolation import path_of
-from empirical.checkpoints.loading import Request, Tokens, load_checkpoint, tokenised
+from empirical.checkpoints.loading import Checkpoint, Request, Tokens, load_checkpoint, tokenised
 from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput
@@ -40,18 +40,32 @@ MEDIANS = ("fidelity", "kept_mass", "entropy_nats", "margin", "logit_range")
 """What `summary` says of rows."""
 
 
-@torch.no_grad()
 def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one.
 
     And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for.
     """
+    _check(request)
+    return observe_checkpoint(request, load_checkpoint(request.model, request.device, request.dtype))
+
+
+def _check(request: Request) -> None:
     for value in request.dials:
         if not 0 <= value <= 1:
             raise BadInput(f"--dial must be in [0, 1], got {value!r}")
     if request.attention not in KINDS:
         raise BadInput(f"--attention must be one of {', '.join(KINDS)}, got {request.attention!r}")
-    model, tokenizer, lacks = load_checkpoint(request.model, request.device, request.dtype)
+    if request.batch < 1:
+        raise BadInput(f"--batch must be at least 1, got {request.batch}")
+    for flag, given in (("--rules", request.rules), ("--guard", request.guard)):
+        if request.batch > 1 and given is not None:
+            raise BadInput(f"--batch must be 1 with {flag}, which is about one document at a time, got {request.batch}")
+
+
+@torch.no_grad()
+def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dataset, list[Head]]:
+    """The same of a checkpoint that is loaded."""
+    model, tokenizer, lacks = checkpoint
     if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {request.attention!r}")
     layers = _chosen(request, model)
@@ -62,16 +76,17 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
     settings = [0.0, *(value for value in request.dials if value > 0)]
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
-    no_loss = _no_loss(model, texts, lacks)
-    losses = np.full((len(settings), len(texts)), math.nan)
+    no_loss = why_no_loss(model, texts, lacks)
+    loss_of = np.full((len(settings), len(texts)), math.nan)
     unknown: dict[str, tuple[str, ...]] = {}
-    for number, text in enumerate(texts):
-        keys = text.labels if model.config.is_encoder_decoder else None
-        labels = Labels(text.labels, keys, named=named, sees=relation.sees, kept=relation.kept)
+    padding = next((token for token in (tokenizer.pad_token_id, model.config.pad_token_id) if token is not None), 0)
+    for batch in batches(texts, request.batch, padding):
+        keys = batch.labels if model.config.is_encoder_decoder else None
+        labels = Labels(batch.labels, keys, named=named, sees=relation.sees, kept=relation.kept)
         for at, value in enumerate(settings):
             with (
                 dial(model, value, blocks=labels, kinds=(request.attention,)),
-                applied(model, rules, number, labels),
+                applied(model, rules, batch.first, labels),
                 observing(
                     model,
                     labels,
@@ -82,14 +97,16 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
                     promised=request.guard if value == max(settings) else None,
                 ) as found,
             ):
-                losses[at, number] = _loss(model, text.ids, bool(no_loss))
+                own = losses(model, batch, bool(no_loss))
             unknown |= found.unknown
-            rows[at].append(_stacked(found.rows, [found.calls[name][1] for name in found.rows]))
+            for place, (loss, length) in enumerate(zip(own, batch.lengths, strict=True)):
+                loss_of[at, batch.first + place] = loss
+                rows[at].append(_stacked(found, place, length))
     heads = [h for h in heads if request.certify and h.layer in layers]
     if heads and rules is None:  # a rule's strength is in the rows, and not in the weights
         widest = np.fmax.reduce([np.fmax.reduce(part["logit_range"], -1) for part in rows[0]])  # layer, head
         heads = [replace(head, observed=float(widest[layers.index(head.layer), head.head])) for head in heads]
-    dataset = _dataset(request, texts, names, rows, settings, losses, unknown)
+    dataset = _dataset(request, texts, names, rows, settings, loss_of, unknown)
     if len(settings) > 1 and rules is None:
         _add_law(dataset, settings, layers, widened(model.dtype))
     dataset.attrs["no_loss"] = no_loss
@@ -142,28 +159,6 @@ def _add_law(dataset: xr.Dataset, settings: list[float], layers: tuple[int, ...]
     dataset.update(described(xr.Dataset(more)))
 
 
-def _no_loss(model: Any, texts: list[Tokens], lacks: str) -> str:
-    """Why there is no loss, or nothing."""
-    task = ARCHITECTURES[model.config.model_type].task
-    if task is Task.MASKED_TOKEN:
-        return f"a {model.config.model_type} predicts no next token"
-    if lacks:
-        return f"the checkpoint holds no {lacks}"
-    short = task is Task.NEXT_TOKEN and all(text.ids.shape[1] < 2 for text in texts)
-    return "no document has a next token" if short else ""
-
-
-def _loss(model: Any, ids: Tensor, none: bool) -> float:
-    """Nats a token, of the next token; NaN where there is none."""
-    task = ARCHITECTURES[model.config.model_type].task
-    alone = task is Task.NEXT_TOKEN and ids.shape[1] < 2
-    if task is not Task.SEQUENCE_TO_SEQUENCE and (none or alone):
-        model(input_ids=ids)
-        return math.nan
-    loss = float(model(input_ids=ids, labels=ids).loss)  # of an encoder and decoder labels are the decoder's input
-    return math.nan if none else loss
-
-
 def _means(losses: np.ndarray) -> np.ndarray:
     """Of the documents that have a loss, a setting a row."""
     known = ~np.isnan(losses)
@@ -171,11 +166,11 @@ def _means(losses: np.ndarray) -> np.ndarray:
     return np.where(counts, np.where(known, losses, 0.0).sum(-1) / np.maximum(counts, 1), math.nan)
 
 
-def _stacked(rows: dict[str, dict[str, Tensor]], layers: list[int]) -> dict[str, np.ndarray]:
-    """Fields (layer, head, query) of one document."""
-    order = np.argsort(layers)
-    fields = list(rows.values())
-    return {f: np.stack([fields[i][f][0].numpy() for i in order]) for f in ROW_FIELDS} if fields else {}
+def _stacked(found: ObservedRows, at: int, length: int) -> dict[str, np.ndarray]:
+    """Fields (layer, head, query) of one document of those read at once."""
+    names = sorted(found.rows, key=lambda name: found.calls[name][1])
+    fields = [found[name] for name in names]
+    return {f: np.stack([one[f][at, :, :length].numpy() for one in fields]) for f in ROW_FIELDS} if fields else {}
 
 
 def _dataset(

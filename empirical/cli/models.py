@@ -26,6 +26,7 @@ def add_parsers(commands: Commands) -> None:
     observe.add_argument(
         "--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1"
     )
+    observe.add_argument("--batch", type=int, default=1, metavar="N", help="documents at once, padded; default 1")
     observe.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
     observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")

@@ -108,7 +108,7 @@ def test_a_chosen_layer_keeps_its_number_wherever_it_is_named(saved, text, tmp_p
 
 
 def test_every_layer_that_is_named_is_there_or_refused_before_any_work(saved, text, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("empirical.checkpoints.observe._loss", lambda *_: pytest.fail("it worked before it refused"))
+    monkeypatch.setattr("empirical.checkpoints.observe.losses", lambda *_: pytest.fail("it worked before it refused"))
     for given in (["0", "7"], ["-1"]):
         assert observe(saved("gpt2"), text, tmp_path / "out", "--layers", *given) == 2
         assert f"--layers must be among 0 to {LAYERS - 1}, got {given[-1]}" in capsys.readouterr().err
