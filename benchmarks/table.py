@@ -110,6 +110,19 @@ def streaming(saved: Saved) -> list[Line]:
     ]
 
 
+def observe(saved: Saved) -> list[Line]:
+    words = "observing and judging / eager forward"
+    return [
+        *(
+            Line(f"{words}, {size} tokens", ratio["median"], saved["limits"][size], True, ratio["quartiles"])
+            for size, ratio in saved["ratios"].items()
+        ),
+        Line("memory of it, at the longer", saved["memory_ratio"], saved["limit_memory"], True),
+        Line("imports apart from it: seconds", saved["imports"]),
+        Line("figures apart from it: seconds", saved["figures"]),
+    ]
+
+
 def weights(saved: Saved) -> list[Line]:
     words = f"weights of {saved['parameters']:,} parameters"
     return [
@@ -122,7 +135,7 @@ def weights(saved: Saved) -> list[Line]:
 
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
     reader.__name__: reader
-    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, weights)
+    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights)
 }
 
 

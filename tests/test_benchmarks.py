@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "weights")
+NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights")
 
 
 @pytest.fixture
@@ -178,6 +178,11 @@ SAVED = {
         "longest": 32768, "peak_gib": 0.2, "limit_gib": 2.0, "memory_ratio": 30.0, "time_ratio": 2.0,
         "compared_at": 4096,
     },
+    "observe": {
+        "ratios": {"1,024": SPREAD | {"median": 1.2}, "4,096": SPREAD | {"median": 1.4}},
+        "limits": {"1,024": 1.5, "4,096": 2.5},
+        "memory_ratio": 0.1, "limit_memory": 0.25, "imports": 3.0, "figures": 5.0,
+    },
     "weights": {
         "parameters": 10**9, "peak_gib": 1.0, "limit_gib": 8.0, "seconds": 60.0, "attack_reaches": 0.9, "outside": 0,
     },
@@ -219,6 +224,7 @@ def test_the_table_of_what_was_saved(table, tmp_path, capsys):
         ("sweep", {"ratios": {"plain": 90.0, "accelerated": 9.9}}, "MISSED"),
         ("steps", {"ratio": 1.5}, "MISSED"),
         ("closed_forms", {"difference": 1e-12}, "MISSED"),
+        ("observe", {"memory_ratio": 0.3}, "MISSED"),
         ("rows", {"kept": False}, "rows.json says that a limit is missed"),
         ("growth", {"quick": True}, "growth.json is of a quick run"),
     ],
@@ -287,6 +293,21 @@ def test_streaming_misses_its_limit_by_memory_and_by_a_difference(tmp_path, load
     monkeypatch.setattr(streaming, "alone", lambda way, tokens: found(way, tokens, 1.0))
     assert streaming.main(["--quick", "--out", str(out)]) == 1
     assert json.loads(out.read_text())["kept"] is False
+
+
+def test_observe_misses_its_limits_by_time_and_by_memory(tmp_path, load, monkeypatch):
+    observe, out = load("observe"), tmp_path / "observe.json"
+    monkeypatch.setattr(observe, "in_process", lambda *_: {"eager": [1.0, 2.0], "observed": [1.2, 2.6]})
+
+    def found(way, *_, seconds=2.0, size=10):
+        own = way == "observed"
+        return {"seconds": seconds if own else 1.0, "bytes": size if own else 100, "imports": 1.0, "figures": 1.0}
+
+    for values, status in (({}, 0), ({"seconds": 2.6}, 1), ({"size": 26}, 1)):
+        monkeypatch.setattr(observe, "alone", lambda *given, values=values: found(*given, **values))
+        assert observe.main(["--quick", "--out", str(out)]) == status
+        assert json.loads(out.read_text())["kept"] is (status == 0)
+    assert json.loads(out.read_text())["ratios"]["1,024"]["median"] == pytest.approx(1.25)
 
 
 def test_weights(tmp_path, load, monkeypatch, capsys):
