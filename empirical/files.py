@@ -232,17 +232,19 @@ def sealed(content: bytes) -> bytes:
 
 def is_broken(path: Path) -> bool:
     """Whether a last line of `sealed` is that of other content; a file without one is taken as it is."""
-    left = path.stat().st_size - SEAL
     with path.open("rb") as file:
-        file.seek(max(0, left))
-        line, digest = file.read(), hashlib.sha256()
-        if not line.startswith(MARK):
+        start = max(0, file.seek(0, os.SEEK_END) - 2 * SEAL)
+        file.seek(start)
+        end = file.read()
+        at, digest = end.rfind(MARK), hashlib.sha256()
+        if at < 0:
             return False
         file.seek(0)
+        left = start + at
         while left and (part := file.read(min(left, 2**20))):
             digest.update(part)
             left -= len(part)
-    return line[len(MARK) : -1] != digest.hexdigest().encode()
+    return end[at:] != MARK + digest.hexdigest().encode() + b"\n"
 
 
 def json_digest(plain: Any) -> str:
