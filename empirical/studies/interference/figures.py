@@ -56,5 +56,6 @@ def changed_by_outsiders(numbers: Numbers) -> Figure:
     right.set(xscale="log", yscale="log", xlabel="1 - dial (none is left at dial 1: the change is 0)")
     right.set(ylabel="change of the block's outputs", title="how far they can move the block below dial 1")
     right.invert_xaxis()
-    right.legend()
+    right.set_ylim(bottom=right.get_ylim()[0] / 20)  # room for the legend below the curves
+    right.legend(loc="lower left")
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ from bounds.theory.theorem import Verdict
 from empirical.check.verdicts import check_dataset
 from empirical.figures import FIGURES, UNSWEPT, style
 from empirical.figures.observed import Observed
+from empirical.studies.frame import draws
 
 MARKERS = set("os^Dv")
+ROOT = Path(__file__).parents[3]
 FAR = 1e4  # times the critical penalty
 
 
@@ -288,6 +291,13 @@ def test_heads_have_the_same_colours_at_every_dial(dialled):
             limits.setdefault(axes.get_title("left").split(",")[0], set()).add(image.get_clim())
     assert len(limits) == 3
     assert all(len(each) == 1 for each in limits.values())
+
+
+def test_layers_count_from_0_in_the_figure_of_schedules():
+    numbers = json.loads((ROOT / "bounds" / "ledger" / "evidence" / "studies" / "schedule.json").read_text())
+    costs = draws("schedule").draw(numbers)["schedule"].axes[0]
+    layers = len(numbers["layers"]["costs"])
+    assert all(list(line.get_xdata()) == list(range(layers)) for line in costs.get_lines())
 
 
 def test_a_loss_that_hardly_moves_does_not_fill_its_axis(dialled):
