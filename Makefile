@@ -66,6 +66,7 @@ generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs 
 	$(BIN)/python -m bounds.printing.numpy_forms
 	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
+	$(BIN)/python -m empirical.cli.pages
 	$(BIN)/localist claims
 	$(BIN)/python -m empirical.checkpoints.covered
 

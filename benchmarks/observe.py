@@ -85,7 +85,7 @@ def ways(tokens: int, layers: int, folder: Path) -> dict[str, Callable[[], Any]]
 
     def observed() -> Any:
         checkpoint.model.set_attn_implementation("sdpa")
-        dataset, _ = observe_checkpoint(Request("a random GPT-2", path), checkpoint)
+        dataset, *_ = observe_checkpoint(Request("a random GPT-2", path), checkpoint)
         return dataset, check_dataset(dataset)
 
     return {"eager": eager, "observed": observed}

@@ -5,13 +5,12 @@ THEOREMS["fidelity_floor"], THEOREMS.values(), by_key("fidelity_flor")     # the
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from bounds.numbers.errors import BadInput
+from bounds.numbers.errors import BadInput, nearest
 from bounds.theory.reading import FalseReading
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem, Verdict
 
@@ -59,5 +58,4 @@ def by_key(key: str) -> Theorem:
     """The theorem of that name. Raises BadInput with the nearest known names."""
     if key in THEOREMS:
         return THEOREMS[key]
-    nearest = difflib.get_close_matches(key, THEOREMS, n=3) or THEOREMS
-    raise BadInput(f"theorem must be one of the known keys, got {key!r}; nearest: {', '.join(nearest)}")
+    raise BadInput(f"theorem must be one of the known keys, got {key!r}; nearest: {nearest(key, THEOREMS)}")

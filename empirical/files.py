@@ -70,6 +70,20 @@ def versions() -> dict[str, str]:
     return {"localist-bounds": __version__, "python": platform.python_version(), **packages}
 
 
+def usable_folder(folder: Path, new: bool = False) -> None:
+    """Raises BadInput for what no folder can be made of or written to, or (`new`) holds something; makes nothing."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"--out must be a folder, got the file {str(folder)!r}")
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
+        raise BadInput(f"--out must be a writable folder, got {str(folder)!r} ({reason})")
+    held = sorted(path.name for path in folder.iterdir()) if new and folder.exists() else []
+    if held:
+        raise BadInput(f"--out must be a new or empty folder, got {str(folder)!r} with {held[0]!r}")
+
+
 def make_folder(folder: Path) -> None:
     """The folder, where it is not there yet. Raises BadInput where it cannot be."""
     try:

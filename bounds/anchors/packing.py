@@ -68,6 +68,11 @@ def separation(vectors: Reals) -> tuple[float, float]:
     return coherence, max(0.0, float(angle) - 8 * ULP)
 
 
+def searched(blocks: int, dim: int) -> bool:
+    """Whether no construction is known to be best: more than 2 d anchors in 3 dimensions or more."""
+    return dim > 2 and blocks > 2 * dim
+
+
 def pack(blocks: int, dim: int, seed: int = 0, restarts: int | None = None) -> Packing:
     """K = `blocks` unit vectors in `dim` dimensions, as far apart as is found.
 
@@ -84,15 +89,15 @@ def pack(blocks: int, dim: int, seed: int = 0, restarts: int | None = None) -> P
     for name, value, least in (("seed", seed, 0), ("restarts", restarts, 1)):
         if value < least:
             raise check.reject(name, f"at least {least}", value)
-    if blocks <= dim + 1:
+    if searched(blocks, dim):
+        method, vectors = "search", search(blocks, dim, seed, restarts)
+    elif blocks <= dim + 1:
         method, vectors = "simplex", _simplex(blocks, dim)
     elif blocks <= 2 * dim:
         method, vectors = "orthoplex", np.concatenate([np.eye(dim), -np.eye(dim)])[:blocks]
-    elif dim == 2:
+    else:
         turn = 2 * np.pi * np.arange(blocks) / blocks
         method, vectors = "polygon", np.stack([np.cos(turn), np.sin(turn)], 1)
-    else:
-        method, vectors = "search", search(blocks, dim, seed, restarts)
     limit = coherence_floor(blocks, dim)
     return Packing(vectors, *separation(vectors), limit, method, restarts if method == "search" else 0)
 

@@ -146,9 +146,12 @@ def unit_open(name: str, value: RealLike) -> Reals:
 def count(name: str, value: RealLike) -> Reals:
     """A whole number of keys, exact in float64."""
     allowed = "a whole number in [1, 2^53]"
-    array = real(name, value, allowed, lambda a: (a >= 1) & (a <= MOST) & (a == np.floor(a)))
-    if (array == MOST).any():  # to which float64 rounds the next whole number
-        beyond = [v for v in np.asarray(_without_torch(value)).ravel().tolist() if v > MOST]
+    array = numbers(name, value, allowed)
+    with np.errstate(invalid="ignore"):
+        good = (array >= 1) & (array <= MOST) & (array == np.floor(array))
+    if not good.all() or (array == MOST).any():  # to MOST float64 rounds the next whole number, too
+        given, within = np.asarray(_without_torch(value)).ravel().tolist(), good.ravel().tolist()
+        beyond = [shown for shown, fine in zip(given, within) if not fine or shown > MOST]
         if beyond:
             raise reject(name, allowed, beyond[0])
     return array
@@ -171,7 +174,7 @@ def keys(n_keys: RealLike, n_block: RealLike, n_anchors: RealLike | None = None)
         if not good.all():
             other = "n_keys" if name == "n_block" else "n_block"
             bound = _first_bad(high + (name == "n_block"), good)
-            raise reject(name, allowed, f"{_first_bad(low, good):g}", f" with {other}={bound:g}")
+            raise reject(name, allowed, f"{_first_bad(low, good):.0f}", f" with {other}={bound:.0f}")
     return n, m, r
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from inspect import signature
-from typing import Any
 
 from bounds.concentration.calculators import fidelity_floor, leakage_ceiling
 from bounds.concentration.inverse import (
@@ -37,7 +36,7 @@ from bounds.floors.calculators import entropy_floor, entropy_possible, fidelity_
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
 from bounds.thresholds.ends import Ends
-from bounds.thresholds.result import Design, Line, Missing, Region
+from bounds.thresholds.result import Design, Line, Missing, Region, said
 from bounds.thresholds.setting import PenaltySetting, Setting
 
 __all__ = ["Design", "Line", "Missing", "PenaltySetting", "Region", "Setting", "design"]
@@ -261,37 +260,40 @@ def _inputs(part: Callable[..., Iterator[Line]]) -> tuple[tuple[str, ...], tuple
     return needs, tuple(item.name for item in inputs if item.name not in needs)
 
 
-def _said(owner: Setting | PenaltySetting | None) -> dict[str, Any]:
-    """What was given: all that is not its default."""
-    if owner is None:
-        return {}
-    values = {item.name: (getattr(owner, item.name), item.default) for item in fields(owner)}
-    return {name: value for name, (value, default) in values.items() if value != default}
+def lacking(setting: Setting, penalty: PenaltySetting | None, name: str) -> Missing:
+    """Of the thresholds that depend on an input, the one that is nearest to being determined, and what it lacks."""
+    told = {**said(setting), **said(penalty)}
+    parts = ((part, *_inputs(part)) for part in PARTS)
+    wanting = [
+        Missing((part.__doc__ or "").strip(), tuple(need for need in needs if need not in told))
+        for part, needs, uses in parts
+        if name in (*needs, *uses)
+    ]
+    return min(wanting, key=lambda missing: len(missing.needs))
 
 
 def _evaluated(setting: Setting, penalty: PenaltySetting | None, rigorous: bool) -> Design:
     at = Ends(rigorous)
-    said = {**_said(setting), **_said(penalty)}
+    told = {**said(setting), **said(penalty)}
     lines: list[Line] = []
     missing: list[Missing] = []
     used: set[str] = set()
     for part in PARTS:
         needs, uses = _inputs(part)
-        absent = tuple(name for name in needs if name not in said)
+        absent = tuple(name for name in needs if name not in told)
         if not absent:
             used |= {*needs, *uses}
-            lines += part(at, **{name: said[name] for name in (*needs, *uses) if name in said})
-        elif _within_reach(needs, absent, said):
+            lines += part(at, **{name: told[name] for name in (*needs, *uses) if name in told})
+        elif _within_reach(needs, absent, told):
             missing.append(Missing((part.__doc__ or "").strip(), absent))
-    unused = tuple(name for name in said if name not in used)
     regions = tuple(_regions(at, setting))
-    return Design(setting, penalty, tuple(lines), regions, rigorous, unused, tuple(missing))
+    return Design(setting, penalty, tuple(lines), regions, rigorous, frozenset(used), tuple(missing))
 
 
-def _within_reach(needs: Sequence[str], absent: Sequence[str], said: Container[str]) -> bool:
+def _within_reach(needs: Sequence[str], absent: Sequence[str], told: Container[str]) -> bool:
     """Whether a part is worth naming: one input is missing, or some of a penalty level's own were given."""
     own = [name for name in needs if name in PENALTY_FIELDS]
-    begun = any(name in said for name in own)
+    begun = any(name in told for name in own)
     return begun if own else len(absent) == 1 and len(needs) > 1
 
 

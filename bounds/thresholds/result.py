@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bounds.numbers.search import Unreachable
@@ -78,8 +78,13 @@ class Design:
     lines: tuple[Line, ...]
     regions: tuple[Region, ...]
     rigorous: bool = False  # every value is the safe end of a rigorous enclosure
-    unused: tuple[str, ...] = ()  # inputs that were given, and that no threshold here depends on
+    used: frozenset[str] = frozenset()  # inputs that some threshold here depends on
     missing: tuple[Missing, ...] = ()  # what a little more would give
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What was given, and no threshold here depends on."""
+        return tuple(name for owner in (self.setting, self.penalty) for name in said(owner) if name not in self.used)
 
     def __getitem__(self, key: str) -> Number:
         return {line.key: line.value for line in self.lines}[key]
@@ -134,7 +139,9 @@ class Design:
             yield "Penalty: " + ", ".join(_given(asdict(self.penalty)))
 
     def _more(self) -> Iterator[str]:
-        """One line for each set of inputs that is missing."""
+        """What is of no use, and one line for each set of inputs that is missing."""
+        if self.unused:
+            yield from ("", f"without effect on any threshold here: {', '.join(self.unused)}")
         more: dict[tuple[str, ...], list[str]] = {}
         for one in self.missing:
             more.setdefault(one.needs, []).append(one.gives)
@@ -142,6 +149,12 @@ class Design:
             yield ""
         for needs, gives in more.items():
             yield f"with {', '.join(needs)}: {'; '.join(gives)}"
+
+
+def said(owner: Setting | PenaltySetting | None) -> dict[str, Any]:
+    """What was given: all that is not its default."""
+    values = {} if owner is None else {item.name: (getattr(owner, item.name), item.default) for item in fields(owner)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 def _given(values: Mapping[str, Any]) -> list[str]:

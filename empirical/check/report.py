@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from bounds.theory.theorem import Verdict
 from empirical.check.verdicts import Checked
 from empirical.files import one_line
+from empirical.observe.schema import ROW_FIELDS
 
 
-def verdict_table(outcomes: Sequence[Checked]) -> str:
+def verdict_table(outcomes: Sequence[Checked], asked: bool = False) -> str:
     """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm.
 
-    "says more": the rows on which the bound says more than what is known without it (`Theorem.trivial`).
+    "says more": the rows on which the bound says more than what is known without it (`Theorem.trivial`). `asked`: each
+    of the theorems was asked for, so that what one without rows lacks is said.
     """
     counts = ("HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "says more")
     header = ("theorem", "verdict", *counts, "least slack", "median slack")
@@ -24,7 +26,7 @@ def verdict_table(outcomes: Sequence[Checked]) -> str:
     for row in rows:
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, *_explanations(outcomes)])
+    return "\n".join([*lines, *_explanations(outcomes, asked)])
 
 
 def _cells(outcome: Checked) -> Iterator[str]:
@@ -34,6 +36,13 @@ def _cells(outcome: Checked) -> Iterator[str]:
     yield share(outcome.decided, outcome.rows)
     yield "" if outcome.says_more is None else share(outcome.says_more, outcome.rows)
     yield from ("" if math.isnan(s) else f"{s + 0.0:.3g}" for s in (outcome.least_slack, outcome.median_slack))
+
+
+def _way_to(fields: Sequence[str]) -> str:
+    """How observations come to have the fields."""
+    if set(fields) <= {*ROW_FIELDS, "temperature", "dial"}:
+        return "a .npz with logits, or attention, and block gives them"
+    return "`localist run CONFIG.toml` saves them"
 
 
 def _short(value: object) -> str:
@@ -48,7 +57,7 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if part in (0, whole) else f"{min(max(percent, 0.1), 99.9):.1f} %"
 
 
-def _explanations(outcomes: Sequence[Checked]) -> Iterator[str]:
+def _explanations(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
     said = [o for o in outcomes if o.worst]
     if said:
         yield from ("", "Tightest row:")
@@ -64,9 +73,11 @@ def _explanations(outcomes: Sequence[Checked]) -> Iterator[str]:
     told = {o.theorem.trivial_words: "" for o in outcomes if o.rows and o.says_more is not None}
     if told:
         yield from ("", f"says more: than what is known without the theorem, of these {', '.join(told)}.")
-    absent = [o.theorem.key for o in outcomes if not o.rows]
+    absent = [o for o in outcomes if not o.rows]
     if absent:
-        yield from ("", f"No rows: the observations lack the fields of {', '.join(absent)}.")
+        yield from ("", f"No rows: the observations lack the fields of {', '.join(o.theorem.key for o in absent)}.")
+    for outcome in absent if asked else ():
+        yield f"  {outcome.theorem.key} needs {', '.join(outcome.lacks)}: {_way_to(outcome.lacks)}"
     wrong = [o for o in outcomes if o.counts[Verdict.VIOLATED]]
     for outcome in wrong:
         yield from ("", f"VIOLATED {outcome.theorem.key}, worst at {outcome.worst}: {outcome.theorem.statement}")

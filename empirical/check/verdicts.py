@@ -45,6 +45,7 @@ class Checked:
     says_more: int | None = None  # rows on which the bound says more than the trivial one; None without one
     witness: Witness | None = None  # None: the theorem has no witness, or none was asked for
     cloud: Cloud | None = None  # where the rows lie, for figures; None: not asked for
+    lacks: tuple[str, ...] = ()  # fields without which it has no rows
 
     @property
     def rows(self) -> int:
@@ -75,6 +76,7 @@ class Checked:
             "worst": self.worst,
             "hypothesis_fails_on": self.failed,
             "witness": None if self.witness is None else self.witness.as_dict(),
+            "lacks": list(self.lacks),
         }
 
 
@@ -181,6 +183,17 @@ def _mean_leakage(dataset: xr.Dataset, box: Box) -> np.ndarray:
         return (total / count)[..., None]
 
 
+def refuse_unobserved(theorems: Iterable[Theorem]) -> None:
+    """Raises BadInput for a theorem that no observations can be held against."""
+    for theorem in theorems:
+        if theorem.level not in DIMS:
+            levels, key = ", ".join(level.value for level in DIMS), theorem.key
+            raise BadInput(
+                f"theorem must speak of observations (one each {levels}), got {key!r}; "
+                f"its own evidence: localist verify {key}"
+            )
+
+
 def check_dataset(
     dataset: xr.Dataset, theorems: Iterable[Theorem] | None = None, cloud: bool = False, witnesses: bool = True
 ) -> tuple[Checked, ...]:
@@ -196,10 +209,7 @@ def check_dataset(
     from bounds.theorems import OBSERVED
 
     chosen = tuple(OBSERVED if theorems is None else theorems)
-    for theorem in chosen:
-        if theorem.level not in DIMS:
-            levels = ", ".join(level.value for level in DIMS)
-            raise BadInput(f"theorem must speak of observations (one each {levels}), got {theorem.key!r}")
+    refuse_unobserved(chosen)
     outcomes: dict[int, Checked] = {}
     for level in DIMS:
         asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level is level}
@@ -232,10 +242,34 @@ def _check_level(
             outcome = replace(outcome, worst=_labelled(dataset, outcome.worst))
             seen = sample.sizes() if sample is not None else ()
         else:
-            outcome, seen = Checked(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {}), ()
+            none = dict.fromkeys(Verdict, 0)
+            outcome, seen = Checked(theorem, none, math.nan, math.nan, {}, {}, lacks=_lacking(theorem, few)), ()
         asked_for = witnesses and theorem.tight
         outcomes[at] = replace(outcome, witness=witness(theorem, seen)) if asked_for else outcome
     return outcomes
+
+
+class _Asked(dict[str, np.ndarray]):
+    """Rows that have every field, and remember which ones are not there."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        self[name] = np.ones((1,) * (len(PAIR) + 1))
+        return self[name]
+
+
+DERIVED = {
+    **dict.fromkeys(("active_cross_blocks", "block_query", "block_key"), "group_norm"),
+    "mean_leakage": "leakage",
+}
+"""What `_derived` makes: name -> the field without which there is none."""
+
+
+def _lacking(theorem: Theorem, rows: Rows) -> tuple[str, ...]:
+    """The fields that the theorem asks for and the observations lack."""
+    asked = _Asked(rows)
+    with suppress(ValueError, IndexError), np.errstate(all="ignore"):  # values that nobody observed
+        theorem.verdicts(asked)
+    return tuple(dict.fromkeys(DERIVED.get(name, name) for name in asked if name not in rows))
 
 
 def _reading(dataset: xr.Dataset, level: Level) -> tuple[int, dict[str, int]]:

@@ -177,6 +177,7 @@ class ObservedRows:
     calls: dict[str, tuple[str, int]] = field(default_factory=dict)  # kind and layer
     unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
+    misses: list[Miss] = field(default_factory=list)  # of the first layer that has some, where they are recorded
     _passes: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> dict[str, Tensor]:
@@ -218,12 +219,13 @@ def observing(
     n_anchors: int | None = 1,
     dial: float | None = 0.5,
     promised: float | None = None,
+    record: bool = False,
 ) -> Iterator[ObservedRows]:
     """Row fields of every chosen attention of the forward passes inside: of the last, or of a generation's every step.
 
     Memory grows with the number of tokens, not with its square. Rows that are more than a softmax, or overflow, are
     unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. With
-    `promised` every layer is `guarded` as well, its rows streamed once for both.
+    `promised` every layer is `guarded` as well, its rows streamed once for both; with `record` misses are kept.
     """
     labels, found, there = _labels(blocks), ObservedRows(), _layers(model, kinds)
     if layers is not None and not set(layers) <= set(range(there)):
@@ -240,7 +242,9 @@ def observing(
             return
         rows, own = _streamed(call, bias, labels, n_anchors, dial)
         if promise is not None and (misses := _misses(call, rows, own, promise)):
-            raise Missed(promise, misses)
+            if not record:
+                raise Missed(promise, misses)
+            found.misses = found.misses or misses
         if not chosen:
             return
         if reasons := (*call.unknown, *_overflow(call, rows)):

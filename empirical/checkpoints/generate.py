@@ -13,19 +13,20 @@ from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels, dial, guarded
 from empirical.checkpoints.loading import Request, load_checkpoint, longest, tokenised
-from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
+from empirical.checkpoints.promises import applied, certified, refuse_early, requested_relation, requested_rules
 from empirical.errors import BadInput
 from empirical.shapes import Int
 
 
 @torch.no_grad()
-def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = False) -> list[str]:
+def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = False) -> Iterator[str]:
     """Each document continued by `new_tokens` tokens at the dial; new tokens are of the relevant block, or the last.
 
     So are tokens of no block after the last block.
     """
     if new_tokens < 1:
         raise BadInput(f"--tokens must be at least 1, got {new_tokens}")
+    refuse_early(request)
     model, tokenizer, lacks = load_checkpoint(request.model, request.device, request.dtype)
     if ARCHITECTURES[model.config.model_type].task is Task.MASKED_TOKEN:
         raise BadInput(f"MODEL must generate text, got a {model.config.model_type}")
@@ -35,11 +36,11 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
     relation, both = requested_relation(request, names), model.config.is_encoder_decoder
     heads = certified(request, model, texts, names, relation) if request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
-    continued = []
-    for number, text in enumerate(texts):
+    for text in texts:
         length, most = text.ids.shape[1] + new_tokens, longest(model)
         if most is not None and length > most:
             raise BadInput(f"{text.document.where} and --tokens must fit into {most} tokens, got {length}")
+    for number, text in enumerate(texts):
         inside = text.labels[0][text.labels[0] >= 0]
         grown = inside[-1:] if request.relevant is None else torch.full_like(inside[-1:], names.index(request.relevant))
         start = grown[None] if both else _to_the_end(text.labels, grown)
@@ -54,8 +55,7 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
                 text.ids, attention_mask=torch.ones_like(text.ids), max_new_tokens=new_tokens, do_sample=sample
             )
         new = ids[0] if both else ids[0, text.ids.shape[1] :]
-        continued.append(tokenizer.decode(new, skip_special_tokens=True))
-    return continued
+        yield tokenizer.decode(new, skip_special_tokens=True)
 
 
 def _to_the_end(labels: Int[Tensor, "1 T"], grown: Int[Tensor, "1"]) -> Int[Tensor, "1 T"]:

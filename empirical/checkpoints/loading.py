@@ -7,7 +7,7 @@ asked for, which is said.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from empirical.checkpoints.architecture import KINDS
 from empirical.checkpoints.architectures import ARCHITECTURES, known
 from empirical.checkpoints.completeness import check_size, missing_of_head
 from empirical.checkpoints.documents import Document, align, read_documents
@@ -46,6 +47,27 @@ class Request:
     guard: float | None = None  # fidelity that every row must keep at the largest dial
     certify: bool = False  # what the weights alone say of the range of logits
 
+    def __post_init__(self) -> None:
+        dials, guard, anchors, alone = self.dials, self.guard, self.n_anchors, self.batch == 1
+        for flag, good, allowed, value in (
+            ("dial", all(0 <= dial <= 1 for dial in dials), "in [0, 1]", dials),
+            ("dial", len(set(dials)) == len(dials), "given once each", dials),
+            ("attention", self.attention in KINDS, f"one of {', '.join(KINDS)}", repr(self.attention)),
+            ("n-anchors", anchors is None or anchors >= 1, "at least 1", anchors),
+            ("guard", guard is None or 0 < guard <= 1, "in (0, 1]", guard),
+            ("batch", self.batch >= 1, "at least 1", self.batch),
+            ("batch", alone or not self.rules, "1 with --rules, which is about one document at a time", self.batch),
+            ("batch", alone or guard is None, "1 with --guard, which is about one document at a time", self.batch),
+        ):
+            if not good:
+                said = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+                raise BadInput(f"--{flag} must be {allowed}, got {said}")
+
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """Dial 0, and the dials asked for."""
+        return (0.0, *(dial for dial in self.dials if dial > 0))
+
 
 class Checkpoint(NamedTuple):
     """What a folder or a hub id holds, ready to be observed."""
@@ -55,6 +77,15 @@ class Checkpoint(NamedTuple):
     lacks: str  # weights of the model's head, in words, which are random therefore; "": it is whole
 
 
+def library() -> Any:
+    """transformers, or the refusal that says how to install it."""
+    try:
+        import transformers
+    except ImportError:
+        raise BadInput("MODEL must be read with transformers: pip install 'localist-bounds[hf]'") from None
+    return transformers
+
+
 def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> Checkpoint:
     """The model, its tokenizer, and what its head lacks.
 
@@ -62,11 +93,7 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> C
     config.json or safetensors, an unknown architecture, weights that are not what the configuration tells of, a device
     that is not there, a tokenizer without offsets.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise BadInput("MODEL must be read with transformers: pip install 'localist-bounds[hf]'") from None
-
+    transformers = library()
     folder = Path(name).is_dir()
     if folder:
         _look_at(Path(name))
@@ -152,6 +179,14 @@ class Tokens:
     document: Document
 
 
+def block_names(request: Request, documents: Sequence[Document]) -> list[str]:
+    """The blocks of the text, in order. Raises BadInput where the relevant one is none of them."""
+    names = list(dict.fromkeys(block for document in documents for block in document.blocks))
+    if request.relevant is not None and request.relevant not in names:
+        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {request.relevant!r}")
+    return names
+
+
 def tokenised(request: Request, model: Any, tokenizer: Any) -> tuple[list[Tokens], list[str]]:
     """Every document with its labels, and the names of the blocks. Raises BadInput for one longer than the context."""
 
@@ -163,9 +198,7 @@ def tokenised(request: Request, model: Any, tokenizer: Any) -> tuple[list[Tokens
         return np.stack(rows)
 
     documents = read_documents(request.text, request.blocks, embed)
-    names = list(dict.fromkeys(block for document in documents for block in document.blocks))
-    if request.relevant is not None and request.relevant not in names:
-        raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {request.relevant!r}")
+    names = block_names(request, documents)
     most, found = longest(model), []
     for document in documents:
         encoded = tokenizer(document.text, return_offsets_mapping=True, return_tensors="pt", verbose=False)

@@ -17,16 +17,15 @@ import numpy as np
 import torch
 
 from bounds.dial.calculators import kappa_of_dial
-from empirical.checkpoints.architecture import KINDS
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.batches import batches, losses, why_no_loss
 from empirical.checkpoints.contexts import Labels, ObservedRows, dial, observing
 from empirical.checkpoints.isolation import path_of
 from empirical.checkpoints.loading import Checkpoint, Request, Tokens, load_checkpoint, tokenised
-from empirical.checkpoints.promises import applied, certified, requested_relation, requested_rules
+from empirical.checkpoints.promises import applied, certified, refuse_early, requested_relation, requested_rules
 from empirical.checkpoints.weights import Head
-from empirical.errors import BadInput
+from empirical.errors import BadInput, Miss
 from empirical.files import one_line
 from empirical.observe.relevance import Relation
 from empirical.observe.schema import ROW, ROW_FIELDS
@@ -40,30 +39,18 @@ MEDIANS = ("fidelity", "kept_mass", "entropy_nats", "margin", "logit_range")
 """What `summary` says of rows."""
 
 
-def observe_model(request: Request) -> tuple[xr.Dataset, list[Head]]:
+def observe_model(request: Request) -> tuple[xr.Dataset, list[Head], list[Miss]]:
     """The rows of the text at dial 0 and at the dials asked for; the loss of each where the model has one.
 
-    And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for.
+    And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for; and the
+    rows at the largest dial that miss what the guard asks for, of the first document and layer that has some.
     """
-    _check(request)
+    refuse_early(request)
     return observe_checkpoint(request, load_checkpoint(request.model, request.device, request.dtype))
 
 
-def _check(request: Request) -> None:
-    for value in request.dials:
-        if not 0 <= value <= 1:
-            raise BadInput(f"--dial must be in [0, 1], got {value!r}")
-    if request.attention not in KINDS:
-        raise BadInput(f"--attention must be one of {', '.join(KINDS)}, got {request.attention!r}")
-    if request.batch < 1:
-        raise BadInput(f"--batch must be at least 1, got {request.batch}")
-    for flag, given in (("--rules", request.rules), ("--guard", request.guard)):
-        if request.batch > 1 and given is not None:
-            raise BadInput(f"--batch must be 1 with {flag}, which is about one document at a time, got {request.batch}")
-
-
 @torch.no_grad()
-def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dataset, list[Head]]:
+def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dataset, list[Head], list[Miss]]:
     """The same of a checkpoint that is loaded."""
     model, tokenizer, lacks = checkpoint
     if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
@@ -74,7 +61,7 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
     relation = requested_relation(request, names)
     heads = certified(request, model, texts, names, relation) if request.certify or request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
-    settings = [0.0, *(value for value in request.dials if value > 0)]
+    settings, misses = list(request.settings), []
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
     no_loss = why_no_loss(model, texts, lacks)
     loss_of = np.full((len(settings), len(texts)), math.nan)
@@ -95,10 +82,12 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
                     n_anchors=request.n_anchors,
                     dial=None,
                     promised=request.guard if value == max(settings) else None,
+                    record=True,
                 ) as found,
             ):
                 own = losses(model, batch, bool(no_loss))
             unknown |= found.unknown
+            misses = misses or [replace(miss, sequence=batch.first) for miss in found.misses]
             for place, (loss, length) in enumerate(zip(own, batch.lengths, strict=True)):
                 loss_of[at, batch.first + place] = loss
                 rows[at].append(_stacked(found, place, length))
@@ -113,7 +102,7 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
     dataset.attrs["relation"] = json.dumps(relation.named(names))
     if 1.0 in settings and request.attention == "self" and named is None:
         dataset.attrs["isolated"] = one_line(_isolated(model, texts, names, relation))
-    return dataset.assign_coords(layer=list(layers)), heads
+    return dataset.assign_coords(layer=list(layers)), heads, misses
 
 
 def _isolated(model: Any, texts: list[Tokens], names: list[str], relation: Relation) -> str:

@@ -18,7 +18,8 @@ from torch import Tensor
 from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels
-from empirical.checkpoints.loading import Request, Tokens
+from empirical.checkpoints.documents import read_documents
+from empirical.checkpoints.loading import Request, Tokens, block_names, library
 from empirical.checkpoints.rules import CheckpointRules, Text, load_checkpoint_rules, ruled
 from empirical.checkpoints.weights import Head, certify
 from empirical.errors import BadInput
@@ -73,6 +74,13 @@ def requested_relation(request: Request, names: Sequence[str]) -> Relation:
         return told or relation_of(sees, request.keep, names)
     except Unnamed as error:
         raise BadInput(f"--{'relation' if error.key == 'sees' else 'keep'} {error.words}") from None
+
+
+def refuse_early(request: Request) -> None:
+    """Raises BadInput for what of a text, its blocks and rules is wrong whatever the model: before one is read."""
+    library()
+    if not request.blocks.startswith("clusters"):  # of embeddings, which are the model's
+        requested_relation(request, block_names(request, read_documents(request.text, request.blocks)))
 
 
 def applied(model: Any, rules: Rules | None, number: int, labels: Labels) -> AbstractContextManager[Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from empirical.check.requirement import Known, Requirement
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -22,5 +24,16 @@ def given(arguments: argparse.Namespace, kind: type[DataclassInstance]) -> dict[
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
 
-def add_requirement(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'")
+def add_requirement(parser: argparse.ArgumentParser, places: str) -> None:
+    words = f"end with status 1 where a row misses it; all rows, or those at a place, '...@{places}'; may be repeated"
+    parser.add_argument("--require", action="append", default=[], metavar="'FIELD>=X'", help=words)
+
+
+def required(arguments: argparse.Namespace, known: Known, whose: str) -> list[Requirement]:
+    """The requirements asked for. Raises BadInput for what can only be missed: before any work."""
+    from empirical.check.requirement import FIELDS, parse, refuse
+
+    requirements = [parse(text) for text in arguments.require]
+    for requirement in requirements:
+        refuse(requirement, FIELDS, known, whose)
+    return requirements

@@ -1,7 +1,7 @@
 """`localist`: thresholds of a configuration, a run from end to end, checks and figures of what was saved.
 
 Exit status: 0; 1 violated, or a requirement missed; 2 bad input; 3 a requested theorem has no decided row, or
-no theorem has; 130 interrupted. Everything heavy is imported by the command that needs it.
+no theorem has; 130 interrupted, 143 terminated. Everything heavy is imported by the command that needs it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,29 @@ from collections.abc import Sequence
 from bounds import __version__
 from empirical.cli import ledger, models, planning, runs, thresholds
 from empirical.cli.exits import status_of
+from empirical.cli.parser import Parser, commands_of
+from empirical.errors import BadInput
 
 GROUPS = (thresholds, runs, models, ledger, planning)
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="localist", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def parser() -> Parser:
+    whole = Parser(prog="localist", description=__doc__)
     whole.add_argument("--version", action="version", version=f"localist {__version__}")
-    commands = whole.add_subparsers(dest="command", required=True)
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
     for group in GROUPS:
         group.add_parsers(commands)
     return whole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    return status_of(lambda: arguments.run(arguments))
+    arguments = argparse.Namespace()
+
+    def command() -> int:
+        whole = parser()
+        whole.parse_args(argv, arguments)
+        if arguments.command is None:
+            raise BadInput(f"localist must be given a command ({', '.join(commands_of(whole))}), got none")
+        return arguments.run(arguments)
+
+    return status_of(command, lambda: hasattr(arguments, "resume"))

@@ -1,23 +1,36 @@
-"""Exit statuses of `localist`, and what becomes one: a refusal, a missed promise; a bug is a traceback."""
+"""Exit statuses of `localist`: of a refusal, a missed promise, an end from outside; a bug is a traceback."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from empirical.errors import BadInput, Missed
 from empirical.files import one_line
 
-OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 
-def status_of(command: Callable[[], int]) -> int:
-    """What the command returns, or the status of how it ended; any exception that is neither is the caller's."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a command ends of it as of an interrupt."""
+
+
+def status_of(command: Callable[[], int], resumes: Callable[[], bool] = lambda: False) -> int:
+    """What the command returns, or the status of how it ended; any exception that is neither is the caller's.
+
+    `resumes`: whether --resume goes on where it was.
+    """
     try:
-        return command()
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is saved, --resume goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        with _terminable():
+            return command()
+    except KeyboardInterrupt as end:
+        way = "; what is finished is saved, --resume goes on from there" if resumes() else ""
+        terminated = isinstance(end, Terminated)
+        print(f"{'terminated' if terminated else 'interrupted'}{way}", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:  # the reader, `| head` say, has gone
         sys.stderr.close()
         return OK
@@ -30,3 +43,20 @@ def status_of(command: Callable[[], int]) -> int:
 def _said(error: Exception, status: int) -> int:
     print(f"localist: {one_line(error)}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM raises `Terminated` in the main thread; afterwards it does what it did."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

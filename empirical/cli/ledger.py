@@ -33,8 +33,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     from bounds.numbers.repository import repository
     from bounds.theorems import THEOREMS, by_key
     from empirical.errors import BadInput
+    from empirical.files import usable_folder
     from empirical.verify.gathering import cite, summary, verify
 
+    if arguments.quick and arguments.out is not None:
+        raise BadInput(f"--out must go without --quick, which writes nothing, got {str(arguments.out)!r}")
+    if arguments.out is not None:
+        usable_folder(arguments.out)
     theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS.values())
     if arguments.out is None and not arguments.quick:
         repository("localist verify without --quick or --out DIR")
@@ -42,7 +47,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     failed = 0
     if arguments.observed:
         if arguments.quick or not arguments.runs:
-            raise BadInput("--observed must come with --runs and without --quick")
+            raise BadInput("--observed must go with --runs and without --quick, got it otherwise")
         for theorem, wrong in cite(theorems, folder, arguments.runs):
             tqdm.write("\n".join([f"{'worse' if wrong else 'ok':6}{theorem.key}", *wrong]))
             failed += bool(wrong)

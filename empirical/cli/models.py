@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.arguments import add_requirement, given
+from empirical.cli.arguments import add_requirement, given, required
 from empirical.cli.exits import OK, REFUTED
-from empirical.errors import BadInput
+from empirical.errors import BadInput, Missed
 
 if TYPE_CHECKING:
+    from empirical.check.requirement import Known
     from empirical.checkpoints.weights import Head
     from empirical.cli.arguments import Commands
 
@@ -30,14 +31,14 @@ def add_parsers(commands: Commands) -> None:
     observe.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
     observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
-    add_requirement(observe)
+    add_requirement(observe, "dial=0.9")
     observe.set_defaults(run=_observe)
 
     generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
     _asks(generate, "--prompt")
     generate.add_argument("--tokens", type=int, default=64, metavar="N", help="new tokens; default 64")
     generate.add_argument("--sample", action="store_true", help="draw tokens; default: the most likely one")
-    generate.add_argument("--seed", type=int, default=0, metavar="N")
+    generate.add_argument("--seed", type=int, metavar="N", help="of --sample; default 0")
     generate.set_defaults(run=_generate)
 
 
@@ -59,19 +60,17 @@ def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
 
 
 def _observe(arguments: argparse.Namespace) -> int:
-    from empirical.check.requirement import parse
-
-    requirements = [parse(text) for text in arguments.require]
-    out = arguments.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"--out must be a new or empty folder, got {str(out)!r}")
     from empirical.checkpoints.loading import Request
+    from empirical.files import make_folder, usable_folder
+
+    out, request = arguments.out, Request(**given(arguments, Request))
+    places: Known = {"dial": request.settings, "layer": request.layers, "head": None}
+    requirements = required(arguments, places, "these observations")
+    usable_folder(out, new=True)
     from empirical.checkpoints.observe import observe_model, summary
-    from empirical.files import make_folder
     from empirical.observe.files import FILE, save_dataset
 
-    request = Request(**given(arguments, Request))
-    dataset, heads = observe_model(request)
+    dataset, heads, misses = observe_model(request)
     make_folder(out)
     save_dataset(dataset, out / FILE)
     print(f"{summary(dataset)}\n")
@@ -79,7 +78,10 @@ def _observe(arguments: argparse.Namespace) -> int:
 
     status, outcomes = verdicts(dataset, requirements, (), out)
     draw(dataset, out / "figures", outcomes)
-    return (_weights(heads, out) if heads else OK) or status
+    status = (_weights(heads, out) if heads else OK) or status
+    if misses and request.guard is not None:  # all is saved by now
+        raise Missed(request.guard, misses)
+    return status
 
 
 def _weights(heads: Sequence[Head], out: Path) -> int:
@@ -105,8 +107,10 @@ def _generate(arguments: argparse.Namespace) -> int:
     from empirical.files import printable
 
     if len(arguments.dials) > 1:
-        raise BadInput(f"--dial must be one number, got {arguments.dials}")
+        raise BadInput(f"--dial must be one number, got {', '.join(map(str, arguments.dials))}")
+    if arguments.seed is not None and not arguments.sample:
+        raise BadInput(f"--seed must go with --sample, got {arguments.seed}")
     request = Request(**given(arguments, Request))
-    for text in generate(request, arguments.tokens, arguments.seed, arguments.sample):
-        print(printable(text))
+    for text in generate(request, arguments.tokens, arguments.seed or 0, arguments.sample):
+        print(printable(text), flush=True)
     return OK

@@ -30,7 +30,7 @@ def _add_anchors(commands: Commands) -> None:
         ("n_keys", int, "visible keys; default K n_block"),
         ("n_block", int, "keys of the relevant block; default 64"),
         ("n_anchors", int, "how many of them repeat the anchor; default 1"),
-        ("seed", int, "default 0"),
+        ("seed", int, "of the search, where one is needed; default 0"),
         ("restarts", int, "random starts of the search; default 6 to 24"),
     ):
         metavar, required = "N" if kind is int else "X", name in ("blocks", "dim")

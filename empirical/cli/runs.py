@@ -1,4 +1,4 @@
-"""`localist run`, `check` and `plot`: a sweep from end to end, verdicts and figures of what was saved; or a study."""
+"""`localist init`, `run`, `check`, `plot`: a configuration, a sweep or study, verdicts and figures of what is saved."""
 
 from __future__ import annotations
 
@@ -11,22 +11,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empirical.cli import studies
-from empirical.cli.arguments import add_requirement
+from empirical.cli.arguments import add_requirement, required
 from empirical.cli.exits import OK, REFUTED, UNDECIDED
+from empirical.cli.thresholds import table
 from empirical.errors import BadInput
+from empirical.observe import npz_format
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bounds.theory.theorem import Theorem
-    from empirical.check.requirement import Requirement
+    from empirical.check.requirement import Known, Requirement
     from empirical.check.verdicts import Checked
     from empirical.cli.arguments import Commands
     from empirical.laboratory.config import Config
 
 
+LISTED = 6
+"""Texts of a block that are named."""
+
+
 def add_parsers(commands: Commands) -> None:
     from empirical.studies import STUDIES
+
+    init = commands.add_parser("init", help="a configuration with every field and its meaning, to stdout")
+    init.add_argument("--task", choices=("blocks", "topics"), default="blocks", help="what is learned; default blocks")
+    init.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, whose blocks are named")
+    init.set_defaults(run=_init)
 
     run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures; or a study")
     run.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="with --study: in place of its preset")
@@ -37,16 +48,23 @@ def add_parsers(commands: Commands) -> None:
     run.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, in place of task.text_dir")
     run.add_argument("--workers", type=int, metavar="N", help="one-thread processes; changes no result")
     run.add_argument("--device", choices=("cpu", "cuda", "mps", "auto"), help="auto: the faster one")
-    add_requirement(run)
+    add_requirement(run, "start=zero")
     run.set_defaults(run=_run)
 
-    check = commands.add_parser("check", help="verdicts on saved observations, or on anybody's attention")
+    check = commands.add_parser(
+        "check",
+        help="verdicts on saved observations, or on anybody's attention",
+        epilog=npz_format.said(),
+    )
     check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
-    add_requirement(check)
+    add_requirement(check, "dial=1")
     check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
     check.add_argument("--json", action="store_true", help="print verdicts alone, as JSON; no figure unless --out")
     check.add_argument(
-        "--out", metavar="DIR", type=Path, help="of the figure; default: figures/ in or beside the observations"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="for verdicts.json and the figure; default: in or beside what is read",
     )
     check.set_defaults(run=_check)
 
@@ -56,45 +74,74 @@ def add_parsers(commands: Commands) -> None:
     plot.set_defaults(run=_plot)
 
 
+def _init(arguments: argparse.Namespace) -> int:
+    from empirical.laboratory.template import template
+
+    print(template(arguments.task, arguments.text_dir))
+    return OK
+
+
+def _blocks(config: Config) -> str:
+    """Which text is in which block, a line each."""
+    from empirical.laboratory.text import grouped, read_words
+
+    lines = [""]
+    for block, files in enumerate(grouped(read_words(config.task.text_dir), config.model.blocks)):
+        more = f" and {len(files) - LISTED} more" if len(files) > LISTED else ""
+        lines.append(f"block {block}: {', '.join(files[:LISTED])}{more}")
+    return "\n".join(lines)
+
+
 def _configured(arguments: argparse.Namespace) -> Config:
+    """The configuration with the flags in it. Raises BadInput for a flag without effect."""
     from empirical.laboratory.config import load
 
-    if arguments.config is not None:
-        if arguments.quick:
-            raise BadInput(f"--quick must go with the preset of a study, got {str(arguments.config)!r}")
-        config = load(arguments.config)
-    elif arguments.study is None:
-        raise BadInput("run must be given CONFIG.toml or --study NAME, got neither")
-    else:
-        from empirical.studies.frame import preset
-
-        config = preset(arguments.study, arguments.quick)
-    given = {"workers": arguments.workers, "device": arguments.device}
-    config = replace(config, sweep=replace(config.sweep, **{k: v for k, v in given.items() if v is not None}))
+    if arguments.config is None and arguments.study is None:
+        raise BadInput("localist run must be given CONFIG.toml or --study NAME, got neither")
+    if arguments.config is not None and arguments.quick:
+        raise BadInput(f"--quick must go with the preset of a study, got {str(arguments.config)!r}")
+    given = {name: getattr(arguments, name) for name in ("workers", "device") if getattr(arguments, name) is not None}
+    if arguments.study is not None:
+        studies.refuse_unused(arguments, given)
+    config = load(arguments.config) if arguments.config is not None else studies.preset(arguments)
+    config = replace(config, sweep=replace(config.sweep, **given))
+    if "workers" in given and config.sweep.device not in ("cpu", "auto"):
+        raise BadInput(f"--workers must go with a CPU, got {arguments.workers} with device {config.sweep.device!r}")
     if arguments.text_dir is not None:
+        if config.task.name != "topics":
+            raise BadInput(f"--text-dir must go with task.name='topics', got {arguments.text_dir!r}")
         config = replace(config, task=replace(config.task, text_dir=arguments.text_dir))
     return config
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from bounds.thresholds.design import design
-    from empirical.check.requirement import parse
 
-    requirements = [parse(text) for text in arguments.require]
     config = _configured(arguments)
     if arguments.study is not None:
         return studies.run(arguments, config)
-    print(design(config.setting, config.penalty_setting).table(), flush=True)
+    requirements = required(arguments, _places(config), "this run")
+    thresholds = table(design(config.setting, config.penalty_setting), config)
 
     from empirical.laboratory.assemble import assemble
-    from empirical.laboratory.sweep import sweep
+    from empirical.laboratory.sweep import prepared
 
-    sweep(config, arguments.out, resume=arguments.resume, progress=True)
+    train = prepared(config, arguments.out, arguments.resume)
+    print(thresholds, _blocks(config) if config.task.name == "topics" else "", sep="\n", flush=True)
+    train()
     dataset = assemble(arguments.out)
     print(f"\n{_settled(dataset)}\n")
     status, outcomes = verdicts(dataset, requirements, (), arguments.out)
     draw(dataset, arguments.out / "figures", outcomes)
     return status
+
+
+def _places(config: Config) -> Known:
+    """Where a requirement on the run's rows can be; penalties that are multiples are known once one is trained."""
+    sweep = config.sweep
+    penalties = None if sweep.relative_to_critical else sweep.penalties
+    layers, heads = tuple(range(config.layers)), tuple(range(config.heads))
+    return {"penalty": penalties, "seed": sweep.seeds, "start": sweep.starts, "layer": layers, "head": heads}
 
 
 def _settled(dataset: xr.Dataset) -> str:
@@ -107,22 +154,36 @@ def _settled(dataset: xr.Dataset) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from empirical.check.requirement import parse
+    from empirical.files import usable_folder
 
-    requirements = [parse(text) for text in arguments.require]
+    if arguments.out is not None:
+        usable_folder(arguments.out)
     if studies.is_study(arguments.path):
         status, outcomes = studies.check(arguments)
     else:
-        from bounds.theorems import by_key
-        from empirical.observe.files import open_observations
-
-        theorems = tuple(by_key(key) for key in arguments.theorem)
-        folder = arguments.path if arguments.path.is_dir() and not theorems else None
-        with open_observations(arguments.path, lazy=True) as dataset:
-            status, outcomes = verdicts(dataset, requirements, theorems, folder, arguments.json)
+        status, outcomes = _check_observations(arguments)
     if arguments.out is not None or not (arguments.json or arguments.theorem):
         _draw_verdicts(outcomes, arguments.out or _beside(arguments.path), quiet=arguments.json)
     return status
+
+
+def _check_observations(arguments: argparse.Namespace) -> tuple[int, tuple[Checked, ...]]:
+    from bounds.theorems import by_key
+    from empirical.check.requirement import fields_of, parse, places_of, refuse
+    from empirical.check.verdicts import refuse_unobserved
+    from empirical.observe.files import open_observations
+    from empirical.observe.summary import by_head
+
+    requirements = [parse(text) for text in arguments.require]
+    theorems = tuple(by_key(key) for key in arguments.theorem)
+    refuse_unobserved(theorems)
+    folder = arguments.out or (arguments.path if arguments.path.is_dir() and not theorems else None)
+    with open_observations(arguments.path, lazy=True) as dataset:
+        for requirement in requirements:
+            refuse(requirement, fields_of(dataset), places_of(dataset), "these observations")
+        if not arguments.json:
+            print(_settled(dataset) if "converged" in dataset else by_head(dataset), end="\n\n")
+        return verdicts(dataset, requirements, theorems, folder, arguments.json)
 
 
 def _beside(path: Path) -> Path:
@@ -154,7 +215,7 @@ def verdicts(
     from empirical.check.report import verdict_table
     from empirical.check.requirement import meets
     from empirical.check.verdicts import check_dataset
-    from empirical.files import write_atomically
+    from empirical.files import make_folder, write_atomically
 
     try:
         outcomes = check_dataset(dataset, theorems or None, cloud=True)
@@ -169,9 +230,10 @@ def verdicts(
         "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
     }
     text = json.dumps(saved, indent=2)
-    if folder is not None:
+    print(text if as_json else "\n".join([verdict_table(outcomes, bool(theorems)), *(str(m) for m in met)]))
+    if folder is not None:  # printed first: what cannot be saved is not lost
+        make_folder(folder)
         write_atomically(folder / "verdicts.json", (text + "\n").encode())
-    print(text if as_json else "\n".join([verdict_table(outcomes), *(str(m) for m in met)]))
     if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
         return REFUTED, outcomes
     asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
@@ -180,10 +242,12 @@ def verdicts(
 
 
 def _plot(arguments: argparse.Namespace) -> int:
+    from empirical.files import usable_folder
     from empirical.observe.files import open_observations
 
     path = arguments.path
     out = arguments.out or _beside(path)
+    usable_folder(out)
     if studies.is_study(path):
         return studies.draw(path, out)
     draw(open_observations(path), out)

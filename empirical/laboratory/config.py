@@ -7,128 +7,120 @@ A wrong value raises BadInput naming `section.key`; an unknown key also names th
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bounds.numbers.errors import meant
 from bounds.penalty.fields import Start
+from bounds.thresholds.result import said
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 from empirical.errors import BadInput
 from empirical.files import LARGEST_SOURCE, json_digest, parse_toml, read_text, reason
+from empirical.laboratory.fields import (
+    Validated,
+    choice,
+    described,
+    flag,
+    is_number,
+    is_whole,
+    positive,
+    several,
+    whole,
+)
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
 MOST_NUMBERS = 2**31  # of one array: 16 GiB in float64
 BRANCHES = tuple(start.value for start in Start if start.branch)
-
-
-def _field(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
-    return field(default=default, metadata={"allowed": allowed, "check": check})
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(default: int, least: int, most: int) -> Any:
-    return _field(default, f"a whole number in [{least}, {most}]", lambda v: _is_whole(v) and least <= v <= most)
-
-
-def _positive(default: float | None) -> Any:
-    absent = default is None
-    return _field(default, "a finite number > 0", lambda v: (absent and v is None) or (_is_number(v) and v > 0))
-
-
-def _flag(default: bool) -> Any:
-    return _field(default, "true or false", lambda v: isinstance(v, bool))
-
-
-def _choice(default: str, *choices: str) -> Any:
-    return _field(default, " or ".join(map(repr, choices)), lambda v: isinstance(v, str) and v in choices)
-
-
-def _several(default: tuple[Any, ...], allowed: str, check: Callable[[Any], bool]) -> Any:
-    def each_once(values: Any) -> bool:
-        good = isinstance(values, tuple) and len(values) > 0 and all(check(v) for v in values)
-        return good and len(set(values)) == len(values)
-
-    return _field(default, f"a list of {allowed}, not empty, each once", each_once)
-
-
-class _Validated:
-    """Checks every field of a section against its own metadata."""
-
-    section = ""
-    __no_type_check__ = True  # by anything else, which would refuse in other words
-
-    def __post_init__(self) -> None:
-        for item in fields(self):  # pyright: ignore[reportArgumentType]
-            value = getattr(self, item.name)
-            if not item.metadata["check"](value):
-                raise BadInput(f"{self.section}.{item.name} must be {item.metadata['allowed']}, got {value!r}")
+TASKS = ("blocks", "topics")
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Validated):
+class ModelConfig(Validated):
     """The reference model; with `anchor_logit` every block has `setting.n_anchors` anchor keys."""
 
     section = "model"
 
-    layers: int = _whole(1, 1, 2**10)  # attention layers
-    heads: int = _whole(1, 1, 2**10)  # heads a layer
-    blocks: int = _whole(4, 2, 2**10)  # feature blocks K
-    d_block: int = _whole(8, 1, 2**14)  # features a block
-    form: str = _choice("bilinear", "bilinear")  # logits x^T W y, W in blocks W_bc
-    causal: bool = _flag(False)  # a query sees no later token
-    mlp: bool = _flag(False)  # a block-wise MLP after each attention
-    dtype: str = _choice("float64", "float64", "float32")  # arithmetic of training; observations are float64
-    anchor_logit: float | None = _positive(None)  # logit of a block's anchors for its own queries; none: no anchors
-    value_norm: float | None = _positive(None)  # cap on the norm of a value at a head's output; none: no cap
-    unembedding_norm: float | None = _positive(None)  # cap on the norm of an unembedding row; none: no cap
-    stream: str = _choice("localist", "localist", "shared")  # writes go to the query's own block, or to all
-
-
-@dataclass(frozen=True)
-class TaskConfig(_Validated):
-    """What is learned: `blocks` (synthetic retrieval) or `topics` (real text)."""
-
-    section = "task"
-
-    name: str = _choice("blocks", "blocks", "topics")
-    queries: int = _whole(512, 2, 2**24)  # blocks: queries of the fixed batch; topics: tokens a sequence
-    cue: float = _field(0.3, "a number in [0, 1)", lambda v: _is_number(v) and 0 <= v < 1)  # blocks: foreign share
-    segment: int = _whole(4, 1, 2**24)  # topics: consecutive words from one topic group
-    vocabulary: int = _whole(512, 2, 2**24)  # topics: words kept, the last one standing for all others
-    text_dir: str | None = _field(  # topics: a folder, one file a topic; none: Python's own documentation
-        None, "the path of a folder", lambda v: v is None or (isinstance(v, str) and v != "")
+    layers: int = whole(1, 1, 2**10, "attention layers", "topics")
+    heads: int = whole(1, 1, 2**10, "heads a layer", "topics")
+    blocks: int = whole(4, 2, 2**10, "feature blocks K")
+    d_block: int = whole(8, 1, 2**14, "features a block")
+    form: str = choice("bilinear", "bilinear", meaning="logits x^T W y, W in blocks W_bc")
+    causal: bool = flag("a query sees no later token", "topics")
+    mlp: bool = flag("a block-wise MLP after each attention", "topics")
+    dtype: str = choice("float64", "float64", "float32", meaning="of training; observations are float64")
+    anchor_logit: float | None = positive(
+        None, "logit of a block's anchors for its own queries; not given: no anchors", "topics"
+    )
+    value_norm: float | None = positive(
+        None, "cap on the norm of a value at a head's output; not given: no cap", "topics"
+    )
+    unembedding_norm: float | None = positive(
+        None, "cap on the norm of an unembedding row; not given: no cap", "topics"
+    )
+    stream: str = choice(
+        "localist", "localist", "shared", meaning="writes go to the query's own block, or to all", task="topics"
     )
 
 
 @dataclass(frozen=True)
-class SweepConfig(_Validated):
+class TaskConfig(Validated):
+    """What is learned: `blocks` (synthetic retrieval) or `topics` (real text)."""
+
+    section = "task"
+
+    name: str = choice("blocks", *TASKS, meaning="synthetic retrieval, or real text in groups of topics")
+    queries: int = whole(512, 2, 2**24, "blocks: queries of the fixed batch; topics: tokens a sequence")
+    cue: float = described(
+        0.3,
+        "a number in [0, 1)",
+        lambda v: is_number(v) and 0 <= v < 1,
+        "share of the target that only another block's key can supply",
+        "blocks",
+    )
+    segment: int = whole(4, 1, 2**24, "consecutive words from one group", "topics")
+    vocabulary: int = whole(512, 2, 2**24, "words kept, the last one standing for all others", "topics")
+    text_dir: str | None = described(
+        None,
+        "the path of a folder",
+        lambda v: v is None or (isinstance(v, str) and v != ""),
+        "a folder, one text file a topic; not given: Python's own documentation",
+        "topics",
+    )
+
+
+@dataclass(frozen=True)
+class SweepConfig(Validated):
     """Which settings are trained, and when one counts as converged."""
 
     section = "sweep"
 
-    penalties: tuple[float, ...] = _several((1e-4,), "finite numbers >= 0", lambda v: _is_number(v) and v >= 0)
-    relative_to_critical: bool = _flag(False)  # penalties are multiples of each seed's critical penalty
-    seeds: tuple[int, ...] = _several((1,), "whole numbers in [0, 2^31)", lambda v: _is_whole(v) and 0 <= v < 2**31)
-    starts: tuple[str, ...] = _several((Start.LOCALISED.value,), f"{STARTS}", lambda v: v in STARTS)
-    tolerance: float = _positive(1e-6)  # stationarity residual at which a setting counts as converged
-    max_steps: int = _whole(4000, 1, 2**31)  # a setting still moving then is unconverged, which is no error
-    workers: int = _whole(2, 1, 2**10)  # one-thread processes on CPU; does not change any result
-    device: str = _choice("cpu", "cpu", "cuda", "mps", "auto")  # auto: GPU or CPU, whichever a short probe finds faster
-    batch: int = _whole(16, 1, 2**20)  # topics: sequences a step
-    learning_rate: float = _positive(5e-3)  # topics: Adam's, for everything but the forms
-    step: float | None = _positive(None)  # proximal step of the forms; none: 160 for blocks, 20 for topics
+    penalties: tuple[float, ...] = several(
+        (1e-4,), "finite numbers >= 0", lambda v: is_number(v) and v >= 0, "on a group norm; each is a setting"
+    )
+    relative_to_critical: bool = flag("penalties are multiples of each seed's critical penalty", "blocks")
+    seeds: tuple[int, ...] = several(
+        (1,), "whole numbers in [0, 2^31)", lambda v: is_whole(v) and 0 <= v < 2**31, "of data and start; each a run"
+    )
+    starts: tuple[str, ...] = several(
+        None,
+        " or ".join(map(repr, STARTS)),
+        lambda v: v in STARTS,
+        "where a setting starts; not given: localised (topics: random)",
+    )
+    tolerance: float = positive(1e-6, "stationarity residual at which a setting counts as converged")
+    max_steps: int = whole(4000, 1, 2**31, "a setting still moving then is unconverged, which is no error")
+    workers: int = whole(2, 1, 2**10, "one-thread processes on a CPU; does not change any result")
+    device: str = choice(
+        "cpu", "cpu", "cuda", "mps", "auto", meaning="auto: GPU or CPU, whichever a probe finds faster"
+    )
+    batch: int = whole(16, 1, 2**20, "sequences a step", "topics")
+    learning_rate: float = positive(5e-3, "Adam's, for everything but the forms", "topics")
+    step: float | None = positive(None, "proximal step of the forms; not given: 160 for blocks, 20 for topics")
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,16 @@ class Config:
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
     def __post_init__(self) -> None:
-        (_check_blocks if self.task.name == "blocks" else _check_topics)(self)
+        blocks = self.task.name == "blocks"
+        if self.sweep.starts is None:  # pyright: ignore[reportUnnecessaryComparison]  (nobody said)
+            start = Start.LOCALISED if blocks else Start.RANDOM
+            object.__setattr__(self, "sweep", replace(self.sweep, starts=(start.value,)))
+        for section in (self.model, self.task, self.sweep):
+            for item in fields(section):
+                of, value = item.metadata["task"], getattr(section, item.name)
+                if of and of != self.task.name and value != item.default:
+                    raise BadInput(f"{section.section}.{item.name} must go with task.name={of!r}, got {value!r}")
+        (_check_blocks if blocks else _check_topics)(self)
         for name, shape in (*self.shapes.items(), *self._data.items()):
             size, allowed = math.prod(shape), f"of at most {MOST_NUMBERS:,} numbers"
             _require(f"{name} of the configuration", size <= MOST_NUMBERS, allowed, shape)
@@ -215,7 +216,8 @@ class Config:
     def penalty_setting(self) -> PenaltySetting:
         """What `[penalty]` says of the training problem, and where it is silent what the configuration bounds."""
         given = {name: value for name, value in asdict(self.penalty).items() if value is not None}
-        return PenaltySetting(**{"step": self.step, **self.level_bounds, **given})
+        step = {"step": self.step} if self.level_bounds or said(self.penalty) else {}
+        return PenaltySetting(**{**step, **self.level_bounds, **given})
 
     @property
     def level_bounds(self) -> dict[str, float]:
@@ -266,17 +268,6 @@ def _require(name: str, good: bool, allowed: str, value: Any) -> None:
 def _check_blocks(config: Config) -> None:
     """The exact laboratory: one head, given values, a fixed batch."""
     model, n, m = config.model, config.setting.n_keys, config.setting.n_block
-    for name, value, only in (
-        ("layers", model.layers, 1),
-        ("heads", model.heads, 1),
-        ("mlp", model.mlp, False),
-        ("causal", model.causal, False),
-        ("anchor_logit", model.anchor_logit, None),
-        ("value_norm", model.value_norm, None),
-        ("unembedding_norm", model.unembedding_norm, None),
-    ):
-        allowed = "absent" if only is None else f"{only!r}"
-        _require(f"model.{name}", value == only, f"{allowed} with task.name='blocks'", value)
     if m is not None:
         _require("setting.n_keys", n == m * model.blocks, f"model.blocks * n_block = {m * model.blocks}", n)
     elif n is not None:
@@ -291,13 +282,12 @@ def _check_topics(config: Config) -> None:
         "['random'] with task.name='topics'",
         config.sweep.starts,
     )
-    _require("sweep.relative_to_critical", not config.sweep.relative_to_critical, "false with task.name='topics'", True)
     tokens = task.queries + model.blocks * config.anchors
     if setting.n_keys is not None:
         _require("setting.n_keys", setting.n_keys == tokens, f"task.queries + anchors = {tokens}", setting.n_keys)
 
 
-_SECTIONS: dict[str, type] = {
+SECTIONS: dict[str, type] = {
     "setting": Setting,
     "penalty": PenaltySetting,
     "model": ModelConfig,
@@ -309,16 +299,14 @@ _SECTIONS: dict[str, type] = {
 def _known(name: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in given:
         if key not in known:
-            nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
-            raise BadInput(f"{name} must have only known keys, got {str(key)!r}{hint}")
+            raise BadInput(f"{name} must have only known keys, got {str(key)!r}{meant(str(key), known)}")
 
 
 def _section(name: str, given: Any) -> Any:
     """One table of the configuration; a null value counts as absent, a list becomes a tuple."""
     if not isinstance(given, Mapping):
         raise BadInput(f"{name} must be a table, got {given!r}")
-    kind = _SECTIONS[name]
+    kind = SECTIONS[name]
     _known(f"[{name}]", given, tuple(f.name for f in fields(kind)))
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
     try:
@@ -329,10 +317,10 @@ def _section(name: str, given: Any) -> Any:
 
 def parse(given: Mapping[str, Any]) -> Config:
     """The configuration from plain nested values (a parsed TOML file, or `Config.as_dict()`)."""
-    _known("configuration", given, ("schema_version", *_SECTIONS))
+    _known("configuration", given, ("schema_version", *SECTIONS))
     if given.get("schema_version") != SCHEMA_VERSION:
         raise BadInput(f"schema_version must be {SCHEMA_VERSION}, got {given.get('schema_version')!r}")
-    return Config(**{name: _section(name, given.get(name, {})) for name in _SECTIONS})
+    return Config(**{name: _section(name, given.get(name, {})) for name in SECTIONS})
 
 
 def load(path: str | Path) -> Config:

@@ -21,7 +21,16 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from empirical.errors import BadInput
-from empirical.files import TEMPORARY, commit, read_object, seal_is_broken, versions, with_seal, write_atomically
+from empirical.files import (
+    TEMPORARY,
+    commit,
+    read_object,
+    seal_is_broken,
+    usable_folder,
+    versions,
+    with_seal,
+    write_atomically,
+)
 from empirical.laboratory.config import Config, digest_of
 from empirical.staleness import digest
 
@@ -50,8 +59,7 @@ class Store:
         folder = Path(folder)
         store = cls(folder, config.digest(), code or digest(NUMERICS))
         identity = {"config_digest": store.digest, "code": store.code, "text": text, "study": study}
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"--out must be a folder, got the file {str(folder)!r}")
+        usable_folder(folder)
         held = sorted(p.name for p in folder.iterdir() if not p.name.endswith(TEMPORARY)) if folder.is_dir() else []
         if held and not resume:
             raise BadInput(f"--out must be a new or empty folder (or --resume), got {str(folder)!r} with {held[0]!r}")

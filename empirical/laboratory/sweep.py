@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from empirical.shapes import Arrays
 
 NO_MEMORY = re.compile("out of memory|not enough memory", re.IGNORECASE)
+MEANS = (2.0, 0.02)  # seconds and share of the work from which on a time left means something
 ONE_THREAD: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -77,10 +79,15 @@ def _side_by_side(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
 
 
 def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True) -> None:
-    """Trains every cell of the configuration that the folder `out` does not hold yet.
+    """Trains every cell of the configuration that the folder `out` does not hold yet; see `prepared`."""
+    prepared(config, out, resume, progress)()
+
+
+def prepared(config: Config, out: Path, resume: bool = False, progress: bool = True) -> Callable[[], None]:
+    """What trains every cell that the folder does not hold yet, once all that can be refused has been.
 
     Raises BadInput for a folder that is not empty (without `resume`) or holds another run, a device or text that is
-    not there, a full disk: all but the last before anything is written. KeyboardInterrupt leaves the finished cells.
+    not there: before anything is written. Training raises it for a full disk; KeyboardInterrupt leaves finished cells.
     """
     from empirical.laboratory.devices import choose_device
     from empirical.laboratory.tasks import device_of, make_task
@@ -90,6 +97,10 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     make_task(config, config.sweep.seeds[0], device_of(config))
     text = text_digest(config) if config.task.name == "topics" else {}
     store = Store.open(Path(out), config, text, resume)
+    return partial(_train, config, store, progress)
+
+
+def _train(config: Config, store: Store, progress: bool) -> None:
     cells = plan(config)
     missing = [cell for cell in cells if store.load(cell.spec) is None]
     stages = ([c for c in missing if c.start == LOCALISE], [c for c in missing if c.start != LOCALISE])
@@ -196,17 +207,26 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def time_left(gone: float, done: float) -> float | None:
+    """Seconds left after `gone` seconds for a share `done` of the work; None while that says nothing yet.
+
+    At most so many: a setting that converges has no more steps to take.
+    """
+    return gone * (1 - done) / done if gone >= MEANS[0] and done >= MEANS[1] else None
+
+
 class Bar:
     """Progress on stderr: cells done, settings still moving, time left."""
 
     def __init__(self, total: int, done: int, shown: bool):
         self.fractions: dict[Cell, tuple[float, int]] = {}
         self.done, self.total, self.bar, self.last = done, total, None, 0.0
+        self.held, self.began = done, time.monotonic()
         if not shown:
             return
         from tqdm import tqdm
 
-        form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
+        form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone{postfix}"
         self.bar = tqdm(total=total, initial=done, bar_format=form, desc="sweep", mininterval=0.5)
 
     def moving(self, cell: Cell, step: int, steps: int, moving: int) -> None:
@@ -225,7 +245,12 @@ class Bar:
             return
         self.bar.n = self.done + sum(fraction for fraction, _ in self.fractions.values())
         still = sum(moving for _, moving in self.fractions.values())
-        self.bar.set_postfix_str(f"{self.done}/{self.total} cells done, {still} settings moving", refresh=False)
+        share = (self.bar.n - self.held) / max(1, self.total - self.held)
+        left = time_left(time.monotonic() - self.began, share)
+        said = f"{self.done}/{self.total} cells done, {still} settings moving"
+        if left is not None:
+            said = f"{self.bar.format_interval(left)} left at most, {said}"
+        self.bar.set_postfix_str(said, refresh=False)
         self.bar.refresh()
 
 

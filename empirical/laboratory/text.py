@@ -7,9 +7,11 @@ after a segment belongs to another block: only attention across blocks can see w
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +48,15 @@ def read_topics(text_dir: str | None) -> dict[str, str]:
 
 
 def text_digest(config: Config) -> dict[str, str]:
-    """What identifies the text of a `topics` run: its hash, and where it came from."""
+    """What identifies the text of a `topics` run: its hash, where it came from, and what its blocks are of."""
     topics = read_topics(config.task.text_dir)
     digest = hashlib.sha256()
     for name in sorted(topics):
         for part in (name, topics[name]):
             digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
     source = config.task.text_dir or f"pydoc_data.topics of Python {platform.python_version()}"
-    return {"text_sha256": digest.hexdigest(), "text_source": source}
+    names = names_of(grouped(read_words(config.task.text_dir), config.model.blocks))
+    return {"text_sha256": digest.hexdigest(), "text_source": source, "blocks": json.dumps(names)}
 
 
 @dataclass(frozen=True)
@@ -66,29 +69,45 @@ class Corpus:
     groups: tuple[tuple[str, ...], ...]
 
 
+def read_words(text_dir: str | None) -> dict[str, list[str]]:
+    """Topic name -> its words, where there are some."""
+    words = {name: re.findall(r"\w+", text.lower()) for name, text in read_topics(text_dir).items()}
+    return {name: found for name, found in words.items() if found}
+
+
+def grouped(words: Mapping[str, Sequence[str]], blocks: int) -> tuple[tuple[str, ...], ...]:
+    """The topics of every block, balanced by words: the largest first, to the smallest group."""
+    groups: list[list[str]] = [[] for _ in range(blocks)]
+    sizes = [0] * blocks
+    for name in sorted(words, key=lambda topic: (-len(words[topic]), topic)):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(name)
+        sizes[smallest] += len(words[name])
+    return tuple(tuple(sorted(group)) for group in groups)
+
+
+def names_of(groups: Sequence[Sequence[str]]) -> list[str]:
+    """A block is named after its topic, or after the first of several and their number."""
+    return [group[0] + (f" and {len(group) - 1} more" if len(group) > 1 else "") for group in groups]
+
+
 def read_corpus(config: Config) -> Corpus:
-    words = {name: re.findall(r"\w+", text.lower()) for name, text in read_topics(config.task.text_dir).items()}
-    words = {name: found for name, found in words.items() if found}
+    words = read_words(config.task.text_dir)
     blocks = config.model.blocks
     if len(words) < blocks:
         where = repr(config.task.text_dir)
         raise BadInput(
             f"task.text_dir must hold at least model.blocks = {blocks} files with words, got {len(words)} in {where}"
         )
-    groups: list[list[str]] = [[] for _ in range(blocks)]
-    sizes = [0] * blocks
-    for name in sorted(words, key=lambda t: (-len(words[t]), t)):  # the largest first, to the smallest group
-        smallest = sizes.index(min(sizes))
-        groups[smallest].append(name)
-        sizes[smallest] += len(words[name])
+    groups = grouped(words, blocks)
     cut = {name: round(len(found) * (1 - HELD_OUT)) for name, found in words.items()}
     counts = Counter(w for name, found in words.items() for w in found[: cut[name]])
     common = sorted(counts, key=lambda w: (-counts[w], w))[: config.task.vocabulary - 1]
     index = {w: i for i, w in enumerate(common)}
     other = len(common)
 
-    def stream(group: list[str], held_out: bool) -> Tensor:
-        chosen = [w for n in sorted(group) for w in (words[n][cut[n] :] if held_out else words[n][: cut[n]])]
+    def stream(group: Sequence[str], held_out: bool) -> Tensor:
+        chosen = [w for n in group for w in (words[n][cut[n] :] if held_out else words[n][: cut[n]])]
         return torch.tensor([index.get(w, other) for w in chosen], dtype=torch.int64)
 
     training, heldout = (tuple(stream(g, held) for g in groups) for held in (False, True))
@@ -100,7 +119,7 @@ def read_corpus(config: Config) -> Corpus:
             raise BadInput(
                 f"task.text_dir must give every group at least {need} {name} words, got {shortest} in {where}"
             )
-    return Corpus(training, heldout, (*common, "<other>"), tuple(tuple(sorted(g)) for g in groups))
+    return Corpus(training, heldout, (*common, "<other>"), groups)
 
 
 def block_pattern(config: Config, length: int) -> Int[Tensor, "T"]:

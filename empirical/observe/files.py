@@ -5,12 +5,10 @@ open_observations(PATH)  a run's folder, a .nc file, or anybody's own attention 
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,6 +16,7 @@ import xarray as xr
 from empirical.errors import BadInput
 from empirical.files import commit, foreign, is_broken, parse_json, sealed, unpacked_within, versions, write_atomically
 from empirical.observe.archives import MUST, directory, read_arrays
+from empirical.observe.own import is_own, observed
 from empirical.observe.schema import COORDINATES, NUMBERED, ROW, SCHEMA
 
 FILE = "observations.nc"
@@ -43,10 +42,9 @@ def save_dataset(dataset: xr.Dataset, path: Path) -> None:
 def open_observations(path: Path, lazy: bool = False) -> xr.Dataset:
     """The observations of a run's folder, a .nc file of this schema, or a .npz.
 
-    A .npz holds row fields under their names, or `logits` or `weights` (..., queries, keys) with `query_block` and
-    `key_block`, and whatever else `observe_attention` takes. All is in memory, unless `lazy`: then a .nc file stays
-    open until the dataset is closed, and of both kinds of file what is used is read when it is; a .npz that is
-    compressed, or holds logits or weights, is in memory all the same. Raises BadInput for anything else.
+    A .npz holds row fields under their names, or attention as `npz_format.FORMAT` says. All is in memory, unless
+    `lazy`: then a .nc file stays open until the dataset is closed, and of both kinds of file what is used is read when
+    it is; a .npz that is compressed, or holds attention, is in memory all the same. Raises BadInput for anything else.
     """
     path = Path(path)
     if path.is_dir():
@@ -95,49 +93,16 @@ def _check_kinds(dtypes: Mapping[str, np.dtype]) -> None:
             raise ValueError(f"{name} must be {words}, which is {dtype}")
 
 
-OPTIONS = ("visible", "n_anchors", "temperature", "dial")
-
-
 def _from_npz(path: Path, lazy: bool) -> xr.Dataset:
     members = directory(path)
-    raw = [kind for kind in ("logits", "weights") if kind in members]
     if not members:
-        raise BadInput(f"FILE.npz must hold row fields, or logits or weights, got {str(path)!r} without arrays")
-    known = ("logits", "weights", "query_block", "key_block", *OPTIONS, *NUMBERED) if raw else (*SCHEMA, *COORDINATES)
-    for name in members:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
-            raise BadInput(f"FILE.npz must hold only known arrays, got {name!r}{hint}")
-    arrays = read_arrays(path, members, lazy and not raw)
-    if raw:
-        numbers = {name: arrays[name] for name in NUMBERED if name in arrays}
-        arrays = _observe(path, raw, arrays) | numbers
-    return _from_arrays(path, arrays)
-
-
-def _observe(path: Path, raw: list[str], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    from empirical.observe.rows import observe_attention
-
-    lacking = [name for name in ("query_block", "key_block") if name not in arrays]
-    if len(raw) != 1 or lacking:
-        said = f"no {lacking[0]}" if lacking else "both"
-        raise BadInput(
-            f"FILE.npz must hold logits or weights with query_block and key_block, got {said} in {str(path)!r}"
-        )
-    options: dict[str, Any] = {}
-    for name in OPTIONS:
-        if name in arrays:
-            options[name] = arrays[name] if name == "visible" else _scalar(name, arrays[name])
-    if options.get("n_anchors", 1) % 1:
-        raise BadInput(f"n_anchors must be a whole number >= 1, got {options['n_anchors']!r}")
-    return observe_attention(arrays[raw[0]], arrays["query_block"], arrays["key_block"], kind=raw[0], **options)
-
-
-def _scalar(name: str, value: np.ndarray) -> float:
-    if value.size != 1 or value.dtype.kind not in "fiu":
-        raise BadInput(f"{name} must be one number, got shape {value.shape} of {value.dtype}")
-    return value.item()
+        raise BadInput(f"FILE.npz must hold attention, logits or row fields, got {str(path)!r} without arrays")
+    own = is_own(members)
+    arrays, blocks = read_arrays(path, members, lazy and not own), ""
+    if own:
+        arrays, blocks = observed(arrays)
+    dataset = _from_arrays(path, arrays)
+    return dataset.assign_attrs(blocks=blocks) if blocks else dataset
 
 
 UNSWEPT = {"penalty": np.nan, "seed": 0, "start": "observed"}

@@ -31,7 +31,7 @@ from bounds import (
     leakage_ceiling,
     pointer_information,
 )
-from bounds.anchors.packing import Packing, pack, room
+from bounds.anchors.packing import Packing, pack, room, searched
 from bounds.thresholds.design import Line
 from empirical.errors import BadInput
 from empirical.planning.redundancy import COURSES, draw_redundancy, landmarks, redundancy
@@ -53,7 +53,7 @@ class AnchorPlan:
     n_keys: int | None = None  # n: visible keys; None: n_block in each block
     n_block: int = 64  # m: keys of the relevant block, 1 <= m < n
     n_anchors: int = 1  # r: how many of them repeat the anchor
-    seed: int = 0
+    seed: int | None = None  # of the search; None: 0
     restarts: int | None = None  # of the search; None: 6 to 24, fewer the more blocks
 
     def __post_init__(self) -> None:
@@ -68,6 +68,10 @@ class AnchorPlan:
         if self.n_keys is None:
             object.__setattr__(self, "n_keys", self.blocks * self.n_block)
         check.keys(self.keys[0], self.n_block, self.n_anchors)
+        if not searched(self.blocks, self.dim):
+            for name in ("seed", "restarts"):
+                if (value := getattr(self, name)) is not None:
+                    raise check.reject(f"--{name}", "left out where no search is needed", value, f" for dim={self.dim}")
         self.within(math.acos(coherence_floor(self.blocks, self.dim)))  # what no packing exceeds: before the search
 
     @property
@@ -121,7 +125,7 @@ def guarantees(plan: AnchorPlan, packing: Packing) -> dict[str, Any]:
     limit_degrees, degrees = math.degrees(math.acos(packing.limit)), math.degrees(packing.phi)
     return {
         "config": asdict(plan),
-        "seed": plan.seed,
+        "seed": plan.seed or 0,
         "method": packing.method,
         "restarts": packing.restarts,
         "optimal": packing.optimal,
@@ -138,7 +142,7 @@ def text(result: dict[str, Any]) -> str:
     """Aligned tables: guarantees rounded to the safe side, then the redundancy curve at some r."""
     plan, curve = AnchorPlan(**result["config"]), result["redundancy"]
     (n, m), how = plan.keys, result["method"]
-    how += f", best of {result['restarts']} starts, seed {plan.seed}" if result["restarts"] else ""
+    how += f", best of {result['restarts']} starts, seed {result['seed']}" if result["restarts"] else ""
     apart = f"{rounded(result['angle_degrees'], 'down', 7)} degrees apart at least"
     best = (
         "optimal: the coherence meets the proved limit"
@@ -174,18 +178,6 @@ def text(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *table([(*row[:4], row[4].ljust(width)) for row in rows], 0)])
 
 
-def new_folder(folder: Path) -> None:
-    """Raises BadInput for anything but a new or empty folder; makes nothing."""
-    try:
-        held = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-    except NotADirectoryError:
-        raise BadInput(f"--out must be a folder, got the file {str(folder)!r}") from None
-    except OSError as error:
-        raise BadInput(f"--out must be a writable folder, got {str(folder)!r} ({error.strerror})") from None
-    if held:
-        raise BadInput(f"--out must be a new or empty folder, got {str(folder)!r} with {held[0]!r}")
-
-
 def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> list[Path]:
     """anchors.npy, anchors.json and the figure, all of them or none. Raises BadInput where that cannot be."""
     from empirical.files import write_atomically
@@ -213,11 +205,11 @@ def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> 
 
 def run(plan: AnchorPlan, out: Path | None = None) -> tuple[dict[str, Any], list[Path]]:
     """Packs, reports, and where `out` is given saves: (result, files)."""
-    from empirical.files import commit, versions
+    from empirical.files import commit, usable_folder, versions
 
     if out is not None:
-        new_folder(out)
-    packing = pack(plan.blocks, plan.dim, plan.seed, plan.restarts)
+        usable_folder(out, new=True)
+    packing = pack(plan.blocks, plan.dim, plan.seed or 0, plan.restarts)
     result = guarantees(plan, packing)
     result |= {"versions": {**versions(), "scipy": version("scipy")}, "commit": commit()}
     return result, [] if out is None else save(out, packing.vectors, result)

@@ -19,7 +19,6 @@ before it, defines it (in an inline array of tables: where that starts). Nothing
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import sys
@@ -29,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bounds.numbers.errors import meant
 from empirical.errors import BadInput
 from empirical.files import LARGEST_SOURCE, QUIET, Beyond, parse_toml, printable, read_bytes, reason
 from empirical.observe.relevance import Relation, Unnamed, relation_of
@@ -178,9 +178,7 @@ def _relevance(tables: Mapping[str, Any], names: Sequence[str]) -> Relation | No
 def _known(given: Mapping[str, Any], known: Sequence[str], path: KeyPath, whose: str) -> None:
     for key in given:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
-            raise _Wrong((*path, key), f"{whose} must have only known keys, got {key!r}{hint}")
+            raise _Wrong((*path, key), f"{whose} must have only known keys, got {key!r}{meant(key, known)}")
 
 
 def _is_number(value: Any) -> bool:

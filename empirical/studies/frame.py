@@ -65,6 +65,11 @@ def measures(name: str) -> Measures:
     return cast(Measures, importlib.import_module(f"empirical.studies.{known(name)}.measure"))
 
 
+def uses(name: str) -> tuple[str, ...]:
+    """Of sweep.workers and sweep.device, what the study looks at: the device, unless its module says otherwise."""
+    return getattr(measures(name), "USES", ("device",))
+
+
 def draws(name: str) -> Draws:
     """How the study is drawn."""
     return cast(Draws, importlib.import_module(f"empirical.studies.{known(name)}.figures"))

@@ -29,6 +29,7 @@ from empirical.studies.edges.trained_forms import frozen_problem, token_ingredie
 from empirical.studies.edges.witnesses import witnesses
 from empirical.studies.findings import Findings, Judged, Numbers
 
+USES = ("workers", "device")
 FOUND = ("critical", "lower", "upper", "crossing", "residual")
 SUBLEVEL, MAJORANTS = "sublevel, Cauchy-Schwarz", "quadratic majorants"
 

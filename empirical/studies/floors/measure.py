@@ -15,6 +15,7 @@ from empirical.laboratory.store import Store
 from empirical.studies.findings import Findings, Judged, Numbers
 from empirical.verify.adversary.weights import entropy, softmax
 
+USES = ()  # it trains nothing
 ROWS = 600
 FLOORS = ("entropy_floor", "specht_floor", "sigma_reparam_floor")
 

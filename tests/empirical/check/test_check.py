@@ -15,7 +15,7 @@ import bounds.entropy.closed_forms as entropy_forms
 from bounds.theorems import OBSERVED, Level, Verdict, by_key
 from empirical.check import witness
 from empirical.check.report import share, verdict_table
-from empirical.check.requirement import meets, parse
+from empirical.check.requirement import fields_of, meets, parse, places_of, refuse
 from empirical.check.verdicts import check, check_dataset, rows_of
 from empirical.errors import BadInput
 from empirical.observe import rows as observe
@@ -226,9 +226,31 @@ def test_bad_requirements_are_refused(text):
         parse(text)
 
 
-def test_an_unknown_field_is_refused_with_the_known_ones(dataset):
-    with pytest.raises(BadInput, match=r"--require must name one of .*fidelity.*, got 'fidelty'"):
-        meets(parse("fidelty>=0.9"), dataset)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fidelty>=0.9", "must name a field of the rows, got 'fidelty'; nearest: fidelity"),
+        ("level_c>=0.9", "must name a field of the rows, got 'level_c'"),
+        ("kept_mass>=0.9", "must name a field of these observations, got 'kept_mass'"),
+        ("fidelity>=0.9@start=nowhere", "got 'start=nowhere'"),
+        ("fidelity>=0.9@layer=99", "must be at a layer of these observations (0"),
+        ("fidelity>=0.9@layer=first", "got 'layer=first'"),
+        ("fidelity>=0.9@query=3", "got 'query=3'"),
+        ("loss_heldout>=0.9@layer=0", "must be at what loss_heldout is of, got 'layer=0'"),
+    ],
+)
+def test_a_field_or_a_place_that_is_not_there_is_refused(dataset, text, said):
+    with pytest.raises(BadInput) as refused:
+        refuse(parse(text), fields_of(dataset), places_of(dataset), "these observations")
+    assert said in str(refused.value)
+
+
+def test_a_requirement_is_about_the_rows_at_its_places(dataset):
+    start = str(dataset["start"].values[0])
+    chosen = dataset.isel(setting=dataset["start"].values == start, layer=[0])
+    met = meets(parse(f"fidelity >= 0.7 @layer=0@start={start}"), dataset)
+    assert (met.rows, met.missed) == (int(chosen["valid"].sum()), int((chosen["fidelity"] < 0.7).sum()))
+    assert f"fidelity >= 0.7 at layer 0 at start {start}: " in str(met)
 
 
 def test_check_is_pure(dataset):

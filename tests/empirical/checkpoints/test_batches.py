@@ -94,7 +94,7 @@ def test_losses_are_those_that_the_model_gives_of_each_document():
 def test_bfloat16_documents_at_once_have_rows_in_float64(text):
     checkpoint = Checkpoint(network("llama").bfloat16(), tokenizer(48), "")
     try:
-        dataset, _ = observe_checkpoint(Request("llama", text, dtype="bfloat16", batch=3), checkpoint)
+        dataset, *_ = observe_checkpoint(Request("llama", text, dtype="bfloat16", batch=3), checkpoint)
     finally:
         network.cache_clear()  # it was made bfloat16 in place
     assert dataset["fidelity"].dtype == np.float64

@@ -169,7 +169,8 @@ def test_weights_rules_and_guard(saved, text, tmp_path, capsys):
     assert "rules.toml:5: strength of rule 'dogs for cats' must be at least" in capsys.readouterr().err
     assert observe(saved("gpt2"), text, tmp_path / "guarded", "--guard", "0.99") == 1
     assert "fidelity must be at least 0.99, got" in capsys.readouterr().err
-    assert not (tmp_path / "guarded").exists()
+    assert (tmp_path / "guarded" / "observations.nc").exists()  # what was observed is not lost
+    assert (tmp_path / "guarded" / "verdicts.json").exists()
     assert observe(saved("gpt2"), text, tmp_path / "kept", "--guard", "0.9", "--dial", "1") == 0
 
 

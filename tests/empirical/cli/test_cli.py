@@ -179,6 +179,10 @@ def test_own_attention_and_a_violation(tmp_path, capsys):
     assert "No rows: the observations lack the fields of leakage_ceiling" in capsys.readouterr().out
 
 
+TEXT = SMALL.replace('"blocks"', '"topics"').replace('["localised"]', '["random"]').replace("n_keys = 8\n", "")
+TEXT = TEXT.replace("relative_to_critical = true\n", "").replace("n_block = 4\n", "")
+
+
 def toml(**changes: str) -> str:
     text = SMALL
     for key, value in changes.items():
@@ -201,7 +205,11 @@ def toml(**changes: str) -> str:
         (SMALL.replace("[sweep]", "[swept]"), "got 'swept'; did you mean 'sweep'?"),
         (SMALL.replace("schema_version = 1", "schema_version = 9"), "schema_version must be 1, got 9"),
         ("this is no TOML", "CONFIG must be a TOML file"),
-        (SMALL.replace('"blocks"', '"topics"'), "sweep.starts must be ['random']"),
+        (
+            SMALL.replace('"blocks"', '"topics"'),
+            "sweep.relative_to_critical must go with task.name='blocks', got True",
+        ),
+        (TEXT.replace('["random"]', '["zero"]'), "sweep.starts must be ['random']"),
     ],
 )
 def test_bad_configurations(tmp_path, capsys, text, said):
@@ -211,10 +219,6 @@ def test_bad_configurations(tmp_path, capsys, text, said):
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-TEXT = SMALL.replace('"blocks"', '"topics"').replace('["localised"]', '["random"]').replace("n_keys = 8\n", "")
-TEXT = TEXT.replace("relative_to_critical = true\n", "").replace("n_block = 4\n", "")
 
 
 @pytest.mark.parametrize(

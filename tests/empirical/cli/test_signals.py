@@ -30,7 +30,6 @@ step = 20.0
 """
 
 
-@pytest.mark.xfail(run=False, reason="SIGTERM ends without a word")
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_sigterm_ends_like_an_interrupt(tmp_path, whole_group):
     (tmp_path / "long.toml").write_text(LONG)
@@ -48,7 +47,6 @@ def test_sigterm_ends_like_an_interrupt(tmp_path, whole_group):
         assert noise not in said
 
 
-@pytest.mark.xfail(run=False, reason="a hint that this command has no flag for")
 def test_only_what_can_be_resumed_is_told_so(monkeypatch, capsys):
     from empirical.cli import main
 
@@ -60,7 +58,6 @@ def test_only_what_can_be_resumed_is_told_so(monkeypatch, capsys):
     assert "--resume" not in capsys.readouterr().err
 
 
-@pytest.mark.xfail(run=False, reason="one step of a million is made into 115 hours")
 def test_time_left_waits_until_it_means_something():
     from empirical.laboratory.sweep import time_left
 

@@ -24,7 +24,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.xfail(strict=True, reason="the format stands nowhere")
 def test_the_format_is_in_the_help_the_readme_and_the_docs_and_its_example_runs(here, capsys):
     with pytest.raises(SystemExit):
         main(["check", "--help"])
@@ -38,7 +37,6 @@ def test_the_format_is_in_the_help_the_readme_and_the_docs_and_its_example_runs(
     assert main(["check", "my_attention.npz"]) == OK
 
 
-@pytest.mark.xfail(strict=True, reason="attention is taken for the drawn map, and one label a token is not enough")
 @pytest.mark.parametrize("labels", [{"block": BLOCK}, {"block": np.array(["cat", "cat", "dog"])}, "two"])
 def test_attention_and_the_block_of_each_token_suffice_and_the_summary_comes_first(here, capsys, labels):
     given = {"query_block": BLOCK, "key_block": BLOCK} if labels == "two" else labels
@@ -52,26 +50,17 @@ def test_attention_and_the_block_of_each_token_suffice_and_the_summary_comes_fir
     assert any(line[:5] == ["0", "1", "3", "0.7500", "0.2500"] for line in heads)
 
 
-not_yet = pytest.mark.xfail(strict=True, reason="unknown names are met with a list")
-
-
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        pytest.param(
-            {"attention": ATTENTION}, "with block (or query_block and key_block), got no block", marks=not_yet
-        ),
-        pytest.param({"attention": ATTENTION, "labels": BLOCK}, "got 'labels'; did you mean 'block'", marks=not_yet),
-        pytest.param(
-            {"logits": ATTENTION, "block": BLOCK, "mask": BLOCK}, "got 'mask'; did you mean 'visible'", marks=not_yet
-        ),
-        pytest.param(
-            {"attn_weights": ATTENTION, "block": BLOCK}, "got 'attn_weights'; did you mean 'attention'", marks=not_yet
-        ),
-        pytest.param({"scores": ATTENTION, "block": BLOCK}, "got 'scores'; did you mean 'logits'", marks=not_yet),
+        pytest.param({"attention": ATTENTION}, "with block (or query_block and key_block), got no block"),
+        pytest.param({"attention": ATTENTION, "labels": BLOCK}, "got 'labels'; did you mean 'block'"),
+        pytest.param({"logits": ATTENTION, "block": BLOCK, "mask": BLOCK}, "got 'mask'; did you mean 'visible'"),
+        pytest.param({"attn_weights": ATTENTION, "block": BLOCK}, "got 'attn_weights'; did you mean 'attention'"),
+        pytest.param({"scores": ATTENTION, "block": BLOCK}, "got 'scores'; did you mean 'logits'"),
         ({"entropy": [1.0], "fidelity": [0.5]}, "got 'entropy'; did you mean 'entropy_nats'"),
-        pytest.param({"attention": ATTENTION, "logits": ATTENTION, "block": BLOCK}, "got both", marks=not_yet),
-        pytest.param({"attention": ATTENTION, "block": np.array([0, 1])}, "block must be", marks=not_yet),
+        pytest.param({"attention": ATTENTION, "logits": ATTENTION, "block": BLOCK}, "got both"),
+        pytest.param({"attention": ATTENTION, "block": np.array([0, 1])}, "block must be"),
     ],
 )
 def test_an_unknown_name_gets_the_right_hint(here, capsys, arrays, said):

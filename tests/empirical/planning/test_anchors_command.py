@@ -188,8 +188,8 @@ BAD = [
     ("--blocks 3 --dim 3 --n-block 0", "n_block must be a whole number in [1, 2^53], got 0"),
     ("--blocks 3 --dim 3 --n-keys 64", "n_block must be in [1, n_keys - 1], got 64 with n_keys=64"),
     ("--blocks 3 --dim 3 --n-anchors 65", "n_anchors must be in [1, n_block], got 65 with n_block=64"),
-    ("--blocks 3 --dim 3 --seed -1", "seed must be at least 0, got -1"),
-    ("--blocks 3 --dim 3 --restarts 0", "restarts must be at least 1, got 0"),
+    ("--blocks 12 --dim 3 --seed -1", "seed must be at least 0, got -1"),
+    ("--blocks 12 --dim 3 --restarts 0", "restarts must be at least 1, got 0"),
 ]
 
 

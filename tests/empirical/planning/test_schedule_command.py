@@ -207,10 +207,9 @@ def test_files_that_are_no_study(content, said, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_budget_is_required():
-    with pytest.raises(SystemExit) as stopped:
-        main(EIGHT)
-    assert stopped.value.code == BAD_INPUT
+def test_a_budget_is_required(capsys):
+    assert main(EIGHT) == BAD_INPUT
+    assert "localist schedule must be given --budget" in capsys.readouterr().err
 
 
 PROBE = """
