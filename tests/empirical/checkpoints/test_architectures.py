@@ -82,7 +82,6 @@ def test_a_context_counts_positions_that_a_token_can_have():
             model(input_ids=torch.full((1, room + 1), 3))
 
 
-@pytest.mark.xfail(strict=True, reason="not measured yet, and 2.7 and 7 times")
 @pytest.mark.parametrize(("tokens", "limit"), [("1,024", 1.5), ("4,096", 2.5)])
 def test_observing_and_judging_cost_little_beside_an_eager_forward(tokens, limit):
     """In CPU time, paired in one run of benchmarks/observe.py."""
