@@ -224,14 +224,9 @@ def observing(
     """Row fields of every chosen attention of the forward passes inside: of the last, or of a generation's every step.
 
     Memory grows with the number of tokens, not with its square. Rows that are more than a softmax, or overflow, are
-<<<<<<< Updated upstream
-    unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. With
-    `promised` every layer is `guarded` as well, its rows streamed once for both; with `record` misses are kept.
-=======
     unknown, and not valid. Rows of half precision are taken in float32 from the same queries and keys. Without a
     `dial` nothing is recomputed, and `leakage_dialled` is NaN. With `promised` every layer is `guarded` as well, its
-    rows streamed once for both.
->>>>>>> Stashed changes
+    rows streamed once for both; with `record` misses are kept.
     """
     labels, found, there = _labels(blocks), ObservedRows(), _layers(model, kinds)
     if layers is not None and not set(layers) <= set(range(there)):
