@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bounds import anchors, concentration, depth, dial, entropy, floors, penalty, published, recruitment, rules
+from bounds import anchors, concentration, depth, dial, entropy, floors, gates, penalty, published, recruitment, rules
 from bounds.anchors import *
 from bounds.concentration import *
 from bounds.depth import *
 from bounds.dial import *
 from bounds.entropy import *
 from bounds.floors import *
+from bounds.gates import *
 from bounds.numbers.search import Solutions, Unreachable
 from bounds.penalty import *
 from bounds.published import *
@@ -38,6 +39,7 @@ __all__ += rules.__all__
 __all__ += depth.__all__
 __all__ += recruitment.__all__
 __all__ += published.__all__
+__all__ += gates.__all__
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, 
 
 TOPICS = (
     *("concentration", "entropy", "floors", "dial", "penalty", "anchors", "rules", "depth"),
-    *("recruitment", "kinds", "published"),
+    *("recruitment", "kinds", "published", "gates"),
 )
 """The topic rooms, in the order of the ledger."""
 

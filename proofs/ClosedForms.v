@@ -204,6 +204,57 @@ Definition retrieval_error (K beta M Delta distance : R) : R :=
   2 * M * (K - 1) * exp (- (beta * (Delta - 2 * M * distance))) / ((K - 1) * exp (- (beta * (Delta - 2 * M *
     distance))) + 1).
 
+Definition gate_price (group_share pull : R) : R :=
+  group_share * pull.
+
+Definition pair_law (pair_odds pair_penalty : R) : R :=
+  pair_penalty * pair_odds.
+
+Definition gate_shares (gate_part speed : R) : R :=
+  gate_part * speed.
+
+Definition gate_staircase (pull leak_speed : R) : R :=
+  pull * leak_speed.
+
+Definition gate_stationarity (residual : R) : R :=
+  residual.
+
+Definition gates_stay : R :=
+  0.
+
+Definition gates_open : R :=
+  1.
+
+Definition gate_self_check (split row_rate : R) : R :=
+  split * row_rate.
+
+Definition gate_level_a : R :=
+  0.
+
+Definition gate_steps_to_zero (eta gate gate_slope : R) : R :=
+  IZR (Zceil (gate / (eta * gate_slope))).
+
+Definition penalised_leakage (penalty loss_ref loss_found : R) : R :=
+  (loss_ref - loss_found) / penalty.
+
+Definition exchange_leakage (leak_one : R) : R :=
+  leak_one.
+
+Definition exchange_rate (loss_one loss_two leak_one leak_two : R) : R :=
+  (loss_two - loss_one) / (leak_one - leak_two).
+
+Definition hard_mask_cost (leakage_ref loss_found global_penalty : R) : R :=
+  loss_found + leakage_ref * global_penalty.
+
+Definition rows_above (eps threshold : R) : R :=
+  eps / threshold.
+
+Definition mean_entropy_split (n m eps : R) : R :=
+  eps * ln ((n - m) / eps) + (1 - eps) * ln (m / (1 - eps)).
+
+Definition mean_entropy_mixed (n m eps multiplier : R) : R :=
+  eps * multiplier + ln (m + (n - m) * exp (- multiplier)).
+
 End Bound.
 
 Module Form.
@@ -441,5 +492,26 @@ Definition retrieval_error (K beta Delta M distance : R) : R :=
 
 Definition scalable_softmax_floor (margin n m r scale : R) : R :=
   r / (r + Rpower n (- (margin * scale)) * (n - m)).
+
+Definition gate_level (layer_rows G V : R) : R :=
+  G * layer_rows * V.
+
+Definition gate_steps_to_zero (gate gate_slope eta : R) : R :=
+  IZR (Zceil (gate / (eta * gate_slope))).
+
+Definition penalised_leakage (loss_ref loss_found penalty : R) : R :=
+  (loss_ref - loss_found) / penalty.
+
+Definition penalty_for_leakage (loss_ref least_loss target : R) : R :=
+  (loss_ref - least_loss) / target.
+
+Definition masked_loss (loss_found global_penalty leakage_ref : R) : R :=
+  loss_found + leakage_ref * global_penalty.
+
+Definition rows_above (eps threshold : R) : R :=
+  eps / threshold.
+
+Definition mixed_entropy (eps n m multiplier : R) : R :=
+  eps * multiplier + ln (m + (n - m) * exp (- multiplier)).
 
 End Form.

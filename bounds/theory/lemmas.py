@@ -7,6 +7,8 @@ LEMMAS: dict[str, str] = {
     "sum.",
     "gibbs": "Gibbs: H(a) <= ln sum v - sum a_j ln v_j for positive v, equal where a is proportional to v.",
     "chain rule": "H of a pair is H of the first plus the mean H of the second given the first.",
+    "chain rule of derivatives": "d/dt f(x(t)) = <grad f(x(t)), x'(t)> for differentiable f and x.",
+    "fundamental theorem": "A continuously differentiable function changes by the integral of its derivative.",
     "even spread": "A mass over k places has entropy at most that of its even spread, ln k.",
     "concave minimum": "A concave function on a polytope is least at an extreme point.",
     "jensen": "Jensen: the mean of a concave function is at most the function of the mean.",

@@ -218,3 +218,55 @@ A_l: IndexedBase = _indexed(
 )
 u_l: IndexedBase = _indexed("u", "leakage that layer l has", nonnegative=True)
 p_of: IndexedBase = _indexed("p", "probability that reload t removes a violation that persists", nonnegative=True)
+
+# --- gates: weights outside a block are multiplied by s in [0, 1] ----------------------------------------------------
+gate: Symbol = _symbol("s", "gate: weights of its group are multiplied by it", nonnegative=True, field="gate")
+w_in: Symbol = _symbol("Z_in", "softmax weight inside the block", positive=True)
+w_group: Symbol = _symbol("Z_c", "softmax weight of the gate's group", positive=True)
+leakage_ref: Symbol = _symbol("Omega", "penalised leakage of a solution", nonnegative=True, field="penalised_leakage")
+loss_ref: Symbol = _symbol("L_ref", "loss of a solution with leakage 0", "loss", real=True, field="loss_reference")
+loss_found: Symbol = _symbol("L_found", "loss of the solution found", "loss", real=True, field="loss_found")
+loss_one: Symbol = _symbol("L_1", "loss of the solution at the smaller penalty", "loss", real=True, field="loss_one")
+loss_two: Symbol = _symbol("L_2", "loss of the solution at the larger penalty", "loss", real=True, field="loss_two")
+leak_one: Symbol = _symbol("Omega_1", "penalised leakage at the smaller penalty", nonnegative=True, field="leakage_one")
+leak_two: Symbol = _symbol("Omega_2", "penalised leakage at the larger penalty", nonnegative=True, field="leakage_two")
+threshold: Symbol = _symbol("t", "leakage that a row exceeds", positive=True, field="threshold")
+gate_slope: Symbol = _symbol("gamma", "slope of the objective in a gate, at least", "loss", positive=True, field="gap")
+target: Symbol = _symbol("Omega_goal", "penalised leakage allowed", positive=True)
+rows_: Symbol = _symbol("N_r", "rows of a layer, or pairs of a gate", positive=True, integer=True)
+row: Symbol = _symbol("i", "index of a row, or of a pair", positive=True, integer=True)
+"""The sums that follow run over `row`, from 1 to `rows_`."""
+share_of: IndexedBase = _indexed("a", "attention mass of the gate's group in row i", nonnegative=True)
+pull_of: IndexedBase = _indexed("d", "<g_i, o_c,i - o_i>: gradient along the group's mean less the output", real=True)
+odds_of: IndexedBase = _indexed("w", "weight of pair i over the weight inside its row's block", nonnegative=True)
+pair_of: IndexedBase = _indexed("lambda", "critical penalty of pair i alone, N_l <-g, v_j - o_in>", real=True)
+phi_of: IndexedBase = _indexed("phi", "share of gate c: minus the path integral of its own slope", real=True)
+split_of: IndexedBase = _indexed("h", "eps_i (1 - eps_i) of row i", nonnegative=True)
+rate_of: IndexedBase = _indexed("r", "N_l <-g_i, o_out,i - o_in,i>: loss that row i's leakage takes off", real=True)
+keys_of: IndexedBase = _indexed("n", "visible keys of row i", positive=True)
+block_of: IndexedBase = _indexed("m", "keys of row i's block", positive=True)
+layer_rows: Symbol = _symbol(
+    "N_l", "rows of a layer, over which its leakage is a mean", positive=True, field="layer_rows"
+)
+penalty_one: Symbol = _symbol("lambda_1", "the smaller penalty", "loss", positive=True, field="penalty_one")
+penalty_two: Symbol = _symbol("lambda_2", "the larger penalty", "loss", positive=True, field="penalty_two")
+least_loss: Symbol = _symbol("L_least", "a lower bound on the loss", "loss", real=True)
+global_penalty: Symbol = _symbol(
+    "lambda_glob",
+    "least penalty at which the mask is a global minimiser",
+    "loss",
+    nonnegative=True,
+    field="global_penalty",
+)
+# one term of those sums, which proofs are about
+group_share: Symbol = _symbol("a_c", "attention mass of a gate's group in one row", nonnegative=True)
+pull: Symbol = _symbol("d_c", "<g, o_c - o> of one row", "loss", real=True)
+pair_odds: Symbol = _symbol("w_p", "weight of one pair over the weight inside the block", nonnegative=True)
+pair_penalty: Symbol = _symbol("lambda_p", "critical penalty of one pair alone", "loss", real=True)
+gate_part: Symbol = _symbol("L_c", "slope of the loss in one gate", "loss", real=True)
+speed: Symbol = _symbol("v_c", "speed of one gate along a path", real=True)
+split: Symbol = _symbol("h_i", "eps (1 - eps) of one row", nonnegative=True)
+row_rate: Symbol = _symbol("r_i", "N_l <-g, o_out - o_in> of one row", "loss", real=True)
+steepest: Symbol = _symbol(
+    "A_star", "largest N_l <-g_i, o_out,i - o_in,i> along a staircase", "loss", real=True, field="rate"
+)

@@ -58,6 +58,8 @@ class Level(Enum):
     WEIGHTS = "weights"
     LOGITS = "logits"
     PATTERNS = "patterns"
+    GATE = "gate"
+    GATED = "gated solution"
 
     @property
     def observed(self) -> bool:

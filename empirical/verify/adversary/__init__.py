@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from bounds.theorems import THEOREMS, Level, Theorem
-from empirical.verify.adversary import descent, duals, geometry, heads, mechanisms, rows, weights
+from empirical.verify.adversary import descent, duals, gated, gates, geometry, heads, mechanisms, rows, weights
 
 Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -73,6 +73,17 @@ FAMILIES = (
     Family("entropy along the dial", weights.along_dial, levels=(Level.LOGITS,), topic="dial"),
     Family("quadratic majorants", duals.majorants, "quadratic_dual"),
     Family("penalised heads", descent.penalised_heads, "worst_case_threshold"),
+    Family("prices of gates", gates.prices, "gate_price"),
+    Family("pairs of a gate", gates.pairs, "pair_law"),
+    Family("paths of gates", gates.shares, "gate_shares"),
+    Family("staircases", gates.staircases, "gate_staircase"),
+    Family("projected gates", gates.stationary, "gate_stationarity"),
+    Family("first steps of gates, upwards", gates.first_steps, "gates_stay"),
+    Family("first steps of gates, downwards", gates.first_steps, "gates_open"),
+    Family("gates that settled", gates.points, "gate_self_check"),
+    Family("gates above level A", gates.points, "gate_level_a"),
+    Family("gates to zero", gates.steps_to_zero, "gate_steps_to_zero"),
+    Family("gated solutions", gated.solutions, levels=(Level.GATED,)),
 )
 """The place of a family seeds its inputs: a new one comes last."""
 
