@@ -213,8 +213,8 @@ Definition pair_law (pair_odds pair_penalty : R) : R :=
 Definition gate_shares (gate_part speed : R) : R :=
   gate_part * speed.
 
-Definition gate_staircase (pull leak_speed : R) : R :=
-  pull * leak_speed.
+Definition gate_staircase (leakage_ref steepest : R) : R :=
+  steepest * leakage_ref.
 
 Definition gate_stationarity (residual : R) : R :=
   residual.
@@ -492,6 +492,9 @@ Definition retrieval_error (K beta Delta M distance : R) : R :=
 
 Definition scalable_softmax_floor (margin n m r scale : R) : R :=
   r / (r + Rpower n (- (margin * scale)) * (n - m)).
+
+Definition staircase (steepest leakage_ref : R) : R :=
+  steepest * leakage_ref.
 
 Definition gate_level (layer_rows G V : R) : R :=
   G * layer_rows * V.

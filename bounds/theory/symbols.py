@@ -150,7 +150,7 @@ mean_gap: Symbol = _symbol(
 budget: Symbol = _symbol("B", "drift allowed", positive=True)
 layer_cost: Symbol = _symbol("A_l", "drift a unit of leakage dialled away in layer l", positive=True)
 layer_leakage: Symbol = _symbol("u_l", "leakage that layer l has", nonnegative=True)
-multiplier: Symbol = _symbol("mu", "Lagrange multiplier", nonnegative=True)
+multiplier: Symbol = _symbol("mu", "Lagrange multiplier", nonnegative=True, field="multiplier")
 distance: Symbol = _symbol("d_x", "distance of a state from a pattern", nonnegative=True, field="distance")
 margin: Symbol = _symbol("delta", "margin in logits", "logits", real=True, field="margin")
 weight_ratio: Symbol = _symbol(
@@ -248,6 +248,7 @@ block_of: IndexedBase = _indexed("m", "keys of row i's block", positive=True)
 layer_rows: Symbol = _symbol(
     "N_l", "rows of a layer, over which its leakage is a mean", positive=True, field="layer_rows"
 )
+opened: Symbol = _symbol("S_l", "sum of the gates of a layer", nonnegative=True, field="gates_sum")
 penalty_one: Symbol = _symbol("lambda_1", "the smaller penalty", "loss", positive=True, field="penalty_one")
 penalty_two: Symbol = _symbol("lambda_2", "the larger penalty", "loss", positive=True, field="penalty_two")
 least_loss: Symbol = _symbol("L_least", "a lower bound on the loss", "loss", real=True)

@@ -18,7 +18,9 @@ HEAD |= {"product_mean": 3.1, "query_operator": 0.4, "covariance_bound": 1.3}
 SLOW = ("heads", "packings")  # seconds, whatever the number of rows
 EXACT = {"non_interference", "steps_to_zero", "heavy_ball_steps", "critical_leaves"}  # bits and whole numbers: no room
 EXACT |= {"worst_case_threshold", "critical_stays"}  # a group is exactly zero
+EXACT |= {"gates_stay", "gates_open", "gate_level_a", "gate_steps_to_zero"}
 LOOSE = {"anchor_margin", "entropy_turning_point"}  # of an angle by its cosine, of a search: their rooms say so
+LOOSE |= {"gate_shares"}  # of a quadrature
 
 
 def row(n: int = 64, m: int = 16, r: int = 4) -> dict[str, Any]:

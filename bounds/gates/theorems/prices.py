@@ -193,7 +193,6 @@ THEOREMS: tuple[Theorem, ...] = (
         level=Level.GATE,
         trivial="how much the loss changes is not known without it",
         needs=("gate_shares",),
-        tolerance=lambda rows: rows["quadrature"],
         attained=True,
     ),
 )

@@ -25,6 +25,7 @@ from bounds.theory.symbols import (
     gate,
     gate_slope,
     layer_rows,
+    opened,
     rate_of,
     residual,
     row,
@@ -40,7 +41,8 @@ SOURCE = f"{ABSTRACT}, claim C3; derived here"
 _each = (row, 1, rows_)
 GATE_LEVEL: Expr = Mul(layer_rows, G, V)
 GATE_STEPS: Expr = ceiling(gate / (eta * gate_slope))
-SELF_CHECK: Expr = Sum(split_of[row] * rate_of[row], _each) / Sum(split_of[row], _each)
+_left: Expr = Mul(residual, layer_rows, opened)  # by steps that have not quite settled
+SELF_CHECK: Expr = (Sum(split_of[row] * rate_of[row], _each) + _left) / Sum(split_of[row], _each)
 
 FORMS: Forms = {
     "gate_level": ((layer_rows, G, V), GATE_LEVEL),
@@ -63,6 +65,14 @@ def _from_lower_penalties(rows: Rows, share: float) -> Rows:
 
 def _to_higher_penalties(rows: Rows, share: float) -> Rows:
     return {**rows, "penalty": rows["penalty"] * (1 - share)}
+
+
+def _total(rows: Rows) -> np.ndarray:
+    return (rows["splits"] * rows["rates"]).sum(-1)
+
+
+def _unsettled(rows: Rows) -> np.ndarray:
+    return rows["residual"] * rows["layer_rows"] * rows["gates_sum"]
 
 
 _FROM_THE_MASK = Hypothesis("the step starts at the mask, all gates 0", lambda rows: rows["gates_at_start"] == 0)
@@ -165,20 +175,29 @@ THEOREMS: tuple[Theorem, ...] = (
         key="gate_self_check",
         claims=("C3", "C10"),
         title="A free check at a stationary point",
-        statement="Where J is stationary, over the rows of the last layer with an open gate, lambda is at most the "
-        "mean of N_l <-g_i, o_out,i - o_in,i> weighted by eps_i (1 - eps_i).",
+        statement="Where J is stationary up to a residual R, lambda sum_i h_i <= sum_i h_i N_l <-g_i, o_out,i - "
+        "o_in,i> + R N_l sum_c s_c over rows and gates of the last layer with an open gate, h_i = eps_i (1 - eps_i). "
+        "So lambda is at most the mean of N_l <-g_i, o_out,i - o_in,i> weighted by h_i, where R = 0.",
         quantity="penalty",
         relation=Relation.AT_MOST,
         formula=SELF_CHECK,
         step=split * row_rate,
-        hypotheses=(_ONE_LAYER, _SHUT_DEEPER),
-        bound=lambda rows: (rows["splits"] * rows["rates"]).sum(-1) / rows["splits"].sum(-1),
+        hypotheses=(
+            _ONE_LAYER,
+            _SHUT_DEEPER,
+            Hypothesis(
+                "some row has attention on both sides",
+                lambda rows: rows["splits"].sum(-1) > 0,
+                spare="without one the mean is over nothing",
+            ),
+        ),
+        bound=lambda rows: (_total(rows) + _unsettled(rows)) / rows["splits"].sum(-1),
         rounding=lambda rows: np.asarray(4096 * ULP),
         proof=(
             ProofStep("A gate that is not 0 has dJ/ds_c <= R, so sum_c s_c dJ/ds_c <= R sum_c s_c", lemma="definition"),
             ProofStep(
-                "with deeper gates at 0 the left side is sum_i eps_i (1 - eps_i)(<g_i, o_out,i - o_in,i> + "
-                "lambda/N_l): in b = ln of a common factor of a row's gates, deps/db = eps (1 - eps)",
+                "with deeper gates at 0 the left side is sum_i h_i (<g_i, o_out,i - o_in,i> + lambda/N_l): in b = ln "
+                "of a common factor of a row's gates, deps/db = eps (1 - eps)",
                 residual=simplify(_leaked.diff(_b) - _leaked * (1 - _leaked)),
             ),
         ),
@@ -186,10 +205,11 @@ THEOREMS: tuple[Theorem, ...] = (
         level=Level.GATE,
         trivial="any penalty may leave an open gate without it",
         needs=("gate_price", "gate_stationarity"),
-        # what a residual R leaves: R N_l sum_c s_c / sum_i eps_i (1 - eps_i)
-        tolerance=lambda rows: (
-            rows["layer_rows"] * rows["residual"] * rows["gates_sum"] / rows["splits"].sum(-1)
-            + 4096 * ULP * (rows["splits"] * np.abs(rows["rates"])).sum(-1) / rows["splits"].sum(-1)
+        tolerance=lambda rows: 4096 * ULP * np.divide(
+            (rows["splits"] * np.abs(rows["rates"])).sum(-1),
+            rows["splits"].sum(-1),
+            out=np.zeros_like(rows["penalty"]),
+            where=rows["splits"].sum(-1) > 0,
         ),
         attained=True,
     ),

@@ -12,7 +12,8 @@ import numpy as np
 Rows = dict[str, np.ndarray]
 STEP = 1e-30  # of a complex step
 ROWS, KEYS, D = 3, 4, 2
-NODES = (12, 20)  # of the quadratures whose difference is the room for the path integrals
+NODES = (8, 11)  # a panel, of the quadratures whose difference is the room for the path integrals
+PANELS = (0.0, 0.001, 0.01, 0.1, 0.4, 1.0)  # a group of odds r opens by s = 1/r
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -88,12 +89,13 @@ def pairs(rng: np.random.Generator, count: int) -> Rows:
 def shares(rng: np.random.Generator, count: int) -> Rows:
     """Shares of a loss along curved paths of the gates; in some the loss jumps on the way, as across a routing."""
     layer, jumps = _Layer(rng, count), flag(rng, count)
+    layer.along *= 0.5  # flat enough for the quadratures
     power = rng.choice([1.0, 2.0, 3.0], (count, KEYS))
 
     def integrals(nodes: int) -> np.ndarray:
         points, weights = np.polynomial.legendre.leggauss(nodes)
-        found = np.zeros((count, KEYS))
-        for t, w in zip((points + 1) / 2, weights / 2):
+        found, panels = np.zeros((count, KEYS)), list(zip(PANELS, PANELS[1:]))
+        for t, w in ((a + (b - a) * (p + 1) / 2, (b - a) * w / 2) for a, b in panels for p, w in zip(points, weights)):
             gates, speed = t**power, power * t ** (power - 1)
             outputs = layer.outputs(gates)
             away = layer.outside - outputs[:, :, None]
@@ -129,25 +131,29 @@ def staircases(rng: np.random.Generator, count: int) -> Rows:
         bent = np.tanh(reward[0] * first + bend * second * first) + reward[1] * second
         return -np.where(even, reward[0] * (first + second), bent)
 
+    def point(at: float, shallow: bool, step: complex = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Both leakages while one layer opens: the other is shut if it comes later, else where it ended."""
+        early = np.where(deep_first > 0, not shallow, shallow)
+        other = np.where(early, 0.0, ends[1 if shallow else 0])
+        opening = ends[0 if shallow else 1] * at + step
+        return leakages(opening, other) if shallow else leakages(other, opening)
+
     steepest = np.full(count, -np.inf)
-    zero = np.zeros(count)
-    for at in np.linspace(0, 1, 33):
-        # the first layer opens with the second at rest, then the second with the first where it ended
-        rest = np.where(deep_first > 0, ends[1], zero)
-        first, second = leakages(ends[0] * at + 1j * STEP, rest)
-        rate = -loss(first, second).imag / first.imag
-        stopped = np.where(deep_first > 0, zero, ends[0])
-        one, two = leakages(stopped, ends[1] * at + 1j * STEP)
-        steepest = np.maximum.reduce([steepest, rate, -loss(one + 0j, two).imag / two.imag])
+    for shallow in (True, False):
+        before = point(0.0, shallow)
+        for at in np.linspace(0, 1, 33).tolist():
+            slopes, now = point(at, shallow, 1j * STEP), point(at, shallow)
+            own = 0 if shallow else 1
+            rate = -loss(*slopes).imag / slopes[own].imag
+            risen = now[own] - before[own]
+            mean = np.divide(loss(*before) - loss(*now), risen, out=rate.copy(), where=risen > 0)
+            steepest, before = np.maximum.reduce([steepest, rate, mean]), now
     first, second = leakages(*ends)
-    change = loss(zero, zero) - loss(first, second)
-    between = np.where(even, 1e-12, 0.02) * np.abs(steepest)  # the largest rate on the way may lie between two nodes
     return {
-        "loss_change": change,
+        "loss_change": -loss(first, second),
         "penalised_leakage": first + second,
         "steepest": steepest,
         "rate": np.where(flag(rng, count) > 0, 0.3 * steepest, steepest),
-        "quadrature": between * (first + second),
         "deep_first": deep_first,
     }
 

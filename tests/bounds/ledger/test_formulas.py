@@ -38,6 +38,8 @@ OTHERWISE: dict[str, dict[Any, str]] = {
 }
 SCALED = {s.x: "margin", s.D: "logit_range"}  # over the temperature, where the row has one
 INDEXED = {s.e_l: "errors", s.Lip_l: "lipschitz", s.A_l: "costs", s.u_l: "available", s.p_of: "promised"}
+INDEXED |= {s.share_of: "group_shares", s.pull_of: "pulls", s.odds_of: "pair_odds", s.pair_of: "pair_penalties"}
+INDEXED |= {s.phi_of: "gate_shares", s.split_of: "splits", s.rate_of: "rates", s.keys_of: "keys", s.block_of: "blocks"}
 
 
 def exact(value: float) -> Any:
@@ -55,7 +57,7 @@ def evaluated(formula: Any, key: str, row: dict[str, np.ndarray]) -> float:
             values[symbol] = exact(float(row[SCALED[symbol]]) / float(row.get("temperature", 1.0)))
         elif symbol == s.kappa:
             values[symbol] = -sympy.log(1 - exact(float(row["dial"])))
-        elif symbol in (s.layers, s.reloads):
+        elif symbol in (s.layers, s.reloads, s.rows_):
             values[symbol] = sympy.Integer(lengths.pop())
         elif symbol == s.budget:
             values[symbol] = exact(float(row["budget"]))

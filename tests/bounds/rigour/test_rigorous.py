@@ -96,6 +96,14 @@ CALLS = {
     "scalable_softmax_floor": {"margin": 0.9, "n_keys": 64, "n_block": 16, "n_anchors": 4},
     "hopfield_error": PATTERNS,
     "retrieval_error": PATTERNS,
+    "critical_gate_penalty": {"loss_slopes": [-0.3, 0.1], "leakage_slopes": [0.7, 0.2]},
+    "gate_penalty_level_a": {"layer_rows": 7, "gradient_bound": 0.3, "value_diameter": 1.1},
+    "gate_penalty_for_leakage": {"loss_reference": 0.7, "loss_least": 0.1, "target": 0.3},
+    "penalised_leakage_ceiling": {"loss_reference": 0.7, "loss_found": 0.1, "penalty": 0.3},
+    "masked_loss_ceiling": {"loss": 0.7, "global_penalty": 0.3, "leakage": 0.1},
+    "rows_above_ceiling": {"mean_leakage": 0.1, "threshold": 0.3},
+    "mean_entropy_ceiling": {"leakage": 0.3, "n_keys": [64, 32], "n_block": [16, 3]},
+    "gate_steps_to_zero": {"gate": 0.7, "slope": 0.3, "step": 0.1},
 }
 NO_NUMBER = {"Design", "Enclosed", "PenaltySetting", "Setting", "Solutions", "Unreachable", "design", "schedule"}
 
