@@ -499,8 +499,8 @@ Definition staircase (steepest leakage_ref : R) : R :=
 Definition gate_level (layer_rows G V : R) : R :=
   G * layer_rows * V.
 
-Definition gate_steps_to_zero (gate gate_slope eta : R) : R :=
-  IZR (Zceil (gate / (eta * gate_slope))).
+Definition gate_steps (gate gate_slope eta : R) : R :=
+  gate / (eta * gate_slope).
 
 Definition penalised_leakage (loss_ref loss_found penalty : R) : R :=
   (loss_ref - loss_found) / penalty.

@@ -444,6 +444,37 @@ Proof.
   - unfold plus, zero. simpl. field.
 Qed.
 
+(* Nor does every gate have a threshold of its own: one opens to dilute what another does to its row. The first gate
+   is rewarded in the first row and does harm in the second, where the second gate says no more than the block does. *)
+Definition sees (i c : bool) : R := if c then 1 else if i then 0 else 1.
+Definition says (i c : bool) (_ : unit) : R := if c then 1 else 0.
+Definition traded (o : bool -> unit -> R) : R := -2 * o true tt + o false tt.
+Definition trade (i : bool) (_ : unit) : R := if i then -2 else 1.
+
+Theorem refuted_a_threshold_for_each_gate : exists s dj : bool -> R,
+  (forall i, In i [true; false] ->
+    pair_penalty [tt] (fun _ _ => 0) says 2 trade i false < 1) /\ 0 < s false /\
+  (forall c, In c [true; false] -> s c = 1 /\ dj c <= 0 /\
+    is_derive (fun t => penalised [true; false] [true; false] (fun _ => 1) sees (fun _ _ => 0) says traded 2 1 0
+      (moved bool_dec s c t)) (s c) (dj c)).
+Proof.
+  set (s := fun _ : bool => 1).
+  assert (Nd : NoDup [true; false]).
+  { repeat constructor; simpl; intuition discriminate. }
+  exists s, (own_slope [true; false] [true; false] [tt] (fun _ => 1) sees (fun _ _ => 0) says trade 2 1 s).
+  split; [|split; [|intros c _; split; [|split]]].
+  - intros i _. unfold pair_penalty, says, dot. simpl. lra.
+  - unfold s. lra.
+  - auto.
+  - unfold own_slope, price, Bound.gate_price, share, leaked, output, total, dot, sees, says, trade, s. simpl.
+    destruct c; lra.
+  - apply penalised_derive; auto; unfold s; try (intros; lra); try (destruct c; simpl; auto; fail).
+    + intros i c' _ _. unfold sees. destruct c', i; lra.
+    + intros curve t d _ D. unfold traded. evar_last.
+      * apply @is_derive_plus; [apply is_derive_scal|]; apply D; simpl; auto.
+      * unfold plus, dot, trade. simpl. ring.
+Qed.
+
 (* --- exact zeros after finitely many steps --- *)
 Section Steps.
 Variables (s d : nat -> R) (eta gamma : R).

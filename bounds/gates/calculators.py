@@ -4,7 +4,8 @@
     mean H <= min over mu >= 0 of mean ln(m_i + (n_i - m_i) e^-mu) + mu eps
 
 A gate s in [0, 1] multiplies the weights of a group of pairs outside their query's block; L is the loss, Omega the sum
-over gated layers and heads of their mean leakage, and J = L + lambda Omega is what is minimised.
+over gated layers and heads of their mean leakage, and J = L + lambda Omega is what is minimised. Thresholds and
+ceilings in closed form are rounded up (`bounds.numbers.search`).
 Source: arXiv:2510.09338v2, abstract, claims C3, C4 and C6; derived here.
 """
 
@@ -17,7 +18,7 @@ from bounds.concentration.calculators import evaluate
 from bounds.entropy import closed_forms as entropy_forms
 from bounds.gates import closed_forms
 from bounds.numbers.arguments import RealLike, Reals, Value, VectorLike
-from bounds.numbers.search import Solutions, Unreachable, answer
+from bounds.numbers.search import Solutions, Unreachable, answer, on_intervals, outward, rounded
 from bounds.rigour.enclosed import enclosable
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "rows_above_ceiling",
 ]
 
+ULPS = 2  # outwards: of two roundings at most
 HALVINGS = 80  # of an interval of mu: any mu is valid, and the value is flat at the best one
 
 
@@ -46,7 +48,7 @@ def critical_gate_penalty(loss_slopes: VectorLike, leakage_slopes: VectorLike) -
     loss, leakage = check.together(loss, leakage)
     if loss.shape[-1] == 0:
         raise check.reject("loss_slopes", "at least one slope", "none")
-    return check.result(np.maximum(-loss / leakage, 0).max(-1))
+    return check.result(outward(np.divide, True, ULPS, np.maximum(-loss, 0), leakage).max(-1))
 
 
 @enclosable
@@ -59,7 +61,7 @@ def gate_penalty_level_a(layer_rows: RealLike, gradient_bound: RealLike, value_d
     """
     rows, g = check.count("layer_rows", layer_rows), check.non_negative("gradient_bound", gradient_bound)
     v = check.non_negative("value_diameter", value_diameter)
-    return check.result(closed_forms.gate_level(*check.together(rows, g, v)))
+    return check.result(outward(closed_forms.gate_level, True, ULPS, *check.together(rows, g, v)))
 
 
 @enclosable
@@ -69,8 +71,8 @@ def gate_penalty_for_leakage(loss_reference: RealLike, loss_least: RealLike, tar
     L_ref: loss of a solution with leakage 0 on the same data, such as the mask; L_least: a lower bound on the loss, 0
     for a cross-entropy. Raises BadInput for L_least > L_ref, or a target that is not positive.
     """
-    reference, least, goal = _fall(loss_reference, "loss_least", loss_least, "target", target)
-    return check.result(closed_forms.penalty_for_leakage(reference, least, goal))
+    arguments = _fall(loss_reference, "loss_least", loss_least, "target", target)
+    return check.result(rounded(on_intervals(closed_forms.penalty_for_leakage), True, *arguments))
 
 
 @enclosable
@@ -80,8 +82,8 @@ def penalised_leakage_ceiling(loss_reference: RealLike, loss_found: RealLike, pe
     L_ref: loss of a solution with leakage 0 on the same data. A lower bound on the loss in place of L_found gives what
     can be said before anything is solved. Raises BadInput for L_found > L_ref, which no such solution has.
     """
-    reference, found, weight = _fall(loss_reference, "loss_found", loss_found, "penalty", penalty)
-    return check.result(closed_forms.penalised_leakage(reference, found, weight))
+    arguments = _fall(loss_reference, "loss_found", loss_found, "penalty", penalty)
+    return check.result(rounded(on_intervals(closed_forms.penalised_leakage), True, *arguments))
 
 
 def _fall(reference: RealLike, name: str, loss: RealLike, divisor: str, value: RealLike) -> tuple[Reals, ...]:
@@ -102,8 +104,8 @@ def masked_loss_ceiling(loss: RealLike, global_penalty: RealLike, leakage: RealL
     a negative penalty or leakage.
     """
     current, weight = check.finite("loss", loss), check.non_negative("global_penalty", global_penalty)
-    omega = check.non_negative("leakage", leakage)
-    return check.result(closed_forms.masked_loss(*check.together(current, weight, omega)))
+    arguments = check.together(current, weight, check.non_negative("leakage", leakage))
+    return check.result(rounded(on_intervals(closed_forms.masked_loss), True, *arguments))
 
 
 @enclosable
@@ -111,7 +113,7 @@ def rows_above_ceiling(mean_leakage: RealLike, threshold: RealLike) -> Value:
     """Largest share of rows whose leakage is `threshold` or more: min(1, eps/t). Raises BadInput outside (0, 1]."""
     eps = check.unit_closed("mean_leakage", mean_leakage)
     t = check.real("threshold", threshold, "in (0, 1]", lambda a: (a > 0) & (a <= 1))
-    return check.result(np.minimum(closed_forms.rows_above(*check.together(eps, t)), 1.0))
+    return check.result(np.minimum(outward(closed_forms.rows_above, True, ULPS, eps, t), 1.0))
 
 
 @enclosable
@@ -148,18 +150,19 @@ def _best_multiplier(eps: Reals, n: Reals, m: Reals) -> Reals:
 
 @enclosable
 def gate_steps_to_zero(gate: RealLike, slope: RealLike, step: RealLike) -> int | Unreachable | Solutions:
-    """Projected gradient steps after which a gate is 0: ceil(s/(eta gamma)), in floating point one more at most.
+    """Projected gradient steps after which a gate is 0: ceil(s/(eta gamma)), exactly so up to 2^53.
 
-    gamma bounds dJ/ds_c from below along the way, eta is the size of a step. An int, or Unreachable where gamma <= 0;
-    arrays give `Solutions`. Not of Adam or with momentum. Raises BadInput for a gate outside [0, 1].
+    gamma bounds dJ/ds_c from below along the way, eta is the size of a step. In floating point one more, where a step
+    is well above the rounding of s. An int, or Unreachable where gamma <= 0; arrays give `Solutions`. Not of Adam or
+    with momentum. Raises BadInput for a gate outside [0, 1].
     """
     start, eta = check.unit_closed("gate", gate), check.positive("step", step)
     start, gamma, eta = check.together(start, check.finite("slope", slope), eta)
-    with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
-        steps = closed_forms.gate_steps_to_zero(start, np.where(gamma > 0, gamma, 1.0), eta)
+    pushes = gamma > 0
+    steps = rounded(on_intervals(closed_forms.gate_steps), True, start, np.where(pushes, gamma, 1.0), eta, whole=True)
     return answer(
-        np.asarray(steps),
-        (gamma <= 0, "the slope does not push the gate towards 0"),
+        steps,
+        (~pushes, "the slope does not push the gate towards 0"),
         (~np.isfinite(steps), "more steps than a float64 can count"),
         whole=True,
     )

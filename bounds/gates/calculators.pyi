@@ -10,6 +10,7 @@ from bounds.numbers.search import Solutions, Unreachable
 from bounds.rigour.enclosed import Enclosed
 
 __all__ = ['critical_gate_penalty', 'gate_penalty_for_leakage', 'gate_penalty_level_a', 'gate_steps_to_zero', 'masked_loss_ceiling', 'mean_entropy_ceiling', 'penalised_leakage_ceiling', 'rows_above_ceiling']
+ULPS: int
 HALVINGS: int
 @overload
 def critical_gate_penalty(loss_slopes: Vector, leakage_slopes: Vector, *, rigorous: Literal[False]=False) -> float: ...

@@ -17,8 +17,8 @@ def gate_level(N_l: Value, G: Value, V: Value) -> Reals:
     return G*N_l*V
 
 
-def gate_steps_to_zero(s: Value, gamma: Value, eta: Value) -> Reals:
-    return numpy.ceil(s/(eta*gamma))
+def gate_steps(s: Value, gamma: Value, eta: Value) -> Reals:
+    return s/(eta*gamma)
 
 
 def penalised_leakage(L_ref: Value, L_found: Value, lambda_: Value) -> Reals:

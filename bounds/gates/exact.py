@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 from bounds.gates.theorems import FORMS
 from bounds.numbers.arguments import RealLike, last_axis
 from bounds.rigour.balls import Ball, OnBalls, outward, printed
-from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded
+from bounds.rigour.exact import Bracket, ClosedForm, Ends, Rounded, whole_above
 
 form: OnBalls = printed(FORMS)
 
 
 @Rounded
 def critical_gate_penalty(loss_slopes: RealLike, leakage_slopes: RealLike) -> int:
-    """A quotient; the maximum is exact."""
-    return 1
+    """A quotient, moved outwards by two ulp; the maximum is exact."""
+    return 4
 
 
 @ClosedForm
@@ -52,5 +50,6 @@ def mean_entropy_ceiling(leakage: RealLike, n_keys: RealLike, n_block: RealLike)
 
 @Bracket
 def gate_steps_to_zero(estimate: float, gate: float, slope: float, step: float) -> Ends:
-    low, high = outward(form("gate_steps_to_zero", gate, slope, step))
-    return math.floor(low), math.ceil(high)
+    """The whole number above the real one; beyond 2^53 float64 on either side of it."""
+    low, high = outward(form("gate_steps", gate, slope, step))
+    return whole_above(low), whole_above(high)

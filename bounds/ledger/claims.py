@@ -49,7 +49,10 @@ CLAIMS = (
         OPEN,
         'false in the reading "any large enough penalty alone does" (it takes anchors too), and where one threshold is '
         'to serve every purpose. True in the reading "with anchors, above a named threshold": worst case A, '
-        "leakage-aware B, products C, critical D, global E, each for what it says",
+        "leakage-aware B, products C, critical D, global E, each for what it says. True too, on any transformer, in "
+        'the reading "a penalty on leakage through gates, weights frozen or their gradients bounded", above '
+        "`gate_level_a`; of a pretrained model the critical penalty of `gates_stay` is local, and lambda >= (L_mask - "
+        "L_least)/target holds of global minimisers. That is a penalty on gates, not the abstract's on weights",
     ),
     Claim(
         "C4",

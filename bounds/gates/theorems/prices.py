@@ -46,9 +46,9 @@ PATHS = (
 )
 
 _each = (row, 1, rows_)
-PRICE: Expr = Sum(share_of[row] * pull_of[row], _each)
+PRICE: Expr = Sum(share_of[row] * pull_of[row], _each)  # pyright: ignore[reportAssignmentType]
 PAIR_LAW: Expr = Sum(odds_of[row] * pair_of[row], _each) / Sum(odds_of[row], _each)
-TOTAL: Expr = Sum(phi_of[row], _each)
+TOTAL: Expr = Sum(phi_of[row], _each)  # pyright: ignore[reportAssignmentType]
 STAIRCASE: Expr = steepest * leakage_ref
 
 FORMS: Forms = {"staircase": ((steepest, leakage_ref), STAIRCASE)}

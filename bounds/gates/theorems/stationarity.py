@@ -40,13 +40,14 @@ SOURCE = f"{ABSTRACT}, claim C3; derived here"
 
 _each = (row, 1, rows_)
 GATE_LEVEL: Expr = Mul(layer_rows, G, V)
-GATE_STEPS: Expr = ceiling(gate / (eta * gate_slope))
+_steps: Expr = gate / (eta * gate_slope)
+GATE_STEPS: Expr = ceiling(_steps)
 _left: Expr = Mul(residual, layer_rows, opened)  # by steps that have not quite settled
 SELF_CHECK: Expr = (Sum(split_of[row] * rate_of[row], _each) + _left) / Sum(split_of[row], _each)
 
 FORMS: Forms = {
     "gate_level": ((layer_rows, G, V), GATE_LEVEL),
-    "gate_steps_to_zero": ((gate, gate_slope, eta), GATE_STEPS),
+    "gate_steps": ((gate, gate_slope, eta), _steps),
 }
 
 _b, _w = Symbol("b", real=True), Symbol("w_i", nonnegative=True)
@@ -205,11 +206,15 @@ THEOREMS: tuple[Theorem, ...] = (
         level=Level.GATE,
         trivial="any penalty may leave an open gate without it",
         needs=("gate_price", "gate_stationarity"),
-        tolerance=lambda rows: 4096 * ULP * np.divide(
-            (rows["splits"] * np.abs(rows["rates"])).sum(-1),
-            rows["splits"].sum(-1),
-            out=np.zeros_like(rows["penalty"]),
-            where=rows["splits"].sum(-1) > 0,
+        tolerance=lambda rows: (
+            4096
+            * ULP
+            * np.divide(
+                (rows["splits"] * np.abs(rows["rates"])).sum(-1),
+                rows["splits"].sum(-1),
+                out=np.zeros_like(rows["penalty"]),
+                where=rows["splits"].sum(-1) > 0,
+            )
         ),
         attained=True,
     ),
@@ -264,7 +269,7 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis("the slope is at least gamma on the way", lambda rows: rows["least_slope"] >= rows["gap"]),
             Hypothesis("plain projected steps, without momentum", lambda rows: ~np.asarray(rows["accelerated"], bool)),
         ),
-        bound=lambda rows: closed_forms.gate_steps_to_zero(rows["gate"], rows["gap"], rows["step"]),
+        bound=lambda rows: np.ceil(closed_forms.gate_steps(rows["gate"], rows["gap"], rows["step"])),
         rounding=_exact,
         proof=(ProofStep("Each step takes eta gamma off, or ends at 0", lemma="induction"),),
         source=SOURCE,
@@ -282,5 +287,14 @@ FALSE_READINGS = (
         "One gate in two layers, loss 0: opening it moves the second layer's logits so that Omega falls, and at s = "
         "1 dOmega/ds < 0: a stationary point with an open gate at every penalty.",
         "With no gate in two layers it is true: theorem `gate_level_a`.",
+    ),
+    FalseReading(
+        "C3",
+        "a threshold for each gate",
+        "A gate is shut at every stationary point once lambda exceeds N_l <-g_i, v_j - o_in,i> for its own pairs.",
+        "A gate opens to dilute what another does to its row. Two rows; the first gate is rewarded in the first row "
+        "and does harm in the second, where the second gate says what the block says, so that its own threshold is 0: "
+        "at lambda = 1 both are open at a stationary point.",
+        "The largest over all rows and gates of a layer serves, from the last layer on: theorem `gate_level_a`.",
     ),
 )

@@ -5,6 +5,7 @@ Slopes that theorems predict are taken by complex steps, which have no cancellat
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def prices(rng: np.random.Generator, count: int) -> Rows:
     real = outputs.real
     mass = layer.odds[..., 0] / (1 + (layer.odds * at[:, None]).sum(-1))
     return {
-        "loss_slope": layer.loss(outputs).imag / STEP,
+        "loss_slope": np.imag(layer.loss(outputs)) / STEP,
         "group_shares": mass,
         "pulls": _dot(layer.gradient(real), layer.outside[:, :, 0] - real),
         "after_softmax": after,
@@ -76,10 +77,10 @@ def pairs(rng: np.random.Generator, count: int) -> Rows:
     layer, at = _Layer(rng, count), np.where(flag(rng, count) > 0, 0.3, 0.0)
     gates = np.tile(at[:, None], (1, KEYS)) + 1j * STEP
     outputs, leakage = layer.outputs(gates), layer.shares(gates).sum(-1).mean(-1)
-    gradient = layer.gradient(outputs.real)
+    gradient = layer.gradient(np.real(outputs))
     penalties = -ROWS * _dot(gradient[:, :, None], layer.outside - layer.inside)
     return {
-        "critical_ratio": -layer.loss(outputs).imag / leakage.imag,
+        "critical_ratio": -np.imag(layer.loss(outputs)) / leakage.imag,
         "pair_odds": layer.odds.reshape(count, -1),
         "pair_penalties": penalties.reshape(count, -1),
         "gate": at,
@@ -94,7 +95,7 @@ def shares(rng: np.random.Generator, count: int) -> Rows:
 
     def integrals(nodes: int) -> np.ndarray:
         points, weights = np.polynomial.legendre.leggauss(nodes)
-        found, panels = np.zeros((count, KEYS)), list(zip(PANELS, PANELS[1:]))
+        found, panels = np.zeros((count, KEYS)), list(pairwise(PANELS))
         for t, w in ((a + (b - a) * (p + 1) / 2, (b - a) * w / 2) for a, b in panels for p, w in zip(points, weights)):
             gates, speed = t**power, power * t ** (power - 1)
             outputs = layer.outputs(gates)
@@ -144,7 +145,7 @@ def staircases(rng: np.random.Generator, count: int) -> Rows:
         for at in np.linspace(0, 1, 33).tolist():
             slopes, now = point(at, shallow, 1j * STEP), point(at, shallow)
             own = 0 if shallow else 1
-            rate = -loss(*slopes).imag / slopes[own].imag
+            rate = -np.imag(loss(*slopes)) / np.imag(slopes[own])
             risen = now[own] - before[own]
             mean = np.divide(loss(*before) - loss(*now), risen, out=rate.copy(), where=risen > 0)
             steepest, before = np.maximum.reduce([steepest, rate, mean]), now
