@@ -319,7 +319,9 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis("mu is not negative", lambda rows: rows["multiplier"] >= 0),
         ),
         bound=lambda rows: (
-            np.log(rows["blocks"] + (rows["keys"] - rows["blocks"]) * np.exp(-rows["multiplier"][..., None])).mean(-1)
+            np.log(
+                rows["row_blocks"] + (rows["row_keys"] - rows["row_blocks"]) * np.exp(-rows["multiplier"][..., None])
+            ).mean(-1)
             + rows["multiplier"] * rows["leakage"]
         ),
         rounding=lambda rows: np.asarray(256 * ULP),

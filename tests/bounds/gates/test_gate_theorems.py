@@ -279,7 +279,14 @@ def test_what_a_penalty_buys_holds_and_needs_its_hypotheses(key, violated, vacuo
 
 def mixed(**changes):
     """Two rows of 8 and 4 keys, half in the block, each spread evenly: leakage 1/2, entropy ln n."""
-    rows = {"keys": [8.0, 4.0], "blocks": [4.0, 2.0], "n_keys": 6.0, "n_block": 3.0, "leakage": 0.5, "multiplier": 0.0}
+    rows = {
+        "row_keys": [8.0, 4.0],
+        "row_blocks": [4.0, 2.0],
+        "n_keys": 6.0,
+        "n_block": 3.0,
+        "leakage": 0.5,
+        "multiplier": 0.0,
+    }
     rows |= {"observed_leakage": 0.5, "least_leakage": 0.5, "row_sum": 1.0, "mean_entropy": 1.7, "threshold": 0.8}
     return rows | {"share_above": 0.5} | changes
 

@@ -39,7 +39,13 @@ OTHERWISE: dict[str, dict[Any, str]] = {
 SCALED = {s.x: "margin", s.D: "logit_range"}  # over the temperature, where the row has one
 INDEXED = {s.e_l: "errors", s.Lip_l: "lipschitz", s.A_l: "costs", s.u_l: "available", s.p_of: "promised"}
 INDEXED |= {s.share_of: "group_shares", s.pull_of: "pulls", s.odds_of: "pair_odds", s.pair_of: "pair_penalties"}
-INDEXED |= {s.phi_of: "gate_shares", s.split_of: "splits", s.rate_of: "rates", s.keys_of: "keys", s.block_of: "blocks"}
+INDEXED |= {
+    s.phi_of: "gate_shares",
+    s.split_of: "splits",
+    s.rate_of: "rates",
+    s.keys_of: "row_keys",
+    s.block_of: "row_blocks",
+}
 
 
 def exact(value: float) -> Any:
