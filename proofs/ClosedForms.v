@@ -255,6 +255,12 @@ Definition mean_entropy_split (n m eps : R) : R :=
 Definition mean_entropy_mixed (n m eps multiplier : R) : R :=
   eps * multiplier + ln (m + (n - m) * exp (- multiplier)).
 
+Definition gate_basin (M gate_slope gates_norm : R) : R :=
+  gate_slope * gates_norm - M * gates_norm ^ 2 / 2.
+
+Definition gate_curvature (V M leakage_ref layer_rows largest_pair largest_leakage : R) : R :=
+  leakage_ref * (M * layer_rows * V ^ 2 * largest_leakage / 2 + largest_pair).
+
 End Bound.
 
 Module Form.
@@ -516,5 +522,14 @@ Definition rows_above (eps threshold : R) : R :=
 
 Definition mixed_entropy (eps n m multiplier : R) : R :=
   eps * multiplier + ln (m + (n - m) * exp (- multiplier)).
+
+Definition rise (gate_slope M gates_norm : R) : R :=
+  gate_slope * gates_norm - M * gates_norm ^ 2 / 2.
+
+Definition basin (gate_slope M : R) : R :=
+  2 * gate_slope / M.
+
+Definition rate (largest_pair layer_rows M V largest_leakage : R) : R :=
+  M * layer_rows * V ^ 2 * largest_leakage / 2 + largest_pair.
 
 End Form.

@@ -23,8 +23,10 @@ from bounds.rigour.enclosed import enclosable
 
 __all__ = [
     "critical_gate_penalty",
+    "gate_basin",
     "gate_penalty_for_leakage",
     "gate_penalty_level_a",
+    "gate_rate_ceiling",
     "gate_steps_to_zero",
     "masked_loss_ceiling",
     "mean_entropy_ceiling",
@@ -62,6 +64,39 @@ def gate_penalty_level_a(layer_rows: RealLike, gradient_bound: RealLike, value_d
     rows, g = check.count("layer_rows", layer_rows), check.non_negative("gradient_bound", gradient_bound)
     v = check.non_negative("value_diameter", value_diameter)
     return check.result(outward(closed_forms.gate_level, True, ULPS, *check.together(rows, g, v)))
+
+
+@enclosable
+def gate_basin(slope: RealLike, curvature: RealLike) -> Value:
+    """Distance ||s|| (Euclidean) within which the mask is better than any other gates: 2 gamma/M, inf for M = 0.
+
+    gamma > 0 bounds every dJ/ds_c at the mask from below, M the negative curvature of J on the way. Rounded down.
+    Raises BadInput for a slope that is not positive.
+    """
+    gamma, top = check.together(check.positive("slope", slope), check.non_negative("curvature", curvature))
+    flat = top == 0
+    radius = rounded(on_intervals(closed_forms.basin), False, gamma, np.where(flat, 1.0, top))
+    return check.result(np.where(flat, np.inf, radius))
+
+
+@enclosable
+def gate_rate_ceiling(
+    pair_penalty: RealLike,
+    layer_rows: RealLike,
+    curvature: RealLike,
+    value_diameter: RealLike,
+    leakage: RealLike = 1.0,
+) -> Value:
+    """Penalty from which no gates of one layer alone are better than the mask: max lambda_ij + N_l M V^2 eps/2.
+
+    `pair_penalty`: the largest critical penalty of a pair at the mask; M bounds the negative curvature of the loss in
+    the layer's outputs, V the diameter of the values, eps = `leakage` that of any row. Raises BadInput for a negative
+    bound.
+    """
+    rows, m = check.count("layer_rows", layer_rows), check.non_negative("curvature", curvature)
+    v, eps = check.non_negative("value_diameter", value_diameter), check.unit_closed("leakage", leakage)
+    arguments = check.together(check.finite("pair_penalty", pair_penalty), rows, m, v, eps)
+    return check.result(rounded(on_intervals(closed_forms.rate), True, *arguments))
 
 
 @enclosable

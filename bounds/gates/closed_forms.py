@@ -39,3 +39,15 @@ def rows_above(epsilon: Value, t: Value) -> Reals:
 
 def mixed_entropy(epsilon: Value, n: Value, m: Value, mu: Value) -> Reals:
     return epsilon*mu + numpy.log(m + (-m + n)*numpy.exp(-mu))
+
+
+def rise(gamma: Value, M: Value, rho: Value) -> Reals:
+    return -1/2*M*rho**2 + gamma*rho
+
+
+def basin(gamma: Value, M: Value) -> Reals:
+    return 2*gamma/M
+
+
+def rate(lambda_max: Value, N_l: Value, M: Value, V: Value, eps_max: Value) -> Reals:
+    return (1/2)*M*N_l*V**2*eps_max + lambda_max

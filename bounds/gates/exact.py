@@ -22,6 +22,18 @@ def gate_penalty_level_a(layer_rows: float, gradient_bound: float, value_diamete
 
 
 @ClosedForm
+def gate_basin(slope: float, curvature: float) -> Ball:
+    return form("basin", slope, curvature)
+
+
+@ClosedForm
+def gate_rate_ceiling(
+    pair_penalty: float, layer_rows: float, curvature: float, value_diameter: float, leakage: float
+) -> Ball:
+    return form("rate", pair_penalty, layer_rows, curvature, value_diameter, leakage)
+
+
+@ClosedForm
 def gate_penalty_for_leakage(loss_reference: float, loss_least: float, target: float) -> Ball:
     return form("penalty_for_leakage", loss_reference, loss_least, target)
 

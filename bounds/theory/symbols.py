@@ -271,3 +271,8 @@ row_rate: Symbol = _symbol("r_i", "N_l <-g, o_out - o_in> of one row", "loss", r
 steepest: Symbol = _symbol(
     "A_star", "largest N_l <-g_i, o_out,i - o_in,i> along a staircase", "loss", real=True, field="rate"
 )
+gates_norm: Symbol = _symbol("rho", "Euclidean norm of all gates", nonnegative=True, field="gates_norm")
+largest_pair: Symbol = _symbol(
+    "lambda_max", "largest critical penalty of a pair of a layer", "loss", real=True, field="pair_penalty"
+)
+largest_leakage: Symbol = _symbol("eps_max", "largest leakage of a row", nonnegative=True, field="largest_leakage")

@@ -223,7 +223,7 @@ THEOREMS: tuple[Theorem, ...] = (
         claims=("C3",),
         title="Level A for gates: above it every stationary point is the mask",
         statement="If lambda > N_l ||g_i|| V_i for all rows and all gates, no gate in two layers, then at every "
-        "stationary point of J all gates are 0: leakage 0, entropy at most ln m.",
+        "stationary point of J every gate with a pair is 0: leakage 0, entropy at most ln m.",
         quantity="open_gates",
         relation=Relation.EQUAL,
         formula=S.Zero,

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from bounds.theorems import THEOREMS, Level, Theorem
-from empirical.verify.adversary import descent, duals, gated, gates, geometry, heads, mechanisms, rows, weights
+from empirical.verify.adversary import curved, descent, duals, gated, gates, geometry, heads, mechanisms, rows, weights
 
 Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -83,6 +83,8 @@ FAMILIES = (
     Family("gates that settled", gates.points, "gate_self_check"),
     Family("gates above level A", gates.points, "gate_level_a"),
     Family("gates to zero", gates.steps_to_zero, "gate_steps_to_zero"),
+    Family("bowls of gates", curved.bowls, "gate_basin"),
+    Family("bent losses of one layer", curved.bent, "gate_curvature"),
     Family("gated solutions", gated.solutions, levels=(Level.GATED,)),
 )
 """The place of a family seeds its inputs: a new one comes last."""

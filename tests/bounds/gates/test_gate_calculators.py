@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from bounds.entropy.calculators import entropy_split
 from bounds.gates.calculators import (
     critical_gate_penalty,
+    gate_basin,
     gate_penalty_for_leakage,
     gate_penalty_level_a,
+    gate_rate_ceiling,
     gate_steps_to_zero,
     masked_loss_ceiling,
     mean_entropy_ceiling,
@@ -59,6 +61,20 @@ def test_level_a_is_the_product_rounded_up_and_of_arrays_close_to_it(rows, g, v)
     assert above(gate_penalty_level_a(rows, g, v), exact)
     (found,) = gate_penalty_level_a([rows], g, v)
     assert close_above(found, exact)
+
+
+@given(positive, positive)
+def test_the_basin_is_the_quotient_rounded_down(slope, curvature):
+    exact = 2 * Fraction(slope) / Fraction(curvature)
+    found = gate_basin(slope, curvature)
+    assert Fraction(found) <= exact < Fraction(math.nextafter(found, math.inf))
+    assert gate_basin(slope, [0.0, curvature]).tolist() == [math.inf, found]
+
+
+@given(st.floats(-1e9, 1e9), st.integers(1, 10**9), st.floats(0, 1e9), st.floats(0, 1e9), st.floats(0, 1))
+def test_the_rate_of_a_bent_loss_is_rounded_up(largest, rows, curvature, v, eps):
+    exact = Fraction(largest) + rows * Fraction(curvature) * Fraction(v) ** 2 * Fraction(eps) / 2
+    assert above(gate_rate_ceiling(largest, rows, curvature, v, eps), exact)
 
 
 @given(st.lists(st.tuples(st.floats(-1e100, 1e100), positive), min_size=1, max_size=5))
@@ -163,6 +179,9 @@ def test_rows_alike_have_the_split_and_rows_that_differ_have_less():
         (lambda: critical_gate_penalty([math.nan], [1.0]), "loss_slopes must be a finite number, got nan"),
         (lambda: gate_penalty_level_a(0.5, 1.0, 1.0), "layer_rows must be a whole number in [1, 2^53], got 0.5"),
         (lambda: gate_penalty_level_a(2, -1.0, 1.0), "gradient_bound must be finite and >= 0, got -1.0"),
+        (lambda: gate_basin(0.0, 1.0), "slope must be finite and > 0, got 0.0"),
+        (lambda: gate_basin(1.0, -1.0), "curvature must be finite and >= 0, got -1.0"),
+        (lambda: gate_rate_ceiling(1.0, 2, 1.0, 1.0, 2.0), "leakage must be in [0, 1], got 2.0"),
         (lambda: gate_penalty_for_leakage(1.0, 2.0, 0.1), "loss_least must be at most loss_reference, got 2 with 1"),
         (lambda: gate_penalty_for_leakage(1.0, 0.0, 0.0), "target must be finite and > 0, got 0.0"),
         (lambda: penalised_leakage_ceiling(1.0, 1.5, 0.1), "loss_found must be at most loss_reference, got 1.5 with 1"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bounds.gates import theorems
-from bounds.gates.calculators import critical_gate_penalty, gate_penalty_level_a
+from bounds.gates.calculators import critical_gate_penalty, gate_basin, gate_penalty_level_a, gate_rate_ceiling
 from bounds.theory.theorem import Verdict
 
 THEOREMS = {theorem.key: theorem for theorem in theorems.THEOREMS}
@@ -309,3 +309,35 @@ def test_steps_to_zero_on_data():
     assert verdict("gate_steps_to_zero", {**rows, "steps_to_zero": 12.0}) == Verdict.VIOLATED
     assert verdict("gate_steps_to_zero", {**rows, "least_slope": 0.4}) == Verdict.VACUOUS
     assert verdict("gate_steps_to_zero", {**rows, "accelerated": True}) == Verdict.VACUOUS
+
+
+@pytest.mark.theorem("gate_basin")
+def test_the_mask_is_better_up_to_the_printed_distance_and_not_beyond():
+    """One gate, J = gamma s - M s^2/2: it meets J(0) at 2 gamma/M."""
+    gamma, m = 0.3, 1.5
+    radius = gate_basin(gamma, m)
+    for t in (1e-6, 0.5 * radius, 0.999 * radius, 1.001 * radius):
+        rise = gamma * t - m * t * t / 2
+        assert (rise > 0) == (t < radius)
+        rows = {"objective_rise": rise + 1e-12, "gap": gamma, "curvature_bound": m, "gates_norm": t}
+        rows |= {"least_slope": gamma, "curvature": m}
+        assert verdict("gate_basin", rows) == Verdict.HOLDS
+        assert verdict("gate_basin", {**rows, "objective_rise": rise - 1e-9}) == Verdict.VIOLATED
+        assert verdict("gate_basin", {**rows, "curvature": 1.01 * m}) == Verdict.VACUOUS
+        assert verdict("gate_basin", {**rows, "least_slope": 0.99 * gamma}) == Verdict.VACUOUS
+
+
+@pytest.mark.theorem("gate_curvature")
+def test_at_the_rate_of_a_bent_loss_no_gates_of_the_layer_are_better_than_the_mask():
+    """Two rows with o = eps, L = -sum (a o + M o^2/2): attained where both leak alike."""
+    a, m, eps = 0.7, 0.4, 0.25
+    rate = gate_rate_ceiling(2 * a, 2, m, 1.0, eps)
+    change = 2 * (a * eps + m * eps**2 / 2)
+    assert change - rate * eps == pytest.approx(0, abs=1e-15)
+    rows = {"loss_change": change - 1e-9, "penalised_leakage": eps, "layers_open": 1, "layer_rows": 2, "size": 1.0}
+    rows |= {"steepest": 2 * a, "pair_penalty": 2 * a, "curvature": m, "curvature_bound": m, "apart": 1.0}
+    rows |= {"value_diameter": 1.0, "worst_leakage": eps, "largest_leakage": eps}
+    assert verdict("gate_curvature", rows) == Verdict.HOLDS
+    assert verdict("gate_curvature", {**rows, "loss_change": change * 1.001}) == Verdict.VIOLATED
+    for name in ("layers_open", "steepest", "curvature", "apart", "worst_leakage"):
+        assert verdict("gate_curvature", {**rows, name: 2 * rows[name]}) == Verdict.VACUOUS

@@ -98,6 +98,8 @@ CALLS = {
     "retrieval_error": PATTERNS,
     "critical_gate_penalty": {"loss_slopes": [-0.3, 0.1], "leakage_slopes": [0.7, 0.2]},
     "gate_penalty_level_a": {"layer_rows": 7, "gradient_bound": 0.3, "value_diameter": 1.1},
+    "gate_basin": {"slope": 0.3, "curvature": 0.7},
+    "gate_rate_ceiling": {"pair_penalty": 0.7, "layer_rows": 7, "curvature": 0.3, "value_diameter": 1.1},
     "gate_penalty_for_leakage": {"loss_reference": 0.7, "loss_least": 0.1, "target": 0.3},
     "penalised_leakage_ceiling": {"loss_reference": 0.7, "loss_found": 0.1, "penalty": 0.3},
     "masked_loss_ceiling": {"loss": 0.7, "global_penalty": 0.3, "leakage": 0.1},
