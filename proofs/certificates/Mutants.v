@@ -6,7 +6,7 @@
 
 Require Import Reals Lra Psatz List Bool Lia.
 From Interval Require Import Tactic.
-From Localist Require Import ClosedForms Sums Attention Concentration Entropy Floors Dial Kinds Rules.
+From Localist Require Import ClosedForms Sums Attention Concentration Entropy Floors Dial Kinds Rules GatesLeakage.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -117,4 +117,23 @@ Theorem entropy_floor_strict : forall k, (1 <= k < 5)%nat ->
 Proof.
   intros k Hk. assert (C : k = 1%nat \/ k = 2%nat \/ k = 3%nat \/ k = 4%nat) by lia.
   destruct C as [->|[->|[->| ->]]]; written_out; unfold flat, Bound.entropy_floor; simpl; interval.
+Qed.
+
+(* A solution that is worse than the reference may leak more, and one that is no worse may leak less. *)
+Theorem penalised_leakage_needs_objective : Bound.penalised_leakage 1 1 0 < 2.
+Proof. unfold Bound.penalised_leakage. lra. Qed.
+Theorem penalised_leakage_strict :
+  objective 1 0 0 <= objective 1 1 0 /\ 0 < Bound.penalised_leakage 1 1 0.
+Proof. unfold objective, Bound.penalised_leakage. lra. Qed.
+
+(* Two rows that leak all, and two that leak nothing. *)
+Theorem rows_above_needs_mean :
+  Bound.rows_above (1 / 4) 1 < count (above 1 (fun _ : bool => 1)) [true; false] / size [true; false].
+Proof.
+  unfold Bound.rows_above, count, size, above. simpl. destruct (Rle_dec 1 1); [simpl; lra|lra].
+Qed.
+Theorem rows_above_strict : mean (fun _ : bool => 0) [true; false] <= 1 /\
+  count (above 1 (fun _ : bool => 0)) [true; false] / size [true; false] < Bound.rows_above 1 1.
+Proof.
+  unfold Bound.rows_above, mean, count, size, above. simpl. destruct (Rle_dec 1 0); [lra|simpl; lra].
 Qed.
