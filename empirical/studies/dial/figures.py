@@ -32,7 +32,7 @@ def along_the_dial(found: Numbers) -> Figure:
         f"rise in entropy and {rising['observed']:,} do; {len(rising['curves'])} of them are drawn",
     )
     (fidelity, entropy), (losses, rows) = figure.subplots(2, 2)
-    x, curve = style.dial_places(found["dials"]), found["curve"]
+    x, curve = style.dial_places(found["dials"]), found.get("curve", found)  # a folder of before has the dials alone
     for layer, (marker, colour) in zip(range(len(found["fidelity"][0])), LAYERS):
         for axes, name in ((fidelity, "fidelity"), (entropy, "entropy")):
             law = np.array(curve[f"{name}_predicted"])[:, layer]
@@ -100,7 +100,7 @@ def costs_of_a_promise(found: Numbers) -> Figure:
     left.set_xticks(x, [f"{target:g}" for target in found["targets"]])
     left.set(xlabel="fidelity promised to every row", ylabel="held-out loss (nats a token)")
     style.loss_axis(left, [*adaptive["loss_fixed"], *adaptive["loss"], found["loss"][0], found["loss"][-1]])
-    left.legend(loc="best")
+    style.legend_below(figure, left.get_legend_handles_labels()[0])
     right.plot(training["dials"], training["active"], "-o", color=style.BLUE)
     right.axvline(0.5, color=style.BLACK, lw=0.8, ls="--")
     right.annotate("critical penalty,\npredicted", (0.5, 0.6), (4, 0), textcoords="offset points", size=7)
