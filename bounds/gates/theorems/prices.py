@@ -39,7 +39,10 @@ from bounds.theory.symbols import (
 )
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
-SOURCE = f"{ABSTRACT}, claims C1 and C6; derived here"
+SOURCE = (
+    f"{ABSTRACT}, claims C1 and C6; derived here. Slopes of a loss in masks of heads: Michel et al. 2019 "
+    "(arXiv:1905.10650); theirs multiply a head's output, these its weights before they are normalised"
+)
 PATHS = (
     f"{ABSTRACT}, claim C6; derived here. Path integrals of partial derivatives: Aumann and Shapley 1974; Friedman "
     "2004; of a network's inputs, integrated gradients, Sundararajan et al. 2017 (arXiv:1703.01365)"
