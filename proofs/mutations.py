@@ -21,7 +21,6 @@ sys.path.insert(0, str(FOLDER.parent))
 
 from bounds.ledger import formal  # noqa: E402
 
-
 NEEDS = {"margin": "margin", "within": "range", "objective": "objective", "mean": "mean"}
 """What a hypothesis is about, by a word in it; of the others the total is 1."""
 

@@ -37,8 +37,8 @@ from bounds.theory.symbols import (
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
 SOURCE = (
-    f"{ABSTRACT}, claim C3; derived here. Learned gates choose heads in Voita et al. 2019 (arXiv:1905.09418) and edges in "
-    "Bhaskar et al. 2024 (arXiv:2406.16778); thresholds and exact zeros with a residual are new here"
+    f"{ABSTRACT}, claim C3; derived here. Learned gates choose heads in Voita et al. 2019 (arXiv:1905.09418) and "
+    "edges in Bhaskar et al. 2024 (arXiv:2406.16778); thresholds and exact zeros with a residual are new here"
 )
 
 _each = (row, 1, rows_)
