@@ -41,8 +41,11 @@ class _Layer:
         return weights / (1 + weights.sum(-1, keepdims=True))
 
     def outputs(self, gates: np.ndarray) -> np.ndarray:
-        moved = self.shares(gates)[..., None] * (self.outside - self.inside)
-        return self.inside[:, :, 0] + moved.sum(-2)
+        return self.inside[:, :, 0] + self.moved(gates)
+
+    def moved(self, gates: np.ndarray) -> np.ndarray:
+        """eps (o_out - o_in) of every row."""
+        return (self.shares(gates)[..., None] * (self.outside - self.inside)).sum(-2)
 
     def loss(self, outputs: np.ndarray) -> np.ndarray:
         return (np.tanh(_dot(self.along, outputs)) + _dot(self.curved, outputs) ** 2).sum(-1)
@@ -253,8 +256,9 @@ def points(rng: np.random.Generator, count: int) -> Rows:
         leakage = parts.sum(-1)
         pull = _dot(gradient[:, :, None], layer.outside - outputs[:, :, None])
         slope = (masses * (pull + (penalty / rows)[:, None, None] * (1 - leakage)[..., None])).sum(1)
-        away = np.divide(outputs - layer.inside[:, :, 0], leakage[..., None], where=leakage[..., None] > 0,
-                         out=np.zeros_like(outputs))  # fmt: skip
+        some_outside = leakage[..., None] > 0
+        moved = layer.moved(gates)  # not outputs less inside, of which little is left where few attend outside
+        away = np.divide(moved, leakage[..., None], where=some_outside, out=np.zeros_like(outputs))
         return slope, leakage, -rows[:, None] * _dot(gradient, away)
 
     for _ in range(50):
