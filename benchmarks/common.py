@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from empirical.files import commit
+from empirical.provenance import commit
 
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before a benchmark adds its own
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, what made them, and the limits of every reader.
+"""Files written whole or not at all, and the limits of every reader.
 
 A file from elsewhere may ask for anything: its bytes, depth, digits and entries are limited before room is made for
 them, and whatever a format's own reader raises on them is a refusal.
@@ -10,19 +10,13 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
-import subprocess
 import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from bounds import __version__
-from bounds.numbers.repository import ROOT, is_checkout
 from empirical.errors import BadInput
 
 TEMPORARY = ".part"
@@ -39,35 +33,6 @@ QUIET = re.compile(  # strings and comments of TOML; what is not closed ends wit
     r'''"""(?:\\.?|[^\\])*?(?:"{3,5}|\Z)|\'{3}.*?(?:\'{3,5}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|#[^\n]*''', re.DOTALL
 )
 TOO_DEEP = f"nested deeper than {DEEPEST}"
-
-MODIFIED = "-modified"
-
-
-@cache
-def commit(*written: str) -> str:
-    """The commit of this project's own tree, marked where the tree differs beyond files `written`; else empty.
-
-    Another repository that an installed package happens to lie in has no say.
-    """
-    if not is_checkout():
-        return ""
-    beyond = [f":(top,exclude){pattern}" for pattern in written]
-    try:
-        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:
-            return ""
-        return _git("rev-parse", "HEAD") + (MODIFIED if _git("status", "--porcelain", "--", ":/", *beyond) else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _git(*arguments: str) -> str:
-    git = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("numpy", "torch", "safetensors")}
-    return {"localist-bounds": __version__, "python": platform.python_version(), **packages}
 
 
 def usable_folder(folder: Path, new: bool = False) -> None:

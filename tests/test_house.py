@@ -22,7 +22,12 @@ ORDER = {
     "empirical": (
         *(("__init__",), ("cli",), ("studies",), ("pages",), ("audit", "certificates"), ("planning",), ("figures",)),
         *(("checkpoints",), ("verify",), ("laboratory",), ("executors",), ("gates",), ("rules", "dial")),
-        *(("check",), ("observe",), ("penalise",), ("staleness", "files", "tables", "threads", "shapes", "errors")),
+        *(
+            ("check",),
+            ("observe",),
+            ("penalise",),
+            ("staleness", "provenance", "files", "tables", "threads", "shapes", "errors"),
+        ),
     ),
 }
 """Lines of rooms from the top; a room uses lines below its own, and on its own line those to its right."""

@@ -21,7 +21,7 @@ import pytest
 import bounds
 from bounds.numbers.repository import ROOT
 from bounds.theorems import THEOREMS
-from empirical import files
+from empirical import provenance
 from empirical.studies import STUDIES
 
 FORMAL = "bounds/ledger/formal_status"
@@ -84,24 +84,24 @@ def test_version_changelog_and_citation_agree():
 
 def test_a_repository_that_is_not_this_one_is_no_provenance(monkeypatch, tmp_path):
     _repository(tmp_path)
-    monkeypatch.setattr(files, "ROOT", tmp_path)
-    files.commit.cache_clear()
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    provenance.commit.cache_clear()
     try:
-        monkeypatch.setattr(files, "is_checkout", lambda: False)
-        assert files.commit() == ""  # installed into somebody's repository
-        files.commit.cache_clear()
-        monkeypatch.setattr(files, "is_checkout", lambda: True)
-        assert re.fullmatch(r"[0-9a-f]{40}", files.commit())
+        monkeypatch.setattr(provenance, "is_checkout", lambda: False)
+        assert provenance.commit() == ""  # installed into somebody's repository
+        provenance.commit.cache_clear()
+        monkeypatch.setattr(provenance, "is_checkout", lambda: True)
+        assert re.fullmatch(r"[0-9a-f]{40}", provenance.commit())
         (tmp_path / "new").write_text("x")
-        files.commit.cache_clear()
-        assert files.commit().endswith("-modified")
-        assert re.fullmatch(r"[0-9a-f]{40}", files.commit("new"))
+        provenance.commit.cache_clear()
+        assert provenance.commit().endswith("-modified")
+        assert re.fullmatch(r"[0-9a-f]{40}", provenance.commit("new"))
         (tmp_path / "inside").mkdir()
-        monkeypatch.setattr(files, "ROOT", tmp_path / "inside")
-        files.commit.cache_clear()
-        assert files.commit() == ""  # our files, without their history, in somebody's repository
+        monkeypatch.setattr(provenance, "ROOT", tmp_path / "inside")
+        provenance.commit.cache_clear()
+        assert provenance.commit() == ""  # our files, without their history, in somebody's repository
     finally:
-        files.commit.cache_clear()
+        provenance.commit.cache_clear()
 
 
 def _repository(folder: Path) -> None:

@@ -173,8 +173,8 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    from empirical.files import commit, versions
     from empirical.observe.files import described
+    from empirical.provenance import commit, versions
 
     block = torch.cat([text.labels[0] for text in texts]).cpu().numpy()
     kept = block >= 0 if request.relevant is None else np.ones(len(block), dtype=bool)

@@ -15,10 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from empirical.errors import BadInput
-from empirical.files import commit, foreign, parse_json, versions, write_atomically
+from empirical.files import foreign, parse_json, write_atomically
 from empirical.laboratory.config import Config, parse
 from empirical.laboratory.model import Parameters
 from empirical.laboratory.store import content
+from empirical.provenance import commit, versions
 
 
 def save_model(path: Path, parameters: Parameters, config: Config) -> None:

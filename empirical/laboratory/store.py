@@ -21,17 +21,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from empirical.errors import BadInput
-from empirical.files import (
-    TEMPORARY,
-    commit,
-    read_object,
-    seal_is_broken,
-    usable_folder,
-    versions,
-    with_seal,
-    write_atomically,
-)
+from empirical.files import TEMPORARY, read_object, seal_is_broken, usable_folder, with_seal, write_atomically
 from empirical.laboratory.config import Config, digest_of
+from empirical.provenance import commit, versions
 from empirical.staleness import digest
 
 NUMERICS = "empirical.laboratory.training"  # the module whose code, with all that it imports, makes a cell's numbers

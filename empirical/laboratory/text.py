@@ -88,7 +88,7 @@ def grouped(words: Mapping[str, Sequence[str]], blocks: int) -> tuple[tuple[str,
 
 def names_of(groups: Sequence[Sequence[str]]) -> list[str]:
     """A block is named after its topic, or after the first of several and their number."""
-    return [group[0] + (f" and {len(group) - 1} more" if len(group) > 1 else "") for group in groups]
+    return [group[0] + (f" and {len(group) - 1} more" if len(group) > 1 else "") for group in groups if group]
 
 
 def read_corpus(config: Config) -> Corpus:

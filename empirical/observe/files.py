@@ -14,10 +14,11 @@ import numpy as np
 import xarray as xr
 
 from empirical.errors import BadInput
-from empirical.files import commit, foreign, is_broken, parse_json, sealed, unpacked_within, versions, write_atomically
+from empirical.files import foreign, is_broken, parse_json, sealed, unpacked_within, write_atomically
 from empirical.observe.archives import MUST, directory, read_arrays
 from empirical.observe.own import is_own, observed
 from empirical.observe.schema import COORDINATES, NUMBERED, ROW, SCHEMA
+from empirical.provenance import commit, versions
 
 FILE = "observations.nc"
 

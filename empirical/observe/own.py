@@ -23,9 +23,10 @@ def is_own(names: Iterable[str]) -> bool:
     names = tuple(names)
     own = [name for name in ATTENTION if name in names and DRAWN not in names]
     fields = (*SCHEMA, *COORDINATES)
-    known = (*FORMAT, *SYNONYMS) if own or not set(names) & {*SCHEMA} else fields
+    attention, rows = (*FORMAT, *SYNONYMS), bool(set(names) & {*SCHEMA})
+    known = attention if own else fields if rows else (*attention, *fields)
     for name in names:
-        if name not in known and name not in (*FORMAT, *SYNONYMS, *fields):
+        if name not in (*attention, *fields):
             like = intended(name)
             hint = f"; did you mean {like!r}?" if like else meant(name, known)
             raise BadInput(f"FILE.npz must hold only known arrays, got {name!r}{hint}")
@@ -35,7 +36,7 @@ def is_own(names: Iterable[str]) -> bool:
             raise BadInput(f"FILE.npz must hold no {name} beside {beside}, got it")
     if len(own) > 1:
         raise BadInput(f"FILE.npz must hold attention or logits, got both: {' and '.join(own)}")
-    if not own and not set(names) & {*SCHEMA}:
+    if not own and not rows:
         raise BadInput(f"FILE.npz must hold attention or logits with {LABELS}, got neither in {', '.join(names)}")
     return bool(own)
 

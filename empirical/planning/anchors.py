@@ -205,7 +205,8 @@ def save(folder: Path, vectors: NDArray[np.float64], result: dict[str, Any]) -> 
 
 def run(plan: AnchorPlan, out: Path | None = None) -> tuple[dict[str, Any], list[Path]]:
     """Packs, reports, and where `out` is given saves: (result, files)."""
-    from empirical.files import commit, usable_folder, versions
+    from empirical.files import usable_folder
+    from empirical.provenance import commit, versions
 
     if out is not None:
         usable_folder(out, new=True)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from empirical.errors import BadInput
-from empirical.files import commit, read_object, seal_is_broken, versions, with_seal, write_atomically
+from empirical.files import read_object, seal_is_broken, with_seal, write_atomically
 from empirical.laboratory.config import Config, load
 from empirical.laboratory.store import Store, read_run
+from empirical.provenance import commit, versions
 from empirical.staleness import digest
 from empirical.studies import STUDIES
 from empirical.studies.findings import Findings, Numbers

@@ -18,7 +18,8 @@ from bounds.ledger.evidence import FOLDER, Evidence, digest, faults, file_of, lo
 from bounds.theory.theorem import Relation, Rows, Theorem, Verdict
 from empirical.check.witness import witness
 from empirical.errors import BadInput
-from empirical.files import MODIFIED, commit, make_folder, read_object, versions, write_atomically
+from empirical.files import make_folder, read_object, write_atomically
+from empirical.provenance import MODIFIED, commit, versions
 from empirical.threads import one_thread
 from empirical.verify.adversary import FAMILIES, Family
 

@@ -188,7 +188,7 @@ FUNCTIONS = (leakage_ceiling, log_leakage_ceiling, fidelity_floor, entropy_ceili
         ({"margin": math.nan}, "margin must be a number, got nan"),
         ({"margin": "wide"}, "margin must be a number, got 'wide'"),
         ({"n_block": 8}, "n_block must be in [1, n_keys - 1], got 8 with n_keys=8"),
-        ({"n_block": 0}, "n_block must be a whole number in [1, 2^53], got 0.0"),
+        ({"n_block": 0}, "n_block must be a whole number in [1, 2^53], got 0"),
         ({"n_block": 2.5}, "n_block must be a whole number in [1, 2^53], got 2.5"),
         ({"n_anchors": 5}, "n_anchors must be in [1, n_block], got 5 with n_block=4"),
         ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),

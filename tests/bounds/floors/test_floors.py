@@ -98,7 +98,7 @@ def test_edges():
     [
         (lambda: entropy_floor(-1.0, 8), "logit_range must be a number >= 0, got -1.0"),
         (lambda: entropy_floor(math.nan, 8), "logit_range must be a number >= 0, got nan"),
-        (lambda: entropy_floor(1.0, 0), "n_keys must be a whole number in [1, 2^53], got 0.0"),
+        (lambda: entropy_floor(1.0, 0), "n_keys must be a whole number in [1, 2^53], got 0"),
         (lambda: specht_floor(1.0, 8, 0.0), "temperature must be finite and > 0, got 0.0"),
         (lambda: fidelity_ceiling(1.0, 8, 8), "n_block must be in [1, n_keys - 1], got 8 with n_keys=8"),
     ],

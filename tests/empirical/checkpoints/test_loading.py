@@ -60,7 +60,8 @@ def configured(folder, to, **values):
 
 
 def observe(folder, text, out, *more):
-    return main(["observe", str(folder), "--text", str(text), "--out", str(out), "--dtype", "float64", *more])
+    kind = () if "--dtype" in more else ("--dtype", "float64")
+    return main(["observe", str(folder), "--text", str(text), "--out", str(out), *kind, *more])
 
 
 def without(part):

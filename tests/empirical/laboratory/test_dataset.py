@@ -144,7 +144,7 @@ BLOCKS = {"query_block": np.zeros(2, int), "key_block": np.zeros(3, int)}
         (lambda path: path.write_bytes(b"no zip"), "FILE.npz must hold plain numeric arrays"),
         (arrays(), "without arrays"),
         (arrays(leekage=np.zeros(2)), "got 'leekage'; did you mean 'leakage'"),
-        (arrays(logits=np.zeros((2, 3))), "got no query_block"),
+        (arrays(logits=np.zeros((2, 3))), "got no block"),
         (arrays(logits=np.zeros((2, 3)), weights=np.zeros((2, 3)), **BLOCKS), "got both"),
         (arrays(logits=np.full((2, 3), np.nan), **BLOCKS), "must be free of NaN"),
         (arrays(logits=np.zeros((2, 3)), temperature=0.0, **BLOCKS), "temperature must be a finite number > 0"),
