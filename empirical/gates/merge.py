@@ -1,0 +1,153 @@
+"""Gated attention: partial attentions of a row's groups merged with gates, differentiable at 0 and at 1.
+
+    o = o_in + sum_c s_c r_c (o_c - o_in) / (1 + sum_c s_c r_c),   r_c = exp(lse_c - lse_in)
+    leakage = sum_c s_c r_c / (1 + sum_c s_c r_c)
+
+o_in, o_c: averages over the row's own block and over class c of keys outside; s = 1 is plain attention, s = 0 the hard
+mask. No ln s, and each part is shifted by its own maximum: one for all would be 0/0 at s = 0 where the own block's
+logits lie 110 below, in float32. A class without keys has r = 0 and no -inf in any gradient. Parts are taken in float32
+or float64, the odds r in float64; logits of a few queries at a time, again on the way back, so that memory grows with n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from empirical.errors import BadInput
+from empirical.observe.relevance import Relation
+from empirical.observe.streaming import ENTRIES, Visible, chunks, everything, logits_of, widened
+from empirical.shapes import Bool, Float, Int
+
+HIDDEN, INSIDE = -1, 0
+"""Parts of a row: keys not seen, the own block's and whatever counts as it; from 1 on classes of keys outside."""
+LOG_ODDS = 700.0
+"""Nats of ln r that float64 holds."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs (query, key) of one attention: their logits, who sees whom, and which are outside."""
+
+    query: Float[Tensor, "B H T E"]
+    key: Float[Tensor, "B G N E"]
+    value: Float[Tensor, "B G N F"]
+    query_block: Int[Tensor, "B T"]
+    key_block: Int[Tensor, "B N"]
+    scaling: float
+    softcap: float | None = None
+    visible: Visible = everything
+    biases: Sequence[Float[Tensor, "_ _ T N"]] = ()
+    relation: Relation = field(default_factory=Relation)
+
+    def logits(self, start: int, stop: int) -> Float[Tensor, "B H _ N"]:
+        """Those of the queries in [start, stop), in float32 or float64."""
+        found = logits_of(self.query[:, :, start:stop], self.key, self.scaling, self.softcap)
+        for bias in self.biases:
+            found = found + bias[..., start:stop, :]
+        return found
+
+    @torch.no_grad()
+    def parts(self, start: int, stop: int, class_of: Int[Tensor, "K1"]) -> Int[Tensor, "B _ _ N"]:
+        """The part of every pair: HIDDEN, INSIDE, or 1 + the class of its key's block.
+
+        A row in no block, or that sees no key of its own, is all INSIDE: it is not gated.
+        """
+        own, last = self.query_block[:, start:stop], len(class_of) - 1
+        inside = (self.relation.relevant(own, self.key_block) | (own < 0)[..., None])[:, None]
+        seen = self.visible(start, stop).to(inside.device)
+        gated = (inside & seen).any(-1, keepdim=True)
+        outside = 1 + class_of.to(inside.device)[torch.where(self.key_block < 0, last, self.key_block)]
+        part = torch.where(inside | ~gated, INSIDE, outside[:, None, None, :])
+        return torch.where(seen, part, HIDDEN)
+
+    @torch.no_grad()
+    def gated(self) -> Bool[Tensor, "B _ T"]:
+        """Rows that are gated: those in a block that see a key of their own."""
+        found = []
+        for start, stop in chunks(self.query, self.key.shape[2]):
+            own = self.query_block[:, start:stop]
+            inside = self.relation.relevant(own, self.key_block)[:, None]
+            found.append((inside & self.visible(start, stop).to(inside.device)).any(-1))
+        return torch.cat(found, -1)
+
+
+def part_lse(
+    logits: Float[Tensor, "*rows N"], part: Int[Tensor, "*#rows N"], which: int
+) -> tuple[Float[Tensor, "*rows N"], Float[Tensor, "*rows"]]:
+    """exp(logit - lse) of the keys of one part and 0 elsewhere, and lse, -inf where the row has none in it."""
+    masked = logits.where(part == which, -math.inf)
+    top = masked.detach().amax(-1, keepdim=True)
+    weights = (masked - top.where(top > -math.inf, 0.0)).exp()
+    total = weights.sum(-1, keepdim=True)
+    some = total > 0
+    safe = total.where(some, 1.0)
+    return weights / safe, (safe.log() + top.where(some, 0.0)).where(some, -math.inf).squeeze(-1)
+
+
+def gated_weights(
+    logits: Float[Tensor, "*rows N"], part: Int[Tensor, "*#rows N"], gates: Float[Tensor, "*#rows C"]
+) -> tuple[Float[Tensor, "*rows N"], Float[Tensor, "*rows"]]:
+    """Attention weights of gated rows, and their leakage in float64; a row that sees nothing has weights 0.
+
+    Raises BadInput where a class has more mass than float64 can hold, the own block's being 1.
+    """
+    own, lse_own = part_lse(logits, part, INSIDE)
+    classes = [part_lse(logits, part, 1 + which) for which in range(gates.shape[-1])]
+    below = lse_own.where(lse_own > -math.inf, 0.0).double()
+    log_odds = torch.stack([lse.double() - below for _, lse in classes], -1)
+    if float(log_odds.detach().amax()) > LOG_ODDS:
+        raise BadInput(
+            f"logits must give keys outside at most e^{LOG_ODDS:g} times the weight of a row's own block, got "
+            f"e^{float(log_odds.detach().amax()):.4g}"
+        )
+    opened = gates * log_odds.exp()
+    total = 1 + opened.sum(-1, keepdim=True)
+    shares = (opened / total).to(logits.dtype)
+    weights = own * (1 / total).to(logits.dtype)
+    for which, (each, _) in enumerate(classes):
+        weights = weights + each * shares[..., which, None]
+    return weights, (opened / total).sum(-1)
+
+
+def gates_of_rows(cells: Float[Tensor, "B H K C"], query_block: Int[Tensor, "B T"]) -> Float[Tensor, "B H T C"]:
+    """The gates of every row by the block of its query; those of a row in no block are 1, and not used."""
+    batch = torch.arange(len(cells), device=cells.device)[:, None]
+    found = cells.transpose(1, 2)[batch, query_block.clamp(min=0)]  # B T H C
+    return torch.where((query_block < 0)[..., None, None], 1.0, found).transpose(1, 2)
+
+
+def attend(
+    pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H T C"], *, entries: int = ENTRIES
+) -> tuple[Float[Tensor, "B H T F"], Float[Tensor, "B H T"]]:
+    """Outputs of gated attention, in the dtype that parts are taken in, and the leakage of every row in float64."""
+    needed = (pairs.query, pairs.key, pairs.value, gates)
+    ranges = list(chunks(pairs.query, pairs.key.shape[2], entries))
+    again = len(ranges) > 1 and torch.is_grad_enabled() and any(x.requires_grad for x in needed)
+    found: list[tuple[Tensor, Tensor]] = []
+    for start, stop in ranges:
+        given = (pairs, class_of, gates[:, :, start:stop], start, stop)
+        found.append(checkpoint(_chunk, *given, use_reentrant=False) if again else _chunk(*given))
+    outputs, leakages = zip(*found)
+    return torch.cat(outputs, 2), torch.cat(leakages, 2)
+
+
+def _chunk(
+    pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H _ C"], start: int, stop: int
+) -> tuple[Float[Tensor, "B H _ F"], Float[Tensor, "B H _"]]:
+    weights, leakage = gated_weights(pairs.logits(start, stop), pairs.parts(start, stop, class_of), gates)
+    return mixed(weights, pairs.value), leakage
+
+
+def mixed(weights: Float[Tensor, "B H T N"], value: Float[Tensor, "B G N F"]) -> Float[Tensor, "B H T F"]:
+    """Averages of values, key groups broadcast to their heads."""
+    batch, heads, tokens, keys = weights.shape
+    groups = value.shape[1]
+    with torch.autocast(weights.device.type, enabled=False):
+        found = weights.reshape(batch, groups, heads // groups * tokens, keys) @ value.to(widened(value.dtype))
+    return found.view(batch, heads, tokens, value.shape[3])
