@@ -43,6 +43,21 @@ Bias = Callable[[Call], Tensor | None]
 """What is added to the logits of a call, broadcasting to (B, H, T, N); none: nothing."""
 
 
+@dataclass(frozen=True)
+class Attended:
+    """What stands in place of a kernel's outputs, and the same as something added to its logits."""
+
+    bias: Callable[[], Tensor]
+    output: Tensor | None = None  # (B, T, H, F); none: the kernel's own, with that bias
+    leakage: Tensor | None = None  # (B, H, T)
+
+
+Attend = Callable[[Call, Tensor, Tensor | None], Attended | None]
+"""(call, values, biases) -> what stands in place of its outputs; none: nothing does."""
+After = Callable[[Call, Tensor, Tensor | None, Tensor, Attended | None], None]
+"""What is told of a call: its values, biases, outputs (B, T, H, F) as they stand in the graph, and what made them."""
+
+
 @dataclass
 class Route:
     """What happens to the attention of one model, while the context that made it lasts."""
@@ -53,6 +68,8 @@ class Route:
     entered: Stack  # the checkpoints that were running
     bias: Bias | None = None
     watch: Callable[[Call, Tensor | None], None] | None = None
+    attend: Attend | None = None
+    after: After | None = None
     left: bool = False
 
 
@@ -120,23 +137,41 @@ def _attend(original: Any, module: Any, query: Tensor, key: Tensor, value: Tenso
     call = _call(mine[0], base, original is None, module, query, key, mask, given)
     found = [(route, bias) for route in mine if route.bias is not None and (bias := route.bias(call)) is not None]
     total = functools.reduce(torch.add, [bias for _, bias in found]) if found else None
-    if total is not None and call.unknown:
+    gates = [(route, route.attend(call, value, total)) for route in mine if route.attend is not None]
+    made = [(route, one) for route, one in gates if one is not None]
+    _check_changed(call, [route for route, _ in (*found, *made)], running)
+    if len(made) > 1:
+        raise BadInput(f"gates must be those of one context for an attention, got {len(made)} in {call.name}")
+    instead, all_added = made[0][1] if made else None, total
+    watching = [route.watch for route in mine if route.watch is not None]
+    if instead is not None and (watching or instead.output is None):
+        all_added = instead.bias() if total is None else total + instead.bias()
+    for watch in watching:
+        watch(call, all_added)
+    if instead is not None and instead.output is not None:
+        output, weights = instead.output, None
+    elif all_added is None:
+        output, weights = base(module, query, key, value, mask, **given)
+    else:
+        wide = (x.to(widened(query.dtype)) for x in (query, key, value))
+        with torch.autocast(query.device.type, enabled=False):  # it would round the dial again
+            output, weights = base(module, *wide, call.biased(all_added), **given)
+    for route in mine:
+        if route.after is not None:
+            route.after(call, value, total, output, instead)
+    return output.to(value.dtype), None if weights is None else weights.to(value.dtype)
+
+
+def _check_changed(call: Call, routes: list[Route], running: Stack) -> None:
+    """Raises BadInput where what changes a row meets more than a softmax, or would not be recomputed."""
+    if routes and call.unknown:
         what = ", ".join(call.unknown)
         raise BadInput(f"model must do nothing to a dialled row but softmax, got {what} in {call.name}")
-    if any(running.forth > route.entered.forth for route, _ in found):
+    if any(running.forth > route.entered.forth for route in routes):
         raise BadInput(
             "gradient checkpointing must be the model's own, enabled before its contexts are entered, or around them: "
             f"nothing can be carried to what recomputes {call.name}, got torch.utils.checkpoint inside them"
         )
-    for route in mine:
-        if route.watch is not None:
-            route.watch(call, total)
-    if total is None:
-        return base(module, query, key, value, mask, **given)
-    wide = (x.to(widened(query.dtype)) for x in (query, key, value))
-    with torch.autocast(query.device.type, enabled=False):  # it would round the dial again
-        output, weights = base(module, *wide, call.biased(total), **given)
-    return output.to(value.dtype), None if weights is None else weights.to(value.dtype)
 
 
 def _call(
@@ -237,7 +272,7 @@ def _captured() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def again() -> Iterator[None]:
         here = checkpoints()
-        token = _ROUTES.set(tuple(replace(route, watch=None, left=False, entered=here) for route in routes))
+        token = _ROUTES.set(tuple(replace(route, watch=None, after=None, left=False, entered=here) for route in routes))
         try:
             with _intercepting():
                 yield
@@ -249,9 +284,13 @@ def _captured() -> Callable[[], AbstractContextManager[None]]:
 
 @contextmanager
 def routed(
-    model: Any, bias: Bias | None = None, watch: Callable[[Call, Tensor | None], None] | None = None
+    model: Any,
+    bias: Bias | None = None,
+    watch: Callable[[Call, Tensor | None], None] | None = None,
+    attend: Attend | None = None,
+    after: After | None = None,
 ) -> Iterator[None]:
-    """Inside, every attention of the model goes by `bias` and `watch`; contexts nest, their biases add.
+    """Inside, every attention of the model goes by what is given here; contexts nest, their biases add.
 
     Of the calls of this thread or task alone: another one is given them by `contextvars.copy_context().run`. Raises
     BadInput for an unknown architecture or an implementation other than sdpa and eager.
@@ -261,7 +300,7 @@ def routed(
     for module in attending:
         _check_interceptable(model, module)
     causal = known(model.config.model_type).causal
-    route = Route(places, tuple(model.modules()), causal, checkpoints(), bias, watch)
+    route = Route(places, tuple(model.modules()), causal, checkpoints(), bias, watch, attend, after)
     hooks = []
     with _intercepting():
         try:

@@ -55,6 +55,12 @@ class Labels:
         self.keys = None if self.keys is None else labels_of("keys", self.keys)
         self.grown = None if self.grown is None else labels_of("grown", self.grown, 1)
 
+    @property
+    def highest(self) -> int:
+        """Of all blocks that tokens are of; below 0 where none is in any."""
+        given = [labels for labels in (self.tokens, self.keys, self.grown) if labels is not None]
+        return max([int(labels.max()) for labels in given] + [-1 if self.named is None else self.named])
+
     @cached_property
     def relation(self) -> Relation:
         return Relation(frozenset(self.sees), frozenset(self.kept))
@@ -103,11 +109,11 @@ def _of_batch(labels: Int[Tensor, "B N"], call: Call) -> Int[Tensor, "_ N"]:
     return labels.repeat_interleave(batch // given, 0)
 
 
-def _labels(blocks: Blocks | Labels) -> Labels:
+def labels_given(blocks: Blocks | Labels) -> Labels:
     return blocks if isinstance(blocks, Labels) else Labels(blocks)
 
 
-def _layers(model: Any, kinds: tuple[str, ...]) -> int:
+def layers_of(model: Any, kinds: tuple[str, ...]) -> int:
     """How many layers attend in these ways. Raises BadInput for a kind that there is not, or weights without values."""
     there = [layer for _, kind, layer in places_of(model).values() if kind in kinds]
     if isinstance(kinds, str) or not set(kinds) <= set(KINDS) or not there:
@@ -145,7 +151,7 @@ def dial(
     if values.ndim > 2:
         raise BadInput(f"{name} must be one number or (layers, heads) of them, got shape {values.shape}")
     cells = torch.as_tensor(np.asarray(kappa_of_dial(values) if name == "dials" else values, dtype=float))
-    labels, layers = _labels(blocks), _layers(model, kinds)
+    labels, layers = labels_given(blocks), layers_of(model, kinds)
     if values.ndim == 2 and len(values) not in (1, layers):
         raise BadInput(f"{name} must be one number or ({layers}, heads) of them, got shape {values.shape}")
 
@@ -228,7 +234,7 @@ def observing(
     `dial` nothing is recomputed, and `leakage_dialled` is NaN. With `promised` every layer is `guarded` as well, its
     rows streamed once for both; with `record` misses are kept.
     """
-    labels, found, there = _labels(blocks), ObservedRows(), _layers(model, kinds)
+    labels, found, there = labels_given(blocks), ObservedRows(), layers_of(model, kinds)
     if layers is not None and not set(layers) <= set(range(there)):
         raise BadInput(f"layers must be some of 0 to {there - 1}, got {layers!r}")
     if n_anchors is not None and not n_anchors >= 1:
@@ -274,7 +280,7 @@ def guarded(
     Inside a `dial` it judges the rows as dialled. Raises BadInput for a promise outside (0, 1].
     """
     fidelity_promised(promised)
-    labels, _ = _labels(blocks), _layers(model, kinds)
+    labels, _ = labels_given(blocks), layers_of(model, kinds)
     misses: list[Miss] = []
 
     def watch(call: Call, bias: Tensor | None) -> None:

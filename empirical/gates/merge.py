@@ -6,7 +6,7 @@
 o_in, o_c: averages over the row's own block and over class c of keys outside; s = 1 is plain attention, s = 0 the hard
 mask. No ln s, and each part is shifted by its own maximum: one for all would be 0/0 at s = 0 where the own block's
 logits lie 110 below, in float32. A class without keys has r = 0 and no -inf in any gradient. Parts are taken in float32
-or float64, the odds r in float64; logits of a few queries at a time, again on the way back, so that memory grows with n.
+or float64, the odds r in float64; logits a few queries at a time, again on the way back: memory grows with n.
 """
 
 from __future__ import annotations
@@ -151,3 +151,15 @@ def mixed(weights: Float[Tensor, "B H T N"], value: Float[Tensor, "B G N F"]) ->
     with torch.autocast(weights.device.type, enabled=False):
         found = weights.reshape(batch, groups, heads // groups * tokens, keys) @ value.to(widened(value.dtype))
     return found.view(batch, heads, tokens, value.shape[3])
+
+
+@torch.no_grad()
+def leakage_of(
+    pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H T C"], *, entries: int = ENTRIES
+) -> Float[Tensor, "B H T"]:
+    """The leakage of every row alone."""
+    found = []
+    for start, stop in chunks(pairs.query, pairs.key.shape[2], entries):
+        part = pairs.parts(start, stop, class_of)
+        found.append(gated_weights(pairs.logits(start, stop), part, gates[:, :, start:stop])[1])
+    return torch.cat(found, 2)

@@ -75,11 +75,11 @@ def test_the_slope_at_either_end_is_that_of_differences(end):
     s = torch.full((H,), end, dtype=torch.float64).requires_grad_()
     (slope,) = torch.autograd.grad(at(s), s)
     before = at(s.detach()).detach()
-    step = 1e-6 if end == 0 else -1e-6
+    step = 1e-8 if end == 0 else -1e-7  # odds are up to 7e2
     for head in range(H):
         moved = s.detach().clone()
         moved[head] += step
-        assert float((at(moved).detach() - before) / step) == pytest.approx(float(slope[head]), rel=1e-4, abs=1e-6)
+        assert float((at(moved).detach() - before) / step) == pytest.approx(float(slope[head]), rel=1e-4, abs=1e-5)
 
 
 def test_at_zero_what_is_outside_has_no_weight_at_all():
@@ -107,7 +107,7 @@ def test_rows_without_keys_outside_or_without_any_give_no_nan():
 
 def test_rows_in_no_block_and_rows_that_see_no_key_of_their_own_are_not_gated():
     def visible(start, stop):
-        return (BLOCKS[0] != 1)[None].expand(T, T)[start:stop]
+        return (BLOCKS != 1)[:, None, None].expand(B, 1, T, T)[:, :, start:stop]
 
     pairs, groups = pairs_of(visible=visible), grouped(1, H, K)
     output, leakage = attend(pairs, *gates_for(groups, torch.zeros(H, dtype=torch.float64), pairs))
