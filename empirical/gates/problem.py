@@ -10,9 +10,10 @@ own copy of the gates, so that one backward pass gives each document's gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,8 +44,15 @@ class Reading:
     layers: tuple[Layer, ...] = ()  # where they were asked for
 
 
-Read = Callable[[int, Float[Tensor, "B G"], bool], Reading]
-"""(number of a batch, gates of each of its documents, whether layers are kept) -> what it shows."""
+@runtime_checkable
+class Read(Protocol):
+    """How a batch is read at given gates, each of its documents having its own."""
+
+    def __call__(
+        self, number: int, gates: Float[Tensor, "B G"], *, keep: bool = False, leakage: bool = True
+    ) -> Reading:
+        """`keep`: also the layers, their outputs in the graph though gates are not; without `leakage` it is 0."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,13 @@ class Problem:
     def documents(self) -> int:
         return sum(self.sizes)
 
-    def readings(self, gates: Float[Tensor, "G"], keep: bool = False) -> Iterator[tuple[Float[Tensor, "B G"], Reading]]:
+    def readings(
+        self, gates: Float[Tensor, "G"], leakage: bool = True
+    ) -> Iterator[tuple[Float[Tensor, "B G"], Reading]]:
         """Each batch's own copies of the gates, and what it shows at them."""
         for number, size in enumerate(self.sizes):
             own = gates.detach().expand(size, -1).clone().requires_grad_(torch.is_grad_enabled())
-            yield own, self.read(number, own, keep)
+            yield own, self.read(number, own, leakage=leakage)
 
     @cached_property
     def counts(self) -> tuple[Float[Tensor, "D"], Float[Tensor, "D L H"]]:
@@ -99,12 +109,13 @@ class Problem:
         return (leakage.double() * self.per_row.to(leakage.device)).sum((-2, -1))
 
     @torch.no_grad()
-    def sums(self, gates: Float[Tensor, "G"]) -> tuple[Float[Tensor, "D"], Float[Tensor, "D L H"]]:
+    def sums(
+        self, gates: Float[Tensor, "G"], leakage: bool = True
+    ) -> tuple[Float[Tensor, "D"], Float[Tensor, "D L H"]]:
         """Loss and leakage of every document, summed over its tokens and rows."""
-        found = [reading for _, reading in self.readings(gates)]
+        found = [reading for _, reading in self.readings(gates, leakage)]
         loss = torch.cat([one.loss.double().cpu() for one in found])
-        leakage = torch.cat([one.leakage.double().cpu() for one in found])
-        return checked(loss), leakage
+        return checked(loss), torch.cat([one.leakage.double().cpu() for one in found])
 
     def value(self, gates: Float[Tensor, "G"]) -> Value:
         """L and Omega."""
@@ -117,7 +128,7 @@ class Problem:
         """Loss of every document, summed over its tokens, its gradient, and that of its part of Omega if asked for."""
         losses, of_loss, of_omega = [], [], []
         with torch.enable_grad():
-            for own, reading in self.readings(gates):
+            for own, reading in self.readings(gates, omega):
                 total = reading.loss.sum()
                 if not total.requires_grad:
                     raise BadInput("loss must depend on attention outside the blocks, got one that no gate changes")

@@ -1,0 +1,210 @@
+"""What locality costs, gate by gate: critical penalties, first-order prices, shares, ablations and the staircase.
+
+    critical_penalty   max(0, -(dL/ds)/(dOmega/ds)) at the mask: above its maximum no gate wants to open there
+    price_at_mask, price_as_trained   -dL/ds at s = 0 and at s = 1
+    share              path integral of -dL/ds; shares sum to L(mask) - L(as trained)
+    ablation           L with that gate alone shut, less L as trained
+
+A share is not an ablation: heads that do the same work share its price, and shutting one of them costs nothing. Nats a
+token; intervals are 95 %, of documents drawn again. With the staircase path, layers open one after the other, shallow
+first: then (L(mask) - L(s))/Omega(s) is the mean of N <-g, o_out - o_in> along it, layer by layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from empirical.errors import BadInput
+from empirical.gates.groups import AXES
+from empirical.gates.pair_map import CellMap, Each, cell_map, ratio
+from empirical.gates.paths import Shares, leg
+from empirical.gates.problem import Problem
+from empirical.shapes import Float
+
+PATHS = ("diagonal", "staircase")
+DRAWS, INTERVAL = 400, (0.025, 0.975)
+NONE_OPENS = "no gate wants to open at the mask: no critical penalty is claimed"
+
+
+def priced(
+    problem: Problem,
+    *,
+    path: tuple[str, ...] = PATHS,
+    ablations: bool = True,
+    tolerance: float = 1e-3,
+    each: Each | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """The prices of every gate; `path` names those that shares are taken along, `each` is given every pair of tokens.
+
+    Raises BadInput for another path, a staircase of gates that several layers share, a loss that is NaN or depends on
+    no gate, blocks with nothing outside.
+    """
+    if isinstance(path, str) or not set(path) <= set(PATHS):
+        raise BadInput(f"path must be some of {', '.join(PATHS)} in a tuple, got {path!r}")
+    if "staircase" in path and problem.groups.shared_over_layers:
+        raise BadInput("path must not be the staircase where layers share gates, got gates of several layers")
+    found = cell_map(problem, each)
+    dataset = _at_the_mask(problem, found, seed)
+    one = torch.ones(problem.groups.count, dtype=torch.float64)
+    trained, slopes, _ = problem.slopes(one)
+    scored = problem.counts[0]
+    change = float(found.loss.sum() - trained.sum())
+    _put(dataset, problem, "price_as_trained", -slopes.sum(0) / scored.sum(), "-dL/ds at s = 1")
+    leakage = problem.sums(one)[1].sum(0) * problem.per_row
+    dataset["leakage"] = (("layer", "head"), leakage.numpy(), {"long_name": "mean leakage as trained"})
+    dataset.attrs |= {
+        "loss_as_trained": float(trained.sum() / scored.sum()),
+        "loss_mask": float(found.loss.sum() / scored.sum()),
+        "omega_as_trained": float(leakage.sum()),
+        "change": change / float(scored.sum()),
+        "documents": problem.documents,
+    }
+    if "diagonal" in path:
+        shares = leg(problem, 0 * one, one, change, _log(found.odds.max()), tolerance)
+        _put_shares(dataset, problem, shares, "share", change, seed)
+    if ablations:
+        _put(
+            dataset, problem, "ablation", _ablations(problem, trained), "L with this gate alone shut, less L as trained"
+        )
+    return _staircase(problem, found, dataset, tolerance, seed) if "staircase" in path else dataset
+
+
+def mask_prices(problem: Problem, each: Each | None = None, seed: int = 0) -> xr.Dataset:
+    """What one backward pass at the mask says alone: critical penalties, and the map by cells."""
+    return _at_the_mask(problem, cell_map(problem, each), seed)
+
+
+def _at_the_mask(problem: Problem, found: CellMap, seed: int) -> xr.Dataset:
+    groups = problem.groups
+    dataset = xr.Dataset(
+        coords={
+            "layer": np.arange(groups.layers),
+            "head": np.arange(groups.heads),
+            "block_query": np.arange(groups.blocks),
+            "block_key": np.r_[np.arange(groups.blocks), -1],  # -1: keys of no block
+        }
+    )
+    if groups.dims == ("gate",):
+        dataset.coords["gate"] = np.arange(groups.count)
+    critical = found.critical(problem)
+    _put(dataset, problem, "critical_penalty", critical, "penalty above which the gate stays shut at the mask")
+    drawn, largest = _critical_again(problem, found, seed)
+    _put_interval(dataset, problem, "critical_penalty", drawn)
+    _put(dataset, problem, "price_at_mask", found.price_of(problem), "-dL/ds at s = 0")
+    _put(dataset, problem, "omega_at_mask", found.omega_of(problem), "dOmega/ds at s = 0")
+    weight = found.weight.sum(0) * problem.per_row[..., None, None]
+    for name, values, meaning in (
+        ("pair_penalty", found.pair_penalty(problem), "weighted mean of the critical penalties of single pairs"),
+        (
+            "pair_largest",
+            found.largest(problem),
+            "largest critical penalty of a single pair, before the maximum with 0",
+        ),
+        ("pair_weight", weight, "dOmega/ds of the pairs of a cell at s = 0"),
+    ):
+        dataset[name] = (AXES, values.numpy(), {"long_name": meaning})
+    top = float(critical.nan_to_num(0.0).max())
+    dataset.attrs |= {
+        "lambda_crit": top,
+        "statement": NONE_OPENS if top == 0 else f"above {top:.6g} every gate stays shut",
+    }
+    low, high = np.quantile(largest, INTERVAL) if len(largest) else (math.nan, math.nan)
+    dataset.attrs |= {"lambda_crit_low": float(low), "lambda_crit_high": float(high)}
+    return dataset
+
+
+def _weights(problem: Problem, seed: int) -> Float[Tensor, "R D"]:
+    """How often each document is drawn in each of the draws; no draw of a single one."""
+    documents = problem.documents
+    if documents < 2:
+        return torch.zeros(0, documents, dtype=torch.float64)
+    drawn = np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), DRAWS)
+    return torch.as_tensor(drawn, dtype=torch.float64)
+
+
+def _critical_again(problem: Problem, found: CellMap, seed: int) -> tuple[Float[np.ndarray, "R G"], np.ndarray]:
+    """Critical penalties, and the largest, of documents drawn again."""
+    scored, rows = problem.counts
+    prices = problem.groups.spread(found.price)
+    draws = []
+    for weight in _weights(problem, seed):
+        total = torch.einsum("d,dlh->lh", weight, rows)
+        cells = torch.einsum("d,dlhqk->lhqk", weight, found.weight)
+        omega = problem.groups.spread(torch.where(total > 0, 1 / total.clamp(min=1), 0.0)[..., None, None] * cells)
+        draws.append(ratio(weight @ prices / (weight @ scored), omega).numpy())
+    again = np.array(draws).reshape(-1, problem.groups.count)
+    return again, np.nan_to_num(again).max(-1) if len(again) else np.zeros(0)
+
+
+def _put(dataset: xr.Dataset, problem: Problem, name: str, values: Any, meaning: str) -> None:
+    table = problem.groups.table(values)
+    lead = ("layer_opened",) if table.ndim > len(problem.groups.shape) else ()
+    dataset[name] = ((*lead, *problem.groups.dims), table, {"long_name": meaning})
+
+
+def _put_interval(dataset: xr.Dataset, problem: Problem, name: str, drawn: Float[np.ndarray, "R G"]) -> None:
+    """95 % of the draws; NaN where there is one document, or a gate has no pairs."""
+    filled = drawn if len(drawn) else np.full((1, problem.groups.count), math.nan)
+    ends = np.quantile(filled, INTERVAL, axis=0)
+    for end, values in zip(("low", "high"), ends):
+        _put(dataset, problem, f"{name}_{end}", values, f"{end} end of its 95 % interval over documents")
+
+
+def _put_shares(dataset: xr.Dataset, problem: Problem, shares: Shares, name: str, change: float, seed: int) -> None:
+    scored = problem.counts[0]
+    total = float(scored.sum())
+    _put(dataset, problem, name, shares.value.sum(0) / total, "share of L(mask) - L(as trained)")
+    _put(dataset, problem, f"{name}_error", shares.error / total, "difference of two quadrature rules")
+    weights = _weights(problem, seed)
+    drawn = (weights @ shares.value) / (weights @ scored)[:, None]
+    _put_interval(dataset, problem, name, drawn.numpy())
+    found = float(shares.value.sum()) / total
+    dataset.attrs |= {f"{name}_sum": found, f"{name}_defect": found - change / total, f"{name}_nodes": shares.nodes}
+
+
+def _ablations(problem: Problem, trained: Float[Tensor, "D"]) -> Float[Tensor, "G"]:
+    found = torch.zeros(problem.groups.count, dtype=torch.float64)
+    for gate in range(problem.groups.count):
+        open_but_one = torch.ones(problem.groups.count, dtype=torch.float64)
+        open_but_one[gate] = 0
+        found[gate] = (problem.sums(open_but_one, leakage=False)[0] - trained).sum() / problem.counts[0].sum()
+    return found
+
+
+def _staircase(problem: Problem, found: CellMap, dataset: xr.Dataset, tolerance: float, seed: int) -> xr.Dataset:
+    """The ledger: what each layer's opening is worth when the deeper ones are shut, and the leakage that it takes."""
+    total = float(problem.counts[0].sum())
+    at = torch.zeros(problem.groups.count, dtype=torch.float64)
+    loss, omega = float(found.loss.sum()), 0.0
+    parts, costs, leaks, prices = [], [], [], []
+    for layer in range(problem.groups.layers):
+        to = torch.where(problem.groups.in_layer[layer], 1.0, at)
+        losses, leakage = problem.sums(to)
+        after = float(losses.sum())
+        parts.append(leg(problem, at, to, loss - after, _log(found.odds[layer]), tolerance))
+        costs.append((loss - after) / total)
+        prices.append(float(parts[-1].value.sum()) / total)
+        leaks.append(float(problem.omega(leakage.sum(0))) - omega)
+        at, loss, omega = to, after, omega + leaks[-1]
+    shares = sum(parts[1:], parts[0])
+    _put_shares(dataset, problem, shares, "stair_share", float(found.loss.sum()) - loss, seed)
+    rates = np.divide(costs, leaks, out=np.full(len(costs), math.nan), where=np.array(leaks) > 0)
+    for name, values, meaning in (
+        ("stair_loss", costs, "L before the layer opens, less L after"),
+        ("stair_price", prices, "the same, integrated"),
+        ("stair_leakage", leaks, "Omega that it takes"),
+        ("stair_rate", rates, "loss gained a unit of leakage: the mean of N <-g, o_out - o_in> along it"),
+    ):
+        dataset[name] = (("layer",), np.array(values), {"long_name": meaning})
+    return dataset
+
+
+def _log(odds: Tensor) -> float:
+    return math.log(max(float(odds), 1e-300))
