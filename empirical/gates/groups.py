@@ -83,7 +83,7 @@ class Groups:
         """The sum over each gate's cells."""
         lead = cells.shape[:-4]
         found = cells.new_zeros(*lead, self.count)
-        return found.index_add(-1, self.number.flatten().to(cells.device), cells.reshape(*lead, -1))
+        return found.index_add(-1, self.number.flatten().to(cells.device), cells.reshape(*lead, self.number.numel()))
 
     def vector(self, gates: Any) -> Float[Tensor, "*B G"]:
         """Gates as a vector in float64: one number for all, a table of shape `shape`, or a vector; sequences lead.
@@ -113,7 +113,7 @@ class Groups:
     def table(self, gates: Float[Any, "*D G"]) -> np.ndarray:
         """Values of the gates, (..., *shape), for a labelled dataset."""
         values = gates.detach().cpu().numpy() if isinstance(gates, Tensor) else np.asarray(gates)
-        return values.reshape(*values.shape[:-1], *self.shape)
+        return values.reshape((*values.shape[:-1], *self.shape))
 
 
 def grouped(layers: int, heads: int, blocks: int, by: tuple[str, ...] = ("layer", "head")) -> Groups:

@@ -4,12 +4,12 @@
 
 In u = ln t over [-ln r_max - 5, 0], where opening is smooth whatever the odds r, by Clenshaw-Curtis rules of n and n/2
 intervals on panels that are halved where the two differ most; below, in t, by Radau's rule on the slope at 0 and one
-more. Each share has the difference of its own two rules; what all lack of the measured change is the defect.
+more, further down where odds grow on the way. Each share has the difference of its own two rules; what all lack of the
+measured change is the defect.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from empirical.shapes import Float
 
 INTERVALS = 8  # of the finer rule on a panel
 PANEL = 8.0  # nats of a first panel, at most
-BELOW = 5.0  # nats below the largest odds, where a gate has opened by e^-5
+BELOW = 5.0  # nats below the largest odds, where a gate has opened by e^-5; and of each step further down
 MOST_NODES = 400
 
 
@@ -77,39 +77,50 @@ def leg(
         return taken[t]
 
     bottom = -max(0.0, log_odds) - BELOW
-    least = math.exp(bottom)
-    first = slope(0.0) * least
-    total = 0.25 * first + 0.75 * least * slope(2 * least / 3)
-    count = math.ceil(-bottom / PANEL)
-    edges = np.linspace(bottom, 0.0, count + 1)
-    heap: list[tuple[float, int, float, float, Tensor, Tensor]] = []
-
-    def add(low: float, high: float) -> None:
-        fine, gap = _panel(slope, low, high)
-        heapq.heappush(heap, (-float(gap.abs().max()), len(taken) * 1000 + len(heap), low, high, fine, gap))
-
-    for low, high in pairwise(edges):
-        add(float(low), float(high))
+    edges = np.linspace(bottom, 0.0, math.ceil(-bottom / PANEL) + 1)
+    parts = [_below(slope, bottom), *(_panel(slope, float(low), float(high)) for low, high in pairwise(edges))]
     while True:
-        value = total + sum(one[4] for one in heap)
-        error = torch.stack([one[5].abs() for one in heap]).sum(0) + (total - first).sum(0).abs()
+        value, error = sum((one.value for one in parts[1:]), parts[0].value), sum(one.gap.abs() for one in parts)
+        assert isinstance(error, Tensor)
         defect = abs(float(value.sum()) - change)
         if (defect <= enough and float(error.max()) <= enough) or len(taken) > MOST_NODES:
             return Shares(value, error, len(taken))
-        _, _, low, high, _, _ = heapq.heappop(heap)
-        add(low, (low + high) / 2)
-        add((low + high) / 2, high)
+        worst = max(parts, key=lambda one: float(one.gap.abs().max()))
+        parts.remove(worst)
+        if worst.low == -math.inf:  # odds have grown along the path
+            parts += [_below(slope, worst.high - BELOW), _panel(slope, worst.high - BELOW, worst.high)]
+        else:
+            middle = (worst.low + worst.high) / 2
+            parts += [_panel(slope, worst.low, middle), _panel(slope, middle, worst.high)]
 
 
-def _panel(slope: Slope, low: float, high: float) -> tuple[Float[Tensor, "D G"], Float[Tensor, "G"]]:
-    """The integral over u = ln t, and what the rule of half as many intervals differs by in the sum over documents."""
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The integral over [low, high] of ln t, and what another rule differs by in the sum over documents."""
+
+    low: float
+    high: float
+    value: Float[Tensor, "D G"]
+    gap: Float[Tensor, "G"]
+
+
+def _panel(slope: Slope, low: float, high: float) -> _Part:
+    """By the rules of INTERVALS and of half as many."""
     nodes, weights = clenshaw_curtis(INTERVALS)
     coarse = clenshaw_curtis(INTERVALS // 2)[1]
     half = (high - low) / 2
-    found = [slope(_at(low, high, float(x))) * _at(low, high, float(x)) for x in nodes]
+    found = [slope(t) * t for t in (_at(low, high, float(x)) for x in nodes)]
     fine = sum((half * float(w) * y for w, y in zip(weights, found)), torch.zeros_like(found[0]))
     rough = sum((half * float(w) * y for w, y in zip(coarse, found[::2])), torch.zeros_like(found[0]))
-    return fine, (fine - rough).sum(0)
+    return _Part(low, high, fine, (fine - rough).sum(0))
+
+
+def _below(slope: Slope, high: float) -> _Part:
+    """Over t in [0, e^high], by Radau's rule of two nodes and by the slope at 0."""
+    width = math.exp(high)
+    first = slope(0.0) * width
+    value = 0.25 * first + 0.75 * width * slope(2 * width / 3)
+    return _Part(-math.inf, high, value, (value - first).sum(0))
 
 
 def _at(low: float, high: float, x: float) -> float:

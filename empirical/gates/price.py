@@ -29,6 +29,7 @@ from empirical.shapes import Float
 
 PATHS = ("diagonal", "staircase")
 DRAWS, INTERVAL = 400, (0.025, 0.975)
+AT_ONCE = 2**22  # numbers of draws that are taken together
 NONE_OPENS = "no gate wants to open at the mask: no critical penalty is claimed"
 
 
@@ -133,14 +134,15 @@ def _critical_again(problem: Problem, found: CellMap, seed: int) -> tuple[Float[
     """Critical penalties, and the largest, of documents drawn again."""
     scored, rows = problem.counts
     prices = problem.groups.spread(found.price)
+    weights = _weights(problem, seed)
     draws = []
-    for weight in _weights(problem, seed):
-        total = torch.einsum("d,dlh->lh", weight, rows)
-        cells = torch.einsum("d,dlhqk->lhqk", weight, found.weight)
+    for some in weights.split(max(1, AT_ONCE // found.weight[0].numel())):
+        total = torch.einsum("rd,dlh->rlh", some, rows)
+        cells = torch.einsum("rd,dlhqk->rlhqk", some, found.weight)
         omega = problem.groups.spread(torch.where(total > 0, 1 / total.clamp(min=1), 0.0)[..., None, None] * cells)
-        draws.append(ratio(weight @ prices / (weight @ scored), omega).numpy())
-    again = np.array(draws).reshape(-1, problem.groups.count)
-    return again, np.nan_to_num(again).max(-1) if len(again) else np.zeros(0)
+        draws.append(ratio(some @ prices / (some @ scored)[:, None], omega))
+    again = torch.cat(draws).numpy()
+    return again, np.nan_to_num(again).max(-1)
 
 
 def _put(dataset: xr.Dataset, problem: Problem, name: str, values: Any, meaning: str) -> None:

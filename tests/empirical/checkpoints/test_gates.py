@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack, contextmanager
 
 import pytest
 import torch
 from small_checkpoints import HEADS, LAYERS, architecture_of, implementations, inputs, network
+from stock_masks import stock_masks
 
-from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.contexts import Labels, dial, observing
 from empirical.checkpoints.gates import gating, groups_of
 from empirical.errors import BadInput
@@ -51,25 +50,6 @@ def padded(name):
 def outside(labels):
     own = labels[:, :, None]
     return ((own != labels[:, None, :]) & (own >= 0))[:, None]
-
-
-@contextmanager
-def stock_masks(model, mask_of):
-    """The model's own attention, each layer given a mask of our choice."""
-
-    def hook(layer):
-        def before(_, args, given):
-            return args, {**given, "attention_mask": mask_of(layer)}
-
-        return before
-
-    with ExitStack() as stack:
-        for module in model.modules():
-            if id(module) in places_of(model):
-                layer = places_of(model)[id(module)][2]
-                handle = module.register_forward_pre_hook(hook(layer), with_kwargs=True)
-                stack.callback(handle.remove)
-        yield
 
 
 @torch.no_grad()
