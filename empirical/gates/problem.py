@@ -10,7 +10,7 @@ own copy of the gates, so that one backward pass gives each document's gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -97,6 +97,13 @@ class Problem:
         if not rows.any():
             raise BadInput("blocks must hold a query that sees a key of its own block, got none")
         return scored, rows
+
+    def counts_of(self, numbers: Iterable[int]) -> tuple[float, Float[Tensor, "L H"]]:
+        """Scored tokens and gated rows of some batches together."""
+        first = [sum(self.sizes[:number]) for number in range(len(self.sizes))]
+        chosen = [first[number] + at for number in numbers for at in range(self.sizes[number])]
+        scored, rows = self.counts
+        return float(scored[chosen].sum()), rows[chosen].sum(0)
 
     @cached_property
     def per_row(self) -> Float[Tensor, "L H"]:

@@ -11,8 +11,8 @@ from planted import COPIED, A, B, documents, head, induction, layer, planted, st
 from scipy.optimize import minimize_scalar
 
 from empirical.errors import BadInput
+from empirical.gates.along_penalties import penalty_path
 from empirical.gates.pair_map import cell_map
-from empirical.gates.penalty_path import penalty_path
 from empirical.gates.solve import last_open_rate, minimised, projected_step, residual
 
 ZERO = torch.zeros(9, dtype=torch.float64)

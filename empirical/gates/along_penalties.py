@@ -46,7 +46,7 @@ def penalty_path(
     ascending = sorted(penalties) if penalties is not None else penalties_around(critical)
     odds, room = found.omega_of(problem), tolerance * (critical or 1.0)
     solved = {name: _from(problem, name, ascending, odds, room, most) for name in starts}
-    mask = float(found.loss.sum() / problem.counts[0].sum())
+    mask = problem.objective(torch.zeros(problem.groups.count, dtype=torch.float64), 0.0)[0].loss  # as J is computed
     return _dataset(problem, solved, ascending, mask, critical, lower)
 
 
