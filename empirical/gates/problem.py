@@ -136,27 +136,39 @@ class Problem:
         losses, of_loss, of_omega = [], [], []
         with torch.enable_grad():
             for own, reading in self.readings(gates, omega):
-                total = reading.loss.sum()
-                if not total.requires_grad:
-                    raise BadInput("loss must depend on attention outside the blocks, got one that no gate changes")
-                of_loss.append(torch.autograd.grad(total, own, retain_graph=omega)[0].cpu())
+                of_loss.append(slope_of(reading.loss.sum(), own, retain_graph=omega))
                 if omega:
-                    of_omega.append(torch.autograd.grad(self.omega(reading.leakage).sum(), own)[0].cpu())
+                    of_omega.append(slope_of(self.omega(reading.leakage).sum(), own))
                 losses.append(reading.loss.detach().double().cpu())
         return checked(torch.cat(losses)), torch.cat(of_loss), torch.cat(of_omega) if omega else None
 
-    def objective(self, gates: Float[Tensor, "G"], penalty: float) -> tuple[Value, Float[Tensor, "G"]]:
-        """L and Omega, and the gradient of J, by one backward pass a batch."""
+    def objective(
+        self, gates: Float[Tensor, "G"], penalty: float, weights: Float[Tensor, "G"] | None = None
+    ) -> tuple[Value, Float[Tensor, "G"]]:
+        """L and Omega, and the gradient of J, by one backward pass a batch; with `weights` Omega is sum of w_c s_c."""
         loss = omega = 0.0
         slope = torch.zeros(self.groups.count, dtype=torch.float64)
         scored = float(self.counts[0].sum())
         with torch.enable_grad():
-            for own, reading in self.readings(gates):
-                mean, leakage = reading.loss.double().sum() / scored, self.omega(reading.leakage).sum().to(own.device)
-                slope += torch.autograd.grad(mean + penalty * leakage, own)[0].sum(0).cpu()
+            for own, reading in self.readings(gates, leakage=weights is None):
+                mean = reading.loss.double().sum() / scored
+                leakage = self.omega(reading.leakage).sum().to(mean.device) if weights is None else mean.new_zeros(())
+                slope += slope_of(mean + penalty * leakage, own).sum(0)
                 loss, omega = loss + float(mean.detach()), omega + float(leakage.detach())
         checked(torch.tensor([loss]))
-        return Value(loss, omega), slope
+        if weights is None:
+            return Value(loss, omega), slope
+        return Value(loss, float(weights @ gates)), slope + penalty * weights
+
+
+def slope_of(total: Float[Tensor, ""], gates: Float[Tensor, "B G"], retain_graph: bool = False) -> Float[Tensor, "B G"]:
+    """Its gradient in the gates, on the CPU. Raises BadInput where it has none."""
+    found = None
+    if total.requires_grad:
+        (found,) = torch.autograd.grad(total, gates, retain_graph=retain_graph, allow_unused=True)
+    if found is None:
+        raise BadInput("loss must depend on attention outside the blocks, got one that no gate changes")
+    return found.cpu()
 
 
 def checked(loss: Float[Tensor, "D"]) -> Float[Tensor, "D"]:

@@ -60,13 +60,15 @@ def minimised(
     start: Float[Tensor, "G"],
     *,
     odds: Float[Tensor, "G"] | None = None,
+    weights: Float[Tensor, "G"] | None = None,
     tolerance: float = 1e-6,
     most: int = EVALUATIONS,
 ) -> Solution:
     """A stationary point of J reached from `start`, J no larger than there.
 
     Ends where no residual is above `tolerance`, or after `most` gradients. `odds` are of the gates at the mask
-    (`CellMap.omega_of`), by default 0. Raises BadInput for a penalty that is negative or not finite.
+    (`CellMap.omega_of`), by default 0; with `weights` the penalty is on sum w_c s_c, leakage or no. Raises BadInput for
+    a penalty that is negative or not finite.
     """
     if not 0 <= penalty < np.inf:
         raise BadInput(f"penalty must be finite and >= 0, got {penalty!r}")
@@ -80,7 +82,7 @@ def minimised(
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         gates, moves = gates_at(x)
         s = torch.as_tensor(gates)
-        value, slope = problem.objective(s, penalty)
+        value, slope = problem.objective(s, penalty, weights)
         one = Solution(s, penalty, value, residual(s, slope), len(found) + 1)
         best = min((other.objective for other in found), default=np.inf)
         found.append(one)
