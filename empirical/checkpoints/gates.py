@@ -27,6 +27,7 @@ from empirical.gates.groups import Groups, grouped
 from empirical.gates.merge import Pairs, attend, gates_of_rows, leakage_of
 from empirical.gates.problem import Layer
 from empirical.observe.relevance import Blocks
+from empirical.observe.streaming import chunks
 from empirical.shapes import Float, Int
 
 By = Groups | tuple[str, ...]
@@ -152,7 +153,8 @@ class _Gated:
             return None
         pairs = pairs_of(call, value, bias, self.labels)
         bias_of = partial(_as_bias, pairs, class_of, rows)
-        if not asked and bool(((rows == 0) | (rows == 1)).all()):
+        long = self.found.kept and len(list(chunks(call.query, call.key.shape[2]))) > 1  # a mask is n x n
+        if not asked and not long and bool(((rows == 0) | (rows == 1)).all()):
             return Attended(bias_of)
         output, leakage = attend(pairs, class_of, rows)
         return Attended(bias_of, output.transpose(1, 2).contiguous(), leakage)

@@ -12,12 +12,14 @@ or float64, the odds r in float64; logits a few queries at a time, again on the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from empirical.errors import BadInput
 from empirical.observe.relevance import Relation
@@ -47,10 +49,14 @@ class Pairs:
 
     def logits(self, start: int, stop: int) -> Float[Tensor, "B H _ N"]:
         """Those of the queries in [start, stop), in float32 or float64."""
-        found = logits_of(self.query[:, :, start:stop], self.key, self.scaling, self.softcap)
-        for bias in self.biases:
-            found = found + bias[..., start:stop, :]
-        return found
+        biases = [bias[..., start:stop, :] for bias in self.biases]
+        return self.logits_from(self.query[:, :, start:stop], self.key, biases)
+
+    def logits_from(
+        self, query: Float[Tensor, "B H _ E"], key: Float[Tensor, "B G N E"], biases: Sequence[Tensor]
+    ) -> Float[Tensor, "B H _ N"]:
+        """Those of some queries, and the biases of their rows."""
+        return sum(biases, logits_of(query, key, self.scaling, self.softcap))
 
     @torch.no_grad()
     def parts(self, start: int, stop: int, class_of: Int[Tensor, "K1"]) -> Int[Tensor, "B _ _ N"]:
@@ -126,22 +132,53 @@ def attend(
     pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H T C"], *, entries: int = ENTRIES
 ) -> tuple[Float[Tensor, "B H T F"], Float[Tensor, "B H T"]]:
     """Outputs of gated attention, in the dtype that parts are taken in, and the leakage of every row in float64."""
-    needed = (pairs.query, pairs.key, pairs.value, gates)
+    needed = (pairs.query, pairs.key, pairs.value, gates, *pairs.biases)
     ranges = list(chunks(pairs.query, pairs.key.shape[2], entries))
     again = len(ranges) > 1 and torch.is_grad_enabled() and any(x.requires_grad for x in needed)
     found: list[tuple[Tensor, Tensor]] = []
     for start, stop in ranges:
-        given = (pairs, class_of, gates[:, :, start:stop], start, stop)
-        found.append(checkpoint(_chunk, *given, use_reentrant=False) if again else _chunk(*given))
+        biases = (bias[..., start:stop, :] for bias in pairs.biases)
+        given = (pairs.query[:, :, start:stop], pairs.key, pairs.value, gates[:, :, start:stop], *biases)
+        way = partial(_chunk, pairs, class_of, start, stop)
+        found.append(_Again.apply(way, *given) if again else way(*given))  # pyright: ignore[reportArgumentType]
     outputs, leakages = zip(*found)
     return torch.cat(outputs, 2), torch.cat(leakages, 2)
 
 
 def _chunk(
-    pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H _ C"], start: int, stop: int
+    pairs: Pairs,
+    class_of: Int[Tensor, "K1"],
+    start: int,
+    stop: int,
+    query: Float[Tensor, "B H _ E"],
+    key: Float[Tensor, "B G N E"],
+    value: Float[Tensor, "B G N F"],
+    gates: Float[Tensor, "B H _ C"],
+    *biases: Tensor,
 ) -> tuple[Float[Tensor, "B H _ F"], Float[Tensor, "B H _"]]:
-    weights, leakage = gated_weights(pairs.logits(start, stop), pairs.parts(start, stop, class_of), gates)
-    return mixed(weights, pairs.value), leakage
+    logits = pairs.logits_from(query, key, biases)
+    weights, leakage = gated_weights(logits, pairs.parts(start, stop, class_of), gates)
+    return mixed(weights, value), leakage
+
+
+class _Again(torch.autograd.Function):
+    """A chunk computed again on the way back, and then let go: also of what no gradient that is asked for needs."""
+
+    @staticmethod
+    def forward(ctx: Any, way: Callable[..., tuple[Tensor, Tensor]], *given: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.way = way
+        ctx.save_for_backward(*given)
+        return way(*given)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        given = [x.detach().requires_grad_(need) for x, need in zip(ctx.saved_tensors, ctx.needs_input_grad[1:])]
+        with torch.enable_grad():
+            outputs = ctx.way(*given)
+        asked = [x for x in given if x.requires_grad]
+        found = iter(torch.autograd.grad(outputs, asked, slopes, allow_unused=True))
+        return None, *(next(found) if x.requires_grad else None for x in given)
 
 
 def mixed(weights: Float[Tensor, "B H T N"], value: Float[Tensor, "B G N F"]) -> Float[Tensor, "B H T F"]:

@@ -19,11 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from empirical.errors import BadInput
-from empirical.gates.merge import INSIDE, part_lse
+from empirical.gates.merge import INSIDE, LOG_ODDS
 from empirical.gates.problem import Layer, Problem, checked
-from empirical.observe.streaming import chunks, logits_of
-from empirical.shapes import Float
+from empirical.observe.streaming import chunks, logits_of, widened
+from empirical.shapes import Float, Int
 
+LARGE = 60.0
+"""Nats above a row's own block at which sums over its keys may leave float32."""
 Each = Callable[[int, int, int, Float[Tensor, "B H _ N"], Float[Tensor, "B H _ N"]], None]
 """(batch, layer, first query, lambda_ij / N, rho_ij) of the pairs outside; 0 and 0 for others. Losses are sums."""
 
@@ -101,30 +103,43 @@ def _cells(
     """Price and weight (B, H, K, K1), steepest (H, K, K1) and largest odds () of one attention."""
     pairs, blocks = layer.pairs, problem.groups.blocks
     class_of = torch.arange(blocks + 1, device=pairs.query.device)
-    output = layer.output.transpose(1, 2)
-    slope = torch.zeros_like(output) if slope is None else slope.transpose(1, 2).to(output.dtype)
-    key_is = functional.one_hot(pairs.key_block.masked_fill(pairs.key_block < 0, blocks), blocks + 1).double()
+    wide = widened(layer.output.dtype)
+    output = layer.output.transpose(1, 2).to(wide).contiguous()
+    slope = torch.zeros_like(output) if slope is None else slope.transpose(1, 2).to(wide).contiguous()
+    key_is = functional.one_hot(pairs.key_block.masked_fill(pairs.key_block < 0, blocks), blocks + 1)[:, None]
     sums = [torch.zeros(*output.shape[:2], blocks, blocks + 1, dtype=torch.float64) for _ in range(2)]
     top = torch.full((output.shape[1], blocks, blocks + 1), -math.inf, dtype=torch.float64)
     odds = torch.zeros((), dtype=torch.float64)
     for start, stop in chunks(pairs.query, pairs.key.shape[2]):
         logits, part = pairs.logits(start, stop), pairs.parts(start, stop, class_of)
-        outside = part > INSIDE
-        _, lse = part_lse(logits, part, INSIDE)
-        rho = (logits.double() - lse.double().where(lse > -math.inf, 0.0)[..., None]).exp().where(outside, 0.0)
+        rho = _odds(logits, part)
         mine, here = slope[:, :, start:stop], output[:, :, start:stop]
-        along = logits_of(mine.contiguous(), pairs.value, 1.0).double() - (mine * here).double().sum(-1, keepdim=True)
-        rate = (-along).where(outside, 0.0)
+        rate = (mine * here).sum(-1, keepdim=True) - logits_of(mine, pairs.value, 1.0)
         if each is not None:
-            each(number, layer.layer, start, rate, rho)
+            each(number, layer.layer, start, rate.where(part > INSIDE, 0.0), rho)
         own = pairs.query_block[:, start:stop]
-        query_is = functional.one_hot(own.masked_fill(own < 0, blocks), blocks + 1)[..., :blocks].double()
+        query_is = functional.one_hot(own.masked_fill(own < 0, blocks), blocks + 1)[:, None, :, :blocks].double()
         for total, values in zip(sums, (rho * rate, rho)):
-            total += (query_is.mT[:, None] @ (values @ key_is[:, None])).cpu()
-        for which in range(blocks + 1):
-            best = rate.where(part == 1 + which, -math.inf).amax(-1)  # B H t
-            for block in range(blocks):
-                most = best.where((own == block)[:, None], -math.inf).amax((0, 2))
-                top[:, block, which] = torch.maximum(top[:, block, which], most.cpu())
-        odds = torch.maximum(odds, rho.sum(-1).max().cpu())
+            total += (query_is.mT @ (values @ key_is.to(values)).double()).cpu()
+        index = part.clamp(min=INSIDE).expand(rate.shape)
+        best = rate.new_full((*rate.shape[:3], blocks + 2), -math.inf).scatter_reduce(-1, index, rate, "amax")[..., 1:]
+        for block in range(blocks):
+            most = best.where((own == block)[:, None, :, None], -math.inf).amax((0, 2))
+            top[:, block] = torch.maximum(top[:, block], most.double().cpu())
+        odds = torch.maximum(odds, rho.sum(-1).max().double().cpu())
     return sums[0], sums[1], top, odds
+
+
+def _odds(logits: Float[Tensor, "B H T N"], part: Int[Tensor, "B _ T N"]) -> Float[Tensor, "B H T N"]:
+    """rho_ij of the pairs outside and 0 elsewhere, in float64 where float32 cannot hold them."""
+    inside = part == INSIDE
+    highest = logits.where(inside, -math.inf).amax(-1, keepdim=True)
+    above = logits - highest.where(highest > -math.inf, 0.0)
+    if float(above.max()) > LARGE:
+        above = above.double()
+    weights = above.exp()
+    own = weights.where(inside, 0.0).sum(-1, keepdim=True)
+    found = (weights / own.where(own > 0, 1.0)).where(part > INSIDE, 0.0)
+    if not math.isfinite(float(found.max())):
+        raise BadInput(f"logits must give keys outside at most e^{LOG_ODDS:g} times the weight of a row's own block")
+    return found
