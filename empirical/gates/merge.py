@@ -12,9 +12,8 @@ or float64, the odds r in float64; logits a few queries at a time, again on the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -132,17 +131,11 @@ def attend(
     pairs: Pairs, class_of: Int[Tensor, "K1"], gates: Float[Tensor, "B H T C"], *, entries: int = ENTRIES
 ) -> tuple[Float[Tensor, "B H T F"], Float[Tensor, "B H T"]]:
     """Outputs of gated attention, in the dtype that parts are taken in, and the leakage of every row in float64."""
-    needed = (pairs.query, pairs.key, pairs.value, gates, *pairs.biases)
+    given = (pairs.query, pairs.key, pairs.value, gates, *pairs.biases)
     ranges = list(chunks(pairs.query, pairs.key.shape[2], entries))
-    again = len(ranges) > 1 and torch.is_grad_enabled() and any(x.requires_grad for x in needed)
-    found: list[tuple[Tensor, Tensor]] = []
-    for start, stop in ranges:
-        biases = (bias[..., start:stop, :] for bias in pairs.biases)
-        given = (pairs.query[:, :, start:stop], pairs.key, pairs.value, gates[:, :, start:stop], *biases)
-        way = partial(_chunk, pairs, class_of, start, stop)
-        found.append(_Again.apply(way, *given) if again else way(*given))  # pyright: ignore[reportArgumentType]
-    outputs, leakages = zip(*found)
-    return torch.cat(outputs, 2), torch.cat(leakages, 2)
+    if len(ranges) == 1:
+        return _chunk(pairs, class_of, *ranges[0], *given)
+    return _Again.apply(pairs, class_of, ranges, *given)  # pyright: ignore[reportReturnType]
 
 
 def _chunk(
@@ -162,23 +155,50 @@ def _chunk(
 
 
 class _Again(torch.autograd.Function):
-    """A chunk computed again on the way back, and then let go: also of what no gradient that is asked for needs."""
+    """Chunks computed again on the way back, and let go: also of what no gradient that is asked for needs.
+
+    Into whole arrays: pieces kept between large ones would split the heap.
+    """
 
     @staticmethod
-    def forward(ctx: Any, way: Callable[..., tuple[Tensor, Tensor]], *given: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.way = way
+    def forward(
+        ctx: Any, pairs: Pairs, class_of: Tensor, ranges: list[tuple[int, int]], *given: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.rest = pairs, class_of, ranges
         ctx.save_for_backward(*given)
-        return way(*given)
+        query, _, value, gates, *_ = given
+        output = query.new_empty(*query.shape[:3], value.shape[3], dtype=widened(query.dtype))
+        leakage = gates.new_empty(query.shape[:3])
+        for start, stop in ranges:
+            parts = _chunk(pairs, class_of, start, stop, *_rows(given, start, stop))
+            output[:, :, start:stop], leakage[:, :, start:stop] = parts
+        return output, leakage
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        given = [x.detach().requires_grad_(need) for x, need in zip(ctx.saved_tensors, ctx.needs_input_grad[1:])]
-        with torch.enable_grad():
-            outputs = ctx.way(*given)
-        asked = [x for x in given if x.requires_grad]
-        found = iter(torch.autograd.grad(outputs, asked, slopes, allow_unused=True))
-        return None, *(next(found) if x.requires_grad else None for x in given)
+        pairs, class_of, ranges = ctx.rest
+        needs = ctx.needs_input_grad[3:]
+        found = [torch.zeros_like(x) if need else None for x, need in zip(ctx.saved_tensors, needs)]
+        for start, stop in ranges:
+            given = _rows(ctx.saved_tensors, start, stop)
+            again = [x.detach().requires_grad_(need) for x, need in zip(given, needs)]
+            with torch.enable_grad():
+                outputs = _chunk(pairs, class_of, start, stop, *again)
+            here = [slope[:, :, start:stop] for slope in slopes]
+            asked = [x for x in again if x.requires_grad]
+            each = iter(torch.autograd.grad(outputs, asked, here, allow_unused=True))
+            totals = _rows(found, start, stop)
+            for total in totals:
+                if total is not None and (part := next(each)) is not None:
+                    total += part
+        return None, None, None, *found
+
+
+def _rows(given: Sequence[Any], start: int, stop: int) -> list[Any]:
+    """Query, key, value, gates and biases, of some queries."""
+    of_queries = [at not in (1, 2) for at in range(len(given))]
+    return [x[..., start:stop, :] if own and x is not None else x for x, own in zip(given, of_queries)]
 
 
 def mixed(weights: Float[Tensor, "B H T N"], value: Float[Tensor, "B G N F"]) -> Float[Tensor, "B H T F"]:
