@@ -16,7 +16,7 @@ from torch import Tensor
 
 from empirical.checkpoints.gates import groups_of
 from empirical.errors import BadInput
-from empirical.files import make_folder, write_atomically
+from empirical.files import foreign, make_folder, read_object, write_atomically
 from empirical.gates.groups import AXES, Groups
 from empirical.shapes import Float
 
@@ -48,17 +48,15 @@ def load_gates(folder: Path, model: Any, kind: str = "self") -> tuple[Float[Tens
 
     Raises BadInput for files that are not there or not these, or gates of another model.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    try:
-        said = json.loads((folder / SAID).read_text(encoding="utf-8"))
+    must = f"gates must be a folder with {TABLE} and {SAID}"
+    said = read_object(folder / SAID, f"{must}: {SAID}")
+    with foreign(must, folder):
         table = load_file(folder / TABLE)["gates"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BadInput(f"gates must be a folder with {TABLE} and {SAID}, got {str(folder)!r} ({error})") from None
     axes, blocks = said.get("axes"), said.get("blocks")
-    if not isinstance(axes, list) or not set(axes) <= set(AXES) or not isinstance(blocks, int):
+    if not isinstance(axes, list) or not all(axis in AXES for axis in axes) or not isinstance(blocks, int):
         raise BadInput(f"{folder / SAID} must say `axes` of {', '.join(AXES)} and a count of `blocks`, got {axes!r}")
     if said.get("model") != model_digest(model):
         raise BadInput(f"gates must be of this model, got those of another in {str(folder)!r}")

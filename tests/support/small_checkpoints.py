@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from typing import Any
 
 import torch
@@ -136,6 +137,20 @@ def inputs(name: str, batch: int = 2, tokens: int = 16, seed: int = 0) -> dict[s
     if architecture_of(name).task is not Task.SEQUENCE_TO_SEQUENCE:
         return {"input_ids": ids}
     return {"input_ids": ids, "decoder_input_ids": torch.randint(3, VOCABULARY, (batch, 9), generator=generator)}
+
+
+def whole_checkpoint(name, folder):
+    """A family's network and a tokenizer, as the command line reads them."""
+    saved(network(name), folder)
+    tokenizer(48).save_pretrained(folder)
+    return folder
+
+
+def write_documents(path, *cuts):
+    """TEXT once for each cut: of block cat up to there, of dog from there on."""
+    spans = ([{"start": 0, "end": cut, "block": "cat"}, {"start": cut, "end": 46, "block": "dog"}] for cut in cuts)
+    path.write_text("\n".join(json.dumps({"text": TEXT, "spans": one}) for one in spans))
+    return path
 
 
 TEXT = "the cat sat on the mat. the dog ran to the cat. "

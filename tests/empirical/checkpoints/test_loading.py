@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_checkpoints import TEXT, network, tokenizer
+from small_checkpoints import whole_checkpoint, write_documents
 
 from empirical.cli import main
 from empirical.observe.files import open_observations
@@ -28,9 +28,7 @@ def whole(tmp_path_factory):
 
     def folder(name):
         if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            network(name).save_pretrained(made[name])
-            tokenizer(48).save_pretrained(made[name])
+            made[name] = whole_checkpoint(name, tmp_path_factory.mktemp(name))
         return made[name]
 
     yield folder
@@ -39,10 +37,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def text(tmp_path):
-    path = tmp_path / "text.jsonl"
-    spans = [{"start": 0, "end": 24, "block": "cat"}, {"start": 24, "end": 46, "block": "dog"}]
-    path.write_text(json.dumps({"text": TEXT, "spans": spans}))
-    return path
+    return write_documents(tmp_path / "text.jsonl", 24)
 
 
 def changed(folder, to, change):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_checkpoints import LAYERS, TEXT, network, tokenizer
+from small_checkpoints import LAYERS, TEXT, whole_checkpoint, write_documents
 
 from empirical.checkpoints.loading import load_checkpoint
 from empirical.cli import main
@@ -23,9 +23,7 @@ def saved(tmp_path_factory):
 
     def folder(name):
         if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            network(name).save_pretrained(made[name])
-            tokenizer(48).save_pretrained(made[name])
+            made[name] = whole_checkpoint(name, tmp_path_factory.mktemp(name))
         return made[name]
 
     return folder
@@ -33,10 +31,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def text(tmp_path):
-    path = tmp_path / "text.jsonl"
-    spans = [{"start": 0, "end": 24, "block": "cat"}, {"start": 24, "end": 46, "block": "dog"}]
-    path.write_text("\n".join(json.dumps({"text": TEXT, "spans": spans}) for _ in range(2)))
-    return path
+    return write_documents(tmp_path / "text.jsonl", 24, 24)
 
 
 def observe(folder, text, out, *more):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from small_checkpoints import TEXT, network, tokenizer
+from small_checkpoints import whole_checkpoint, write_documents
 
-from empirical.checkpoints.gate_files import load_gates
-from empirical.checkpoints.gates import gating
+from empirical.checkpoints.gate_files import load_gates, save_gates
+from empirical.checkpoints.gates import gating, groups_of
 from empirical.checkpoints.loading import load_checkpoint
 from empirical.cli import main
 from empirical.errors import BadInput
@@ -21,18 +21,12 @@ pytest.importorskip("transformers")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gpt2")
-    network("gpt2").save_pretrained(folder)
-    tokenizer(48).save_pretrained(folder)
-    return folder
+    return whole_checkpoint("gpt2", tmp_path_factory.mktemp("gpt2"))
 
 
 @pytest.fixture
 def text(tmp_path):
-    path, cuts = tmp_path / "text.jsonl", (24, 20, 28, 16)
-    spans = [[{"start": 0, "end": cut, "block": "cat"}, {"start": cut, "end": 46, "block": "dog"}] for cut in cuts]
-    path.write_text("\n".join(json.dumps({"text": TEXT, "spans": one}) for one in spans))
-    return path
+    return write_documents(tmp_path / "text.jsonl", 24, 20, 28, 16)
 
 
 def run(command, saved, text, out, *more):
@@ -93,3 +87,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(saved, text, tmp_path, ca
     assert run(command, saved, text, tmp_path / "out", *more) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[]", '{"axes": [[]], "blocks": 2}', "[" * 100_000])
+def test_gates_that_say_nothing_of_themselves_are_refused(saved, tmp_path, said):
+    model = load_checkpoint(str(saved), dtype="float64").model
+    save_gates(tmp_path, torch.ones(8), groups_of(model, 2), model, {})
+    (tmp_path / "gates.json").write_text(said)
+    with pytest.raises(BadInput, match=r"gates\.json"):
+        load_gates(tmp_path, model)
