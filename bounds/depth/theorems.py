@@ -20,7 +20,7 @@ from bounds.depth.calculators import amplification, drift, knapsack_optimum
 from bounds.dial.theorems import DIALLED
 from bounds.theory.least import Least
 from bounds.theory.reading import FalseReading
-from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.rows import ABSTRACT, ULP, exact
 from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
     A_l,
@@ -257,7 +257,7 @@ THEOREMS: tuple[Theorem, ...] = (
         trivial="outputs are not known to agree without it",
         hypotheses=(DIALLED_OUT, CLOSED),
         bound=lambda rows: np.zeros(np.shape(rows["output_change"])),
-        rounding=lambda rows: np.asarray(0.0),
+        rounding=exact,
         proof=(
             ProofStep(
                 "A masked key has weight exactly 0: a token reads what is relevant to it alone", lemma="definition"

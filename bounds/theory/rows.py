@@ -49,6 +49,20 @@ def mass_rounding(rows: Rows) -> np.ndarray:
     return np.where(masked(rows), 0.0, softmax_rounding(rows))
 
 
+def exact(rows: Rows) -> np.ndarray:
+    """Counts and exact zeros carry no rounding."""
+    return np.asarray(0.0)
+
+
+def from_lower_penalties(rows: Rows, share: float) -> Rows:
+    """What a theorem reads that claims the same from penalties on that are lower by a share."""
+    return {**rows, "penalty": rows["penalty"] * (1 + share)}
+
+
+def to_higher_penalties(rows: Rows, share: float) -> Rows:
+    return {**rows, "penalty": rows["penalty"] * (1 - share)}
+
+
 VALID = Hypothesis(
     "the row is an attention row with 1 <= r <= m < n visible keys",
     lambda rows: (

@@ -12,16 +12,13 @@ import numpy as np
 from bounds.numbers.search import at_ordinal, ordinal
 from bounds.theory.theorem import Rows, Theorem, Verdict
 from empirical.check.boxes import boxes
-from empirical.check.clouds import Cloud
+from empirical.check.clouds import BIN_BITS, Cloud
 
 CHUNK = 2**15
 """Rows judged at a time: the dozen arrays in flight stay in the cache, and each is long enough to outweigh its call."""
 
 EXACT = 2**24
 """Slacks of one theorem that are kept: 128 MiB. Beyond, they are counted in bins."""
-
-BIN_BITS = 44
-"""Of a float64's 64: a bin holds what agrees in sign, exponent and 8 digits after the point, 1/256 of its value."""
 
 
 class Slacks:

@@ -23,6 +23,7 @@ from empirical.checkpoints.completeness import check_size, missing_of_head
 from empirical.checkpoints.documents import Document, align, read_documents
 from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
+from empirical.files import foreign
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> C
             ignore_mismatched_sizes=True,  # they are in the report
             **safe,
         )
-        lacks = missing_of_head(name, model, report)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
+    lacks = missing_of_head(name, model, report)
     if not tokenizer.is_fast:
         raise BadInput(f"MODEL must have a tokenizer that gives offsets (a fast one), got {type(tokenizer).__name__}")
     return Checkpoint(model.to(device).eval(), tokenizer, lacks)
@@ -129,22 +130,15 @@ def load_checkpoint(name: str, device: str = "cpu", dtype: str = "float32") -> C
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Inside, transformers reads without a word, and what it cannot read is refused.
-
-    What it raises on a file that is broken is not told apart from bug to bug.
-    """
+    """Inside, transformers reads without a word, and what it cannot read is refused."""
     from transformers.utils import logging
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"MODEL must be a readable checkpoint, got {name!r} ({reason})") from None
+        with foreign("MODEL must be a readable checkpoint", name):
+            yield
     finally:
         logging.set_verbosity(level)
         if shown:

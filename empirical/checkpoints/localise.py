@@ -122,13 +122,13 @@ def _chosen(
     problem: Problem, path: xr.Dataset, loss_budget: float | None, target_fidelity: float | None
 ) -> tuple[Float[Tensor, "G"], float]:
     """The gates that meet the aim, and the penalty that they were found at; the mask and all open are tried too."""
-    ends = {size: problem.value(torch.full((problem.groups.count,), size, dtype=torch.float64)) for size in (0.0, 1.0)}
     flat = path["gates"].values.reshape(-1, problem.groups.count)
     tried = np.repeat(path["penalty"].values[None], path.sizes["start"], 0).flatten()
     loss, omega = path["loss"].values.flatten(), path["omega"].values.flatten()
     if loss_budget is None and target_fidelity is None:
         best = int(path["objective"].values.argmin())
         return torch.as_tensor(flat[best]), float(tried[best])
+    ends = {size: problem.value(torch.full((problem.groups.count,), size, dtype=torch.float64)) for size in (0.0, 1.0)}
     for size, value in ends.items():
         flat, tried = (
             np.vstack([flat, np.full((1, flat.shape[1]), size)]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,19 @@ def given(arguments: argparse.Namespace, kind: type[DataclassInstance]) -> dict[
     """The fields of `kind` that the user set, by name; lists as tuples."""
     values = {f.name: getattr(arguments, f.name) for f in fields(kind) if hasattr(arguments, f.name)}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
+
+
+def add_checkpoint(parser: argparse.ArgumentParser, text: str = "--text") -> None:
+    """The fields of a `Request` that every command on a checkpoint takes: what is read, its blocks, and how."""
+    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
+    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
+    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
+    parser.add_argument(
+        "--relation", nargs="+", metavar="BLOCK=BLOCK,...", help="what a block's queries may see beside their own block"
+    )
+    parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
 
 def add_requirement(parser: argparse.ArgumentParser, places: str) -> None:

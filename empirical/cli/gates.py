@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.arguments import given
+from empirical.cli.arguments import add_checkpoint, given
 from empirical.cli.exits import OK
-from empirical.errors import BadInput
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,34 +37,22 @@ def add_parsers(commands: Commands) -> None:
 
 
 def _asks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
-    parser.add_argument("--text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
-    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
-    parser.add_argument(
-        "--relation", nargs="+", metavar="BLOCK=BLOCK,...", help="what a block's queries may see beside their own block"
-    )
-    parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
+    add_checkpoint(parser)
     parser.add_argument(
         "--groups", nargs="*", default=list(GROUPS), metavar="AXIS", help="layer, head, block_query, block_key"
     )
     parser.add_argument(
         "--loss", metavar="NAME", help="next_token, kl or cosine; default: next_token, kl of an encoder"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"--out must be a new or empty folder, got {str(out)!r}")
-
-
 def _price(arguments: argparse.Namespace) -> int:
-    _check_out(arguments.out)
+    from empirical.files import make_folder, usable_folder
+
+    usable_folder(arguments.out, new=True)
     from empirical.checkpoints.loading import Request
     from empirical.checkpoints.localise import price_text
-    from empirical.files import make_folder
     from empirical.gates.price import PATHS
     from empirical.observe.files import save_dataset
 
@@ -105,7 +92,9 @@ def _said(found: xr.Dataset) -> str:
 
 
 def _localise(arguments: argparse.Namespace) -> int:
-    _check_out(arguments.out)
+    from empirical.files import usable_folder
+
+    usable_folder(arguments.out, new=True)
     from empirical.checkpoints.gate_files import save_gates
     from empirical.checkpoints.loading import Request
     from empirical.checkpoints.localise import localise_text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.arguments import add_requirement, given, required
+from empirical.cli.arguments import add_checkpoint, add_requirement, given, required
 from empirical.cli.exits import OK, REFUTED
 from empirical.errors import BadInput, Missed
 
@@ -43,20 +43,12 @@ def add_parsers(commands: Commands) -> None:
 
 
 def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
-    """What a checkpoint is given: its folder or hub id, text with blocks, the dial."""
-    parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
-    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
-    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
+    """What a checkpoint is given beside its text: what is relevant, the dial, rules, a guard."""
+    add_checkpoint(parser, text)
     parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
-    parser.add_argument(
-        "--relation", nargs="+", metavar="BLOCK=BLOCK,...", help="what a block's queries may see beside their own block"
-    )
-    parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
     parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
     parser.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
     parser.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
 
 def _observe(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from empirical.errors import BadInput
-from empirical.laboratory.config import SCHEMA_VERSION, SECTIONS, TASKS
+from empirical.laboratory.config import SCHEMA_VERSION, SECTIONS
 
 Values = dict[str, dict[str, Any]]
 
@@ -101,6 +101,3 @@ def page() -> str:
             of, meaning = item.metadata.get("task", ""), "; ".join(_meaning(item)).replace("|", "\\|")
             lines.append(f"| `{item.name}` | {default} | {of} | {meaning} |")
     return "\n".join([*lines, ""])
-
-
-__all__ = ["TASKS", "TRAINED", "page", "template"]

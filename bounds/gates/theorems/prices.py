@@ -15,7 +15,7 @@ import numpy as np
 from sympy import Expr, Sum, Symbol, diff, simplify
 
 from bounds.gates import closed_forms
-from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.rows import ABSTRACT, ULP, exact
 from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
     gate,
@@ -72,10 +72,6 @@ def _sums(*names: str):
     return room
 
 
-def _none(rows: Rows) -> np.ndarray:
-    return np.asarray(0.0)
-
-
 THEOREMS: tuple[Theorem, ...] = (
     Theorem(
         key="gate_price",
@@ -93,7 +89,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: (rows["group_shares"] * rows["pulls"]).sum(-1),
-        rounding=_none,
+        rounding=exact,
         proof=(
             ProofStep(
                 "do/ds_c = (Z_c/Z)(o_c - o), with everything that is not of the group in Z_in and o_in",
@@ -120,7 +116,7 @@ THEOREMS: tuple[Theorem, ...] = (
         step=pair_odds * pair_penalty,
         hypotheses=(Hypothesis("all gates are 0", lambda rows: rows["gate"] == 0),),
         bound=lambda rows: (rows["pair_odds"] * rows["pair_penalties"]).sum(-1) / rows["pair_odds"].sum(-1),
-        rounding=_none,
+        rounding=exact,
         proof=(
             ProofStep(
                 "At s = 0: dL/ds_c = sum_i (Z_c/Z_in)<g_i, o_c - o_in>, and Z_c (o_c - o_in) = sum_j w_ij (v_j - o_in)",
@@ -153,7 +149,7 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis("the loss is continuously differentiable along the path", lambda rows: rows["jumps"] == 0),
         ),
         bound=lambda rows: rows["gate_shares"].sum(-1),
-        rounding=_none,
+        rounding=exact,
         proof=(
             ProofStep("dL/dt along the path is sum_c (dL/ds_c) ds_c/dt", lemma="chain rule of derivatives"),
             ProofStep("its integral is the change of L, and the sum of the integrals", lemma="fundamental theorem"),

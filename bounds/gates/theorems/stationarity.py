@@ -16,7 +16,7 @@ from sympy import Expr, Mul, S, Sum, Symbol, ceiling, exp, simplify
 
 from bounds.gates import closed_forms
 from bounds.theory.reading import FalseReading
-from bounds.theory.rows import ABSTRACT, ULP
+from bounds.theory.rows import ABSTRACT, ULP, exact, from_lower_penalties, to_higher_penalties
 from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
     G,
@@ -55,20 +55,6 @@ FORMS: Forms = {
 
 _b, _w = Symbol("b", real=True), Symbol("w_i", nonnegative=True)
 _leaked = exp(_b) * _w / (1 + exp(_b) * _w)
-
-
-def _exact(rows: Rows) -> np.ndarray:
-    """Counts and exact zeros carry no rounding."""
-    return np.asarray(0.0)
-
-
-def _from_lower_penalties(rows: Rows, share: float) -> Rows:
-    """What a theorem reads that claims the same from penalties on that are lower by a share."""
-    return {**rows, "penalty": rows["penalty"] * (1 + share)}
-
-
-def _to_higher_penalties(rows: Rows, share: float) -> Rows:
-    return {**rows, "penalty": rows["penalty"] * (1 - share)}
 
 
 def _total(rows: Rows) -> np.ndarray:
@@ -134,7 +120,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.zeros_like(rows["penalty"]),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             ProofStep(
                 "Every dJ/ds_c = dL/ds_c + lambda dOmega/ds_c is positive at the mask, and the box lies on the side "
@@ -146,7 +132,7 @@ THEOREMS: tuple[Theorem, ...] = (
         source=SOURCE,
         level=Level.GATE,
         trivial="which gates open is not known without it",
-        widened=_from_lower_penalties,
+        widened=from_lower_penalties,
         attained=True,
     ),
     Theorem(
@@ -165,14 +151,14 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.ones_like(rows["penalty"]),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             ProofStep("dJ/ds_c < 0 for the gate of the largest ratio: its step goes into the box", lemma="definition"),
         ),
         source=SOURCE,
         level=Level.GATE,
         trivial=S.Zero,
-        widened=_to_higher_penalties,
+        widened=to_higher_penalties,
         attained=True,
     ),
     Theorem(
@@ -243,7 +229,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.zeros_like(rows["penalty"]),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             ProofStep(
                 "In the last layer with an open gate lambda is at most a weighted mean of N_l <-g_i, o_out,i - o_in,i>",
@@ -256,7 +242,7 @@ THEOREMS: tuple[Theorem, ...] = (
         level=Level.GATE,
         trivial="which gates are open is not known without it",
         needs=("gate_self_check",),
-        widened=_from_lower_penalties,
+        widened=from_lower_penalties,
         attained=True,
     ),
     Theorem(
@@ -273,7 +259,7 @@ THEOREMS: tuple[Theorem, ...] = (
             Hypothesis("plain projected steps, without momentum", lambda rows: ~np.asarray(rows["accelerated"], bool)),
         ),
         bound=lambda rows: np.ceil(closed_forms.gate_steps(rows["gate"], rows["gap"], rows["step"])),
-        rounding=_exact,
+        rounding=exact,
         proof=(ProofStep("Each step takes eta gamma off, or ends at 0", lemma="induction"),),
         source=SOURCE,
         level=Level.GATE,

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sympy import Expr, S, Symbol, ceiling, factor, sqrt
 
 from bounds.penalty import closed_forms
 from bounds.penalty.calculators import predicted_steps
 from bounds.penalty.theorems.global_threshold import SOURCE, gradient_mean_rounding
+from bounds.theory.rows import exact
 from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import b1, b2, eta, gradient, group_size, momentum, norm, penalty, steps
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
@@ -133,7 +133,7 @@ THEOREMS: tuple[Theorem, ...] = (
         bound=lambda rows: predicted_steps(
             rows["group_norm"], rows["penalty"], rows["gradient_bound"] / (1 - rows["momentum"]), rows["step"]
         ),
-        rounding=lambda rows: np.asarray(0.0),
+        rounding=exact,
         proof=(
             ProofStep("||v|| <= g (1 + mu + mu^2 + ...) <= g/(1-mu)", lemma="induction"),
             ProofStep("so each step shortens the group by eta (lambda - g/(1-mu)) at least", lemma="proximal step"),

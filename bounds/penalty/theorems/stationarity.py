@@ -33,6 +33,7 @@ from bounds.penalty.theorems.levels import (
     worst_case,
 )
 from bounds.theory.reading import FalseReading
+from bounds.theory.rows import exact, from_lower_penalties, to_higher_penalties
 from bounds.theory.symbols import eta, gradient, norm, penalty, residual, steps
 from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
 
@@ -50,20 +51,6 @@ NEAR_CRITICAL = 1e-3
 
 BETTER_BASIN = 1e-6
 """A loss lower than the localised one by more than this share is another in-block solution, not its last digits."""
-
-
-def _exact(rows: Rows) -> np.ndarray:
-    """Counts and exact zeros carry no rounding."""
-    return np.asarray(0.0)
-
-
-def _from_lower_penalties(rows: Rows, share: float) -> Rows:
-    """What a theorem reads that claims the same from penalties on that are lower by a share."""
-    return {**rows, "penalty": rows["penalty"] * (1 + share)}
-
-
-def _to_higher_penalties(rows: Rows, share: float) -> Rows:
-    return {**rows, "penalty": rows["penalty"] * (1 - share)}
 
 
 def _predicted_steps(rows: Rows) -> np.ndarray:
@@ -176,7 +163,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.zeros_like(rows["penalty"], dtype=np.float64),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             *_FIXED_POINT,
             ProofStep(
@@ -190,7 +177,7 @@ THEOREMS: tuple[Theorem, ...] = (
         tolerance=lambda rows: (
             rows["step"] * rows["residual"] * (1 + 1e-12)
         ),  # ||W|| <= eta ||R|| once the next point is 0
-        widened=_from_lower_penalties,
+        widened=from_lower_penalties,
     ),
     StepsTheorem(
         key="steps_to_zero",
@@ -222,7 +209,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=_predicted_steps,
-        rounding=_exact,
+        rounding=exact,
         proof=(
             ProofStep(
                 "One step leaves ||W|| <= (||W|| + eta g - eta lambda)^+: it falls by eta (lambda - g)",
@@ -257,7 +244,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.zeros_like(rows["critical"], dtype=np.float64),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             *_FIXED_POINT[:2],
             ProofStep(
@@ -268,7 +255,7 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=SOURCE,
         level=Level.SETTING,
-        widened=_from_lower_penalties,
+        widened=from_lower_penalties,
     ),
     Theorem(
         key="critical_leaves",
@@ -297,7 +284,7 @@ THEOREMS: tuple[Theorem, ...] = (
             ),
         ),
         bound=lambda rows: np.ones_like(rows["critical"], dtype=np.float64),
-        rounding=_exact,
+        rounding=exact,
         proof=(
             *_FIXED_POINT[:2],
             ProofStep(
@@ -310,7 +297,7 @@ THEOREMS: tuple[Theorem, ...] = (
         ),
         source=SOURCE,
         level=Level.SETTING,
-        widened=_to_higher_penalties,
+        widened=to_higher_penalties,
     ),
 )
 
