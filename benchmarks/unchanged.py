@@ -3,7 +3,7 @@
     python benchmarks/unchanged.py [--pinned REV] [--inputs 10000] [--only PART ...] [--out benchmarks/unchanged.json]
 
     calculators  the functions of `bounds.__all__` on random inputs, extreme ones too, and what they refuse; `design`
-    claims       paper_checks.md line by line, but for formulas, names of tests, and paths
+    claims       paper_checks.md and docs/evidence.md line by line, but for formulas, names of tests, and paths
     commands     what `localist` prints, and its exit status
     sweep        every variable of the observations, and every verdict, of small runs from every start
     studies      numbers, cells and verdicts of every quick study (minutes; not with --quick)
@@ -208,7 +208,8 @@ def localist(*arguments: object) -> list[str]:
 
 
 def claims(items: Items, out: Path, inputs: int) -> None:
-    text = re.sub(r"```math.*?```", "", Path("paper_checks.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    pages = [page for name in ("paper_checks.md", "docs/evidence.md") if (page := Path(name)).exists()]
+    text = re.sub(r"```math.*?```", "", "".join(page.read_text(encoding="utf-8") for page in pages), flags=re.DOTALL)
     items["claims/paper_checks.md/"] = [x for x in MASK.sub("...", text).splitlines() if not x.startswith("Tests:")]
 
 

@@ -23,6 +23,9 @@ def add_parsers(commands: Commands) -> None:
 
     claims = commands.add_parser("claims", help="paper_checks.md and its graph, from the theorems and their evidence")
     claims.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
+    claims.add_argument(
+        "--latex", action="store_true", help="print the claims and verdicts as a LaTeX table; write nothing"
+    )
     claims.set_defaults(run=_claims)
 
 
@@ -62,6 +65,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _claims(arguments: argparse.Namespace) -> int:
+    if arguments.latex:
+        from bounds.ledger.paper_page import latex
+
+        print(latex())
+        return OK
     from bounds.ledger.pages import main
 
     return main(["--check"] if arguments.check else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bounds.entropy.calculators import entropy_ceiling
-from bounds.ledger import pages, paper_page
+from bounds.ledger import evidence_page, pages, paper_page
 from bounds.ledger.claims import CLAIMS
 from bounds.ledger.marked_tests import marked_tests, of_every_theorem, that_name
 from bounds.theorems import FALSE_READINGS, THEOREMS
+from empirical.cli.command_line import parser
 
 
 def test_paper_checks_is_fresh(capsys):
@@ -22,6 +24,7 @@ def test_paper_checks_is_fresh(capsys):
 
 def test_a_stale_file_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(paper_page, "FILE", tmp_path / "paper_checks.md")
+    monkeypatch.setattr(evidence_page, "FILE", tmp_path / "evidence.md")
     monkeypatch.setattr(pages, "GRAPH", tmp_path / "graph.svg")
     assert pages.main(["--check"]) == 1
     assert pages.main([]) == 0
@@ -60,8 +63,24 @@ def test_every_false_reading_has_a_test(reading):
     assert that_name(MARKED, "refutes", reading.title)
 
 
+def test_one_screen_says_everything_of_every_claim():
+    """Key, claim, verdict, a command that parses, and what would change the verdict, in one row each."""
+    rows = [line for line in paper_page.render().splitlines() if line.startswith("| C")]
+    assert len(rows) == len(CLAIMS)
+    for row, claim in zip(rows, CLAIMS):
+        assert row.startswith(f"| {claim.key} |")
+        assert all(text in row for text in (claim.words, claim.status, claim.verdict, claim.reproduce, claim.changes))
+        parser().parse_args(claim.reproduce.split())
+
+
+def test_latex_has_every_claim_and_no_bare_special_character():
+    text = paper_page.latex()
+    assert [line.split(" & ")[0] for line in text.splitlines() if line.startswith("C")] == [c.key for c in CLAIMS]
+    assert not re.search(r"(?<!\\)[#$%_]", text)
+
+
 def test_every_theorem_is_listed_with_a_test_and_no_step_fails():
-    text = paper_page.render()
+    text = evidence_page.render()
     for theorem in THEOREMS.values():
         assert f"### `{theorem.key}`" in text
     assert "FAILS" not in text
