@@ -76,7 +76,7 @@ CLAIMS = (
         "attention entropy then obeys an exponential bound",
         REPAIRED,
         "false for one pure exponential; the exact maximum and a repaired family are proved",
-        "verify entropy_ceiling repaired_envelope --quick",
+        "verify --claim C4 --quick",
         "a row above the exact maximum",
         'false in the reading "a pure exponential with one constant"; proved in the exact form and as a repaired '
         "family",
@@ -87,7 +87,7 @@ CLAIMS = (
         "pointer fidelity then obeys an exponential bound",
         PROVED,
         "with the best constants",
-        "verify leakage_ceiling fidelity_floor --quick",
+        "verify --claim C5 --quick",
         "a row below the floor of its margin",
         "with the best constants",
     ),
@@ -131,7 +131,7 @@ CLAIMS = (
         "blocks, and whole models, are recruited by penalised likelihood; the process converges",
         REPAIRED,
         "the number of recruitments is bounded; at the end no single one helps, though a pair may",
-        "verify recruitment_count recruitment_end --quick",
+        "verify --claim C9 --quick",
         "a run with more recruitments than its bound",
         "the number of recruitments is bounded, for blocks and models alike; at the end no *single* recruitment helps. "
         'False in the reading "no set of recruitments helps": pairs may',
@@ -142,7 +142,7 @@ CLAIMS = (
         "results hold at stationary points, with exact constants",
         REPAIRED,
         "stationarity, levels A to E, steps to zero; false for every first-order method (Nesterov)",
-        "verify steps_to_zero heavy_ball_steps adam_threshold --quick",
+        "verify --claim C10 --quick",
         "a stationary point against its level",
         "for the group penalty: stationarity, levels A to E, finite identification by plain and heavy-ball steps, "
         "Adam's "
@@ -154,7 +154,7 @@ CLAIMS = (
         "anchor redundancy raises fidelity and entropy together; five kinds of attention",
         REPAIRED,
         "fidelity always rises, entropy only once leakage times gap is at most 1",
-        "verify replication_slope kernel_ceiling --quick",
+        "verify --claim C11 --quick",
         "a kernel with positive weights that escapes its ceiling",
         "fidelity always rises, entropy only once leakage times gap is at most 1; all kinds with positive weights are "
         "covered, an exponential rate only where the kernel is exponential in the score",
@@ -165,7 +165,7 @@ CLAIMS = (
         "hot reload of verified rules raises asymptotic compliance",
         REPAIRED,
         "if each reload works given that the violation persists; false if each merely works often",
-        "verify reload_compliance reload_limit --quick",
+        "verify --claim C12 --quick",
         "reloads that obey the hypothesis and do not comply",
         "proved if each reload works *given that the violation persists*, and none is brought back. False in the "
         'reading "each works with some probability": reloads may be correlated',
@@ -188,7 +188,7 @@ CLAIMS = (
         "on text, two layers: entropy 5.36 bits at dial 1 against 7.18 at dial 0; best trade-off at dial 0.6",
         OPEN,
         "a measurement, its model not given; less entropy with more dial has a condition, which is proved",
-        "verify entropy_along_dial entropy_turning_point --quick",
+        "verify --claim C14 --quick",
         "the measurement, repeated on the same model",
         "a measurement: the abstract names WikiText and a two-layer transformer, nothing more. That more dial means "
         "less entropy has a condition, which is proved",

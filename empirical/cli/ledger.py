@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from empirical.cli.exits import OK, REFUTED
 
 if TYPE_CHECKING:
+    from bounds.theory.theorem import Theorem
     from empirical.cli.arguments import Commands
 
 
 def add_parsers(commands: Commands) -> None:
     verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
     verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
+    verify.add_argument("--claim", action="append", default=[], metavar="KEY", help="those of a claim, C1 to C14, too")
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
     verify.add_argument("--out", type=Path, metavar="DIR", help="default: the evidence of this checkout")
     verify.add_argument("--runs", action="append", default=[], type=Path, metavar="DIR", help="finished runs to cite")
@@ -34,7 +36,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from bounds.ledger.evidence import FOLDER
     from bounds.numbers.repository import repository
-    from bounds.theorems import THEOREMS, by_key
     from empirical.errors import BadInput
     from empirical.files import usable_folder
     from empirical.verify.gathering import cite, summary, verify
@@ -43,7 +44,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise BadInput(f"--out must go without --quick, which writes nothing, got {str(arguments.out)!r}")
     if arguments.out is not None:
         usable_folder(arguments.out)
-    theorems = [by_key(key) for key in arguments.theorem] or list(THEOREMS.values())
+    theorems = _theorems(arguments.theorem, arguments.claim)
     if arguments.out is None and not arguments.quick:
         repository("localist verify without --quick or --out DIR")
     folder = FOLDER if arguments.out is None else arguments.out
@@ -62,6 +63,20 @@ def _verify(arguments: argparse.Namespace) -> int:
     where = "nothing was written (--quick)" if arguments.quick else f"evidence in {folder}"
     print(f"\n{len(theorems) - failed} of {len(theorems)} theorems stand as they should; {where}")
     return REFUTED if failed else OK
+
+
+def _theorems(keys: list[str], claims: list[str]) -> list[Theorem]:
+    """Those named, and those of the claims named; all of them where nothing is."""
+    from bounds.ledger.claims import CLAIMS
+    from bounds.theorems import THEOREMS, by_key
+    from empirical.errors import BadInput
+
+    known = [claim.key for claim in CLAIMS]
+    if unknown := [claim for claim in claims if claim not in known]:
+        raise BadInput(f"--claim must be one of {', '.join(known)}, got {unknown[0]!r}")
+    wanted = {by_key(key).key for key in keys}
+    wanted |= {key for key, theorem in THEOREMS.items() if set(theorem.claims) & set(claims)}
+    return [theorem for key, theorem in THEOREMS.items() if key in wanted or not wanted]
 
 
 def _claims(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from bounds.ledger import evidence_page, pages, paper_page
 from bounds.ledger.claims import CLAIMS
 from bounds.ledger.marked_tests import marked_tests, of_every_theorem, that_name
 from bounds.theorems import FALSE_READINGS, THEOREMS
-from empirical.cli.command_line import parser
+from empirical.cli.command_line import main, parser
 
 
 def test_paper_checks_is_fresh(capsys):
@@ -71,6 +71,13 @@ def test_one_screen_says_everything_of_every_claim():
         assert row.startswith(f"| {claim.key} |")
         assert all(text in row for text in (claim.words, claim.status, claim.verdict, claim.reproduce, claim.changes))
         parser().parse_args(claim.reproduce.split())
+
+
+def test_verify_takes_the_theorems_of_a_claim(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("empirical.verify.gathering.verify", lambda theorems, *_, **__: asked.extend(theorems) or [])
+    assert main(["verify", "coherence_simplex", "--claim", "C9", "--quick"]) == 0
+    assert [theorem.key for theorem in asked] == ["coherence_simplex", "recruitment_count", "recruitment_end"]
 
 
 def test_latex_has_every_claim_and_no_bare_special_character():

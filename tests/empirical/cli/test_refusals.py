@@ -128,6 +128,7 @@ def damaged(tmp_path, monkeypatch):
         ("plot own.npz --out bytes.nc", "--out must be a folder, got the file 'bytes.nc'"),
         ("plot own.npz --out bytes.nc/figures", "--out must be a writable folder, got 'bytes.nc/figures'"),
         ("schedule bytes.json --budget 1", "SCHEDULE.json must be a readable JSON file"),
+        ("verify --quick --claim C15", "--claim must be one of C1, C2"),
         ("verify --quick --runs bytes.nc", "--runs must name folders of finished runs"),
         ("anchors --blocks 3 --dim 2 --out bytes.nc", "--out must be a folder, got the file 'bytes.nc'"),
         (f"run {EXAMPLE} --out bytes.nc", "--out must be a folder, got the file 'bytes.nc'"),
