@@ -121,8 +121,7 @@ def _means(rows: Arrays, name: str) -> np.ndarray:
 
 def _predicted(before: Arrays, after: Arrays) -> dict[str, Any]:
     """Fidelity and entropy a layer, observed, and predicted from the rows at dial 0."""
-    seen = {**after, "valid": before["valid"][:1]}
-    observed = {"fidelity": _means(seen, "fidelity").tolist(), "entropy": _means(seen, "entropy_nats").tolist()}
+    observed = {"fidelity": _means(after, "fidelity").tolist(), "entropy": _means(after, "entropy_nats").tolist()}
     return {**observed, **_law(before, before["dial"])}
 
 

@@ -56,7 +56,7 @@ def _chunk(
         used = weights.masked_fill(inside, 0.0).sum(-1)  # of the weights themselves, whatever turned the logits
         within, without = (entropy(scaled.masked_fill(~side, -torch.inf)) for side in (inside, ~inside))
         seen = {**rows, "leakage_dialled": used, "entropy_inside": within, "entropy_outside": without}
-        turned = row_statistics(turn(layer, logits), inside, layout.visible, r, tau, layout.anchor)
+        turned = row_statistics(turn(layer, logits), inside, layout.visible, r, tau, layout.anchor, cut=True)
         layers.append((seen, {**turned, "entropy_inside": within, "entropy_outside": without}))
         return weights
 

@@ -83,6 +83,19 @@ def test_the_odds_law_holds_in_every_row_of_the_weights_in_use(model, given):
         assert check(by_key(key), {k: v for k, v in after.items() if k != "dial"}, DIMS).verdict is Verdict.HOLDS
 
 
+def test_rows_that_dial_1_cut_keep_what_is_defined_of_them(model):
+    """Nothing leaks, the entropy is that of the block, no key outside comes near; the keys are counted as before."""
+    before, after = dial_rows(*model, CONFIG, [0.0, 1.0])
+    uncut, cut = ({name: values[at] for name, values in after.items()} for at in (0, 1))
+    assert before["valid"].any()
+    for name in ("valid", "n_keys", "n_block", "n_anchors"):
+        np.testing.assert_array_equal(cut[name], uncut[name], err_msg=name)
+    valid = cut["valid"]
+    assert (cut["fidelity"][valid] == 1).all()
+    assert (cut["margin"][valid] == np.inf).all()
+    np.testing.assert_allclose(cut["entropy_nats"][0], before["entropy_inside"][1][0], atol=1e-12)
+
+
 def test_a_bias_of_the_wrong_size_violates_it(model, monkeypatch):
     import empirical.dial.changes as module
 
