@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from empirical.check.verdicts import Checked
     from empirical.cli.arguments import Commands
     from empirical.laboratory.config import Config
+    from empirical.laboratory.text import Texts
 
 
 LISTED = 6
@@ -81,12 +82,12 @@ def _init(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _blocks(config: Config) -> str:
+def _blocks(config: Config, topics: Texts) -> str:
     """Which text is in which block, a line each."""
-    from empirical.laboratory.text import grouped, read_words
+    from empirical.laboratory.text import grouped, words_of
 
     lines = [""]
-    for block, files in enumerate(grouped(read_words(config.task.text_dir), config.model.blocks)):
+    for block, files in enumerate(grouped(words_of(topics), config.model.blocks)):
         more = f" and {len(files) - LISTED} more" if len(files) > LISTED else ""
         lines.append(f"block {block}: {', '.join(files[:LISTED])}{more}")
     return "\n".join(lines)
@@ -125,9 +126,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from empirical.laboratory.assemble import assemble
     from empirical.laboratory.sweep import prepared
+    from empirical.laboratory.text import read_topics
 
-    train = prepared(config, arguments.out, arguments.resume)
-    print(thresholds, _blocks(config) if config.task.name == "topics" else "", sep="\n", flush=True)
+    topics = read_topics(config.task.text_dir) if config.task.name == "topics" else None
+    train = prepared(config, arguments.out, arguments.resume, topics=topics)
+    print(thresholds, "" if topics is None else _blocks(config, topics), sep="\n", flush=True)
     train()
     dataset = assemble(arguments.out)
     print(f"\n{_settled(dataset)}\n")

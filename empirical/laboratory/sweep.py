@@ -25,6 +25,7 @@ from empirical.laboratory.config import BRANCHES, Config, parse
 from empirical.laboratory.store import Store
 
 if TYPE_CHECKING:
+    from empirical.laboratory.text import Texts
     from empirical.shapes import Arrays
 
 NO_MEMORY = re.compile("out of memory|not enough memory", re.IGNORECASE)
@@ -83,19 +84,27 @@ def sweep(config: Config, out: Path, resume: bool = False, progress: bool = True
     prepared(config, out, resume, progress)()
 
 
-def prepared(config: Config, out: Path, resume: bool = False, progress: bool = True) -> Callable[[], None]:
+def prepared(
+    config: Config, out: Path, resume: bool = False, progress: bool = True, topics: Texts | None = None
+) -> Callable[[], None]:
     """What trains every cell that the folder does not hold yet, once all that can be refused has been.
 
+    `topics`: the text of a run of that task where it has been read already.
     Raises BadInput for a folder that is not empty (without `resume`) or holds another run, a device or text that is
     not there: before anything is written. Training raises it for a full disk; KeyboardInterrupt leaves finished cells.
     """
     from empirical.laboratory.devices import choose_device
     from empirical.laboratory.tasks import device_of, make_task
-    from empirical.laboratory.text import text_digest
+    from empirical.laboratory.text import read_corpus, read_topics, text_digest
 
-    config = choose_device(config)
-    make_task(config, config.sweep.seeds[0], device_of(config))
-    text = text_digest(config) if config.task.name == "topics" else {}
+    config, text = choose_device(config), {}
+    device = device_of(config)
+    if config.task.name == "topics":
+        topics = read_topics(config.task.text_dir) if topics is None else topics
+        read_corpus(config, topics)
+        text = text_digest(config, topics)
+    else:
+        make_task(config, config.sweep.seeds[0], device)
     store = Store.open(Path(out), config, text, resume)
     return partial(_train, config, store, progress)
 

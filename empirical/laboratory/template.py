@@ -50,9 +50,9 @@ def template(task: str, text_dir: str | None = None) -> str:
 
 def _of_texts(text_dir: str, values: Values) -> Iterator[str]:
     """As many blocks as there are texts, four at most; which text is in which block, as comments."""
-    from empirical.laboratory.text import grouped, read_words
+    from empirical.laboratory.text import grouped, read_topics, words_of
 
-    words = read_words(text_dir)
+    words = words_of(read_topics(text_dir))
     if len(words) < 2:
         raise BadInput(f"--text-dir must hold at least 2 files with words, got {len(words)} in {text_dir!r}")
     blocks, queries = min(4, len(words)), values["task"]["queries"]

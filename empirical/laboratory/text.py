@@ -25,6 +25,9 @@ from empirical.shapes import Int
 
 HELD_OUT = 0.15  # of every topic, from its end
 
+Texts = Mapping[str, str]
+"""Topic name -> text; read once, and handed on to all that look at it."""
+
 
 def read_topics(text_dir: str | None) -> dict[str, str]:
     """Topic name -> text: Python's own documentation, or one file of a folder each."""
@@ -47,15 +50,15 @@ def read_topics(text_dir: str | None) -> dict[str, str]:
     return texts
 
 
-def text_digest(config: Config) -> dict[str, str]:
+def text_digest(config: Config, topics: Texts | None = None) -> dict[str, str]:
     """What identifies the text of a `topics` run: its hash, where it came from, and what its blocks are of."""
-    topics = read_topics(config.task.text_dir)
+    topics = read_topics(config.task.text_dir) if topics is None else topics
     digest = hashlib.sha256()
     for name in sorted(topics):
         for part in (name, topics[name]):
             digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
     source = config.task.text_dir or f"pydoc_data.topics of Python {platform.python_version()}"
-    names = names_of(grouped(read_words(config.task.text_dir), config.model.blocks))
+    names = names_of(grouped(words_of(topics), config.model.blocks))
     return {"text_sha256": digest.hexdigest(), "text_source": source, "blocks": json.dumps(names)}
 
 
@@ -69,9 +72,9 @@ class Corpus:
     groups: tuple[tuple[str, ...], ...]
 
 
-def read_words(text_dir: str | None) -> dict[str, list[str]]:
+def words_of(topics: Texts) -> dict[str, list[str]]:
     """Topic name -> its words, where there are some."""
-    words = {name: re.findall(r"\w+", text.lower()) for name, text in read_topics(text_dir).items()}
+    words = {name: re.findall(r"\w+", text.lower()) for name, text in topics.items()}
     return {name: found for name, found in words.items() if found}
 
 
@@ -91,8 +94,8 @@ def names_of(groups: Sequence[Sequence[str]]) -> list[str]:
     return [group[0] + (f" and {len(group) - 1} more" if len(group) > 1 else "") for group in groups if group]
 
 
-def read_corpus(config: Config) -> Corpus:
-    words = read_words(config.task.text_dir)
+def read_corpus(config: Config, topics: Texts | None = None) -> Corpus:
+    words = words_of(read_topics(config.task.text_dir) if topics is None else topics)
     blocks = config.model.blocks
     if len(words) < blocks:
         where = repr(config.task.text_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from small import SMALL, TOPICS, configured
 
 from bounds import penalty_threshold_worst_case
+from empirical.cli import main
 from empirical.errors import BadInput
 from empirical.laboratory.tasks import level_c, level_ingredients, make_task
 from empirical.laboratory.text import (
@@ -25,6 +27,7 @@ from empirical.laboratory.text import (
 from empirical.penalise.proximal_gradient import group_norms
 
 CPU = torch.device("cpu")
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 def forms(scale, settings=3, seed=0):
@@ -137,6 +140,17 @@ def test_the_digest_is_the_texts():
     config = configured(TOPICS)
     assert text_digest(config) == text_digest(config)
     assert text_digest(config)["text_source"].startswith("pydoc_data.topics of Python 3.")
+
+
+def test_the_text_of_a_run_is_read_once(tmp_path, monkeypatch, capsys):
+    """For the corpus that is tried, the digest that is saved and the blocks that are named."""
+    read = []
+    monkeypatch.setattr("empirical.laboratory.text.read_topics", lambda given: read.append(given) or read_topics(given))
+    monkeypatch.setattr("empirical.laboratory.sweep._train", lambda *_: pytest.fail("enough is seen"))
+    with pytest.raises(pytest.fail.Exception):
+        main(["run", str(EXAMPLES / "topics.toml"), "--out", str(tmp_path / "run")])
+    assert "block 3: " in capsys.readouterr().out
+    assert len(read) == 1
 
 
 def test_the_digest_changes_with_the_text(tmp_path):
