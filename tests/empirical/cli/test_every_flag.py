@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bounds import PenaltySetting, Setting
 from empirical.cli import main
 from empirical.cli.exits import BAD_INPUT, OK
 
@@ -32,6 +34,32 @@ def test_anchors_that_nobody_gave_are_stated_first_and_one_anchor_stands_beside_
     assert saved["one_anchor"] == pytest.approx(careful)
     main(["thresholds", "--n-keys", "4096", "--n-block", "128", "--fidelity", ".99", "--n-anchors", "128"])
     assert "taken for" not in capsys.readouterr().out
+
+
+def test_the_help_of_thresholds_says_what_each_flag_means_in_which_unit_and_its_default(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # no word is split
+    with pytest.raises(SystemExit):
+        main(["thresholds", "--help"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("--")}
+    for kind in (Setting, PenaltySetting):
+        for field in fields(kind):
+            line = lines[f"--{field.name.replace('_', '-')}"]
+            assert field.metadata["meaning"] in line
+            assert field.metadata["unit"] in line
+            assert ("default" in line) is (field.default is not None), line
+    assert "[1; default 1]" in lines["--temperature"]
+
+
+def test_thresholds_say_what_is_missing_for_what_and_state_penalty_inputs_in_the_head(capsys):
+    assert main(["thresholds", *COUNTS, "--fidelity", ".9", *NORMS, "--key-diameter", "2"]) == OK
+    head, *rest = capsys.readouterr().out.split("\n\n")
+    assert "\nPenalty: gradient_bound 1, value_diameter 1, query_norm 1, key_norm 1, key_diameter 2" in head
+    assert "with group_norm, step: steps to zero" in rest[-1]
+    assert main(["thresholds", *COUNTS, "--fidelity", ".9"]) == OK
+    *_, missing = capsys.readouterr().out.split("\n\n")
+    assert "with entropy: least margin for the entropy" in missing
+    assert main(["thresholds", *COUNTS, "--fidelity", ".9", *NORMS]) == BAD_INPUT
+    assert "must go with --key-diameter (penalty level A)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
