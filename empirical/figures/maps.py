@@ -61,7 +61,7 @@ def attention_maps(seen: Observed) -> Figure:
         aspect=35,
     )
     blocks = np.unique(np.concatenate([queries, keys[keys >= 0]]))
-    handles: list = [Patch(color=_colour(b), label=f"block {b}") for b in blocks]
+    handles: list = [Patch(color=_colour(b), label=style.plain(seen.block_words(b))) for b in blocks]
     if anchors.any():
         handles.append(Line2D([], [], ls="", marker="v", color=style.BLACK, ms=3, label="anchor key"))
     if any((maps[setting, *head] == 0).any() for setting, head in shown):

@@ -166,6 +166,10 @@ class Observed:
         """The number in its model, from 0, of the layer or head at a place."""
         return int(self.values(what)[place])
 
+    def block_words(self, block: int | np.integer) -> str:
+        """The name that the run gives a block, else its number."""
+        return dict(enumerate(json.loads(self.dataset.attrs.get("blocks", "[]")))).get(int(block), f"block {block}")
+
     def head_words(self, layer: int, head: int) -> str:
         """`layer 0, head 1`, without the part that all heads share."""
         _, layers, heads, _ = self.valid.shape

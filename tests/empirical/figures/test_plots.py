@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -146,6 +147,12 @@ def test_layers_heads_and_blocks_count_from_0_in_figures_and_points(datasets, tm
     assert Observed(datasets["topics"].isel(head=[0] * 4)).heads()[0][0] == "layer 0, 4 heads pooled"
     labels = [t.get_text() for t in FIGURES["attention"](numbered).legends[0].get_texts()]
     assert labels[:4] == [f"block {at}" for at in range(4)]
+
+
+def test_blocks_have_the_names_of_the_run(datasets):
+    named = datasets["topics"].assign_attrs(blocks=json.dumps(["numbers and 9 more", "$lists$", "strings"]))
+    labels = [t.get_text() for t in FIGURES["attention"](Observed(named)).legends[0].get_texts()]
+    assert labels[:4] == ["numbers and 9 more", r"\$lists\$", "strings", "block 3"]
 
 
 def test_the_median_of_row_bounds_bounds_the_median(seen):
