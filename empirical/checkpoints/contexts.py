@@ -297,7 +297,8 @@ def guarded(
 
 def _misses(call: Call, rows: dict[str, Tensor], own: Int[Tensor, "B T"], promised: float) -> list[Miss]:
     kept = keeps(rows["leakage"], promised) & ~rows["unknown"] & (not call.unknown)
-    missed = (~kept & (own >= 0)[:, None].cpu()).nonzero().tolist()
+    sees = rows["n_keys"] > 0  # padding, whatever its label: it has no attention to keep
+    missed = (~kept & sees & (own >= 0)[:, None].cpu()).nonzero().tolist()
     first = call.first_query
     return [Miss(0, call.layer, h, b, first + t, float(rows["fidelity"][b, h, t])) for b, h, t in missed]
 

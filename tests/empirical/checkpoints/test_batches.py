@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_checkpoints import network, tokenizer
 
-from empirical.checkpoints import Labels, observing
+from empirical.checkpoints import Labels, guarded, observing
 from empirical.checkpoints.batches import batches, losses
 from empirical.checkpoints.documents import Document
 from empirical.checkpoints.loading import Checkpoint, Request, Tokens
@@ -75,6 +75,21 @@ def test_padding_of_either_side_changes_no_row(name, side):
             for field, values in fields.items():
                 found = together[attention][field][at][:, mask[at].bool()]
                 torch.testing.assert_close(found, values[0], rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_guard_passes_over_padding_whatever_its_label(name):
+    """A query that sees nothing has no attention to keep; its fidelity is NaN, which no promise is about."""
+    ids, mask = torch.randint(3, 48, (2, 13), generator=torch.Generator().manual_seed(1)), torch.ones(2, 13).long()
+    mask[1, :5] = 0
+    labels = Labels(torch.arange(13).expand(2, -1) // 4 % 2)  # padding has labels too
+    given = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+    for promised, some in ((1e-9, False), (0.999, True)):
+        with torch.no_grad(), guarded(network(name), promised, labels, record=True) as misses:
+            network(name)(**given)
+        assert bool(misses) is some
+        assert all(mask[miss.sequence, miss.query] for miss in misses)
+        assert np.isfinite([miss.fidelity for miss in misses]).all()
 
 
 def test_losses_are_those_that_the_model_gives_of_each_document():
