@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import platform
+import resource
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -45,6 +47,16 @@ def save(result: dict[str, Any], path: Path) -> None:
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def peak() -> int:
+    """Bytes of memory that this process has had at once. Not ru_maxrss where Linux tells better: that one outlives
+    exec, so that a process started by a large one begins with the parent's."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    told = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return told[0] if told else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def in_turn(work: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from common import in_turn, quick_and_out, save, spread
+from common import in_turn, peak, quick_and_out, save, spread
 
 HEADS, WIDTH, BLOCK, LETTERS = 12, 768, 128, "abcdefghijklmnopqrstuvwxyz"
 WAYS = ("eager", "observed")
@@ -91,10 +90,6 @@ def ways(tokens: int, layers: int, folder: Path) -> dict[str, Callable[[], Any]]
     return {"eager": eager, "observed": observed}
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def measure(way: str, tokens: int, layers: int) -> dict[str, Any]:
     """Seconds of CPU and bytes of one way in this process, and those of imports and figures."""
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
@@ -145,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     last = found[-1]
     memory = last["observed"]["bytes"] / max(1, last["eager"]["bytes"])
-    kept = memory <= MOST_MEMORY and all(ratios[name]["median"] <= limit for name, limit in LIMITS.items())
+    kept = 0 < memory <= MOST_MEMORY and all(ratios[name]["median"] <= limit for name, limit in LIMITS.items())
     result = {
         "ratios": ratios,
         "limits": LIMITS,

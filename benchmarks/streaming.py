@@ -12,22 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from math import log
 from typing import Any
 
-from common import quick_and_out, save
+from common import peak, quick_and_out, save
 
 MATRICES, STREAMED = (512, 1024, 2048, 4096), (512, 1024, 2048, 4096, 32768)
 HEADS, WIDTH, BLOCK = 2, 64, 128  # heads, features, tokens a block
 GIB = 2**30
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure(way: str, tokens: int) -> dict[str, Any]:

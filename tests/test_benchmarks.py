@@ -295,6 +295,14 @@ def test_streaming_misses_its_limit_by_memory_and_by_a_difference(tmp_path, load
     assert json.loads(out.read_text())["kept"] is False
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="elsewhere a child begins with its parent's peak")
+def test_the_peak_of_a_process_is_its_own_whoever_started_it(load):
+    held = np.ones(2**27, dtype=np.uint8)
+    code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); from common import peak; print(peak())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 2**24 < int(done.stdout) < load("common").peak() - held.nbytes
+
+
 def test_observe_misses_its_limits_by_time_and_by_memory(tmp_path, load, monkeypatch):
     observe, out = load("observe"), tmp_path / "observe.json"
     monkeypatch.setattr(observe, "in_process", lambda *_: {"eager": [1.0, 2.0], "observed": [1.2, 2.6]})
