@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from bounds.theory.theorem import Verdict
+from bounds.theory.theorem import Relation, Verdict
 from empirical.check.verdicts import Checked
 from empirical.files import one_line
 from empirical.observe.schema import ROW_FIELDS
@@ -27,6 +28,33 @@ def verdict_table(outcomes: Sequence[Checked], asked: bool = False) -> str:
         cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([*lines, *_explanations(outcomes, asked)])
+
+
+def conclusion(saved: Iterable[Mapping[str, Any]]) -> str:
+    """One sentence on outcomes as they are saved (`Checked.as_dict`), of one run or of several: what is violated, what
+    holds with the least slack, what no row decides.
+    """
+    from bounds.theorems import by_key
+
+    verdicts: dict[str, set[str]] = {}
+    slacks: dict[str, float] = {}
+    for outcome in saved:
+        key, slack = outcome["theorem"], outcome["least_slack"]
+        if sum(outcome["counts"].values()):
+            verdicts.setdefault(key, set()).add(outcome["verdict"])
+            slacks[key] = min(slacks.get(key, math.inf), math.inf if slack is None else slack)
+    order = (Verdict.VIOLATED, Verdict.HOLDS, Verdict.UNKNOWN, Verdict.VACUOUS)
+    of = {key: next(v for v in order if v.name in found) for key, found in verdicts.items()}
+    wrong, held = ([key for key, verdict in of.items() if verdict is v] for v in order[:2])
+    open_ = [f"{key} ({verdict.name})" for key, verdict in of.items() if verdict in order[2:]]
+    words = [f"VIOLATED: {', '.join(wrong)}" if wrong else "Nothing is violated"]
+    if held:
+        bounded = [key for key in held if by_key(key).relation is not Relation.EQUAL]
+        nearest = min(bounded, key=slacks.__getitem__, default=None)
+        least = "" if nearest is None else f", {nearest} with the least slack, {max(slacks[nearest], 0.0):.2g}"
+        words.append(f"{len(held)} theorem{'s' * (len(held) != 1)} {'hold' if len(held) != 1 else 'holds'}{least}")
+    words.append(f"no row decides {', '.join(open_)}" if open_ else "every theorem that has rows is decided")
+    return "; ".join(words) + "."
 
 
 def _cells(outcome: Checked) -> Iterator[str]:

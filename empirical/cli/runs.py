@@ -215,7 +215,7 @@ def verdicts(
 ) -> tuple[int, tuple[Checked, ...]]:
     """Prints the verdicts, saves them as verdicts.json in `folder`; returns the exit status and what was found."""
     from bounds.theorems import Verdict
-    from empirical.check.report import verdict_table
+    from empirical.check.report import conclusion, verdict_table
     from empirical.check.requirement import meets
     from empirical.check.verdicts import check_dataset
     from empirical.files import make_folder, write_atomically
@@ -233,7 +233,8 @@ def verdicts(
         "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
     }
     text = json.dumps(saved, indent=2)
-    print(text if as_json else "\n".join([verdict_table(outcomes, bool(theorems)), *(str(m) for m in met)]))
+    said = [conclusion(saved["outcomes"]), "", verdict_table(outcomes, bool(theorems)), *(str(m) for m in met)]
+    print(text if as_json else "\n".join(said))
     if folder is not None:  # printed first: what cannot be saved is not lost
         make_folder(folder)
         write_atomically(folder / "verdicts.json", (text + "\n").encode())

@@ -14,7 +14,7 @@ import bounds.concentration.closed_forms as concentration_forms
 import bounds.entropy.closed_forms as entropy_forms
 from bounds.theorems import OBSERVED, Level, Verdict, by_key
 from empirical.check import witness
-from empirical.check.report import share, verdict_table
+from empirical.check.report import conclusion, share, verdict_table
 from empirical.check.requirement import fields_of, meets, parse, places_of, refuse
 from empirical.check.verdicts import check, check_dataset, rows_of
 from empirical.errors import BadInput
@@ -87,6 +87,27 @@ def test_a_dataset_without_the_fields_has_no_rows(dataset):
     assert outcome.rows == 0
     assert outcome.verdict is Verdict.VACUOUS
     assert "No rows" in verdict_table([outcome])
+
+
+def saved(verdict: Verdict, key: str, slack: float | None = None) -> dict:
+    return {"theorem": key, "verdict": verdict.name, "counts": {verdict.name: 3}, "least_slack": slack}
+
+
+def test_the_conclusion_says_what_is_violated_nearest_and_undecided_over_several_runs():
+    one = [saved(Verdict.HOLDS, "fidelity_floor", 0.25), saved(Verdict.HOLDS, "leakage_ceiling", 0.5)]
+    one += [saved(Verdict.HOLDS, "odds_law", -1e-17), saved(Verdict.VACUOUS, "anchor_floor")]
+    two = [saved(Verdict.UNKNOWN, key) for key in ("fidelity_floor", "frontier")]
+    two.append(saved(Verdict.HOLDS, "kkt_zero", 1.0))
+    lacking = {**saved(Verdict.VACUOUS, "rule_mass"), "counts": {}}
+    assert conclusion([*one, *two, lacking]) == (
+        "Nothing is violated; 4 theorems hold, fidelity_floor with the least slack, 0.25; no row decides anchor_floor "
+        "(VACUOUS), frontier (UNKNOWN)."
+    )
+    more = [saved(Verdict.VIOLATED, "kkt_zero", -1.0), saved(Verdict.HOLDS, "anchor_floor", 0.1)]
+    assert conclusion([*one, *more]) == (
+        "VIOLATED: kkt_zero; 4 theorems hold, anchor_floor with the least slack, 0.1; every theorem that has rows is "
+        "decided."
+    )
 
 
 def test_json_and_table_say_the_same(outcomes):
