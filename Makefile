@@ -6,7 +6,7 @@ RUNS   ?= runs
 OLDEST := $(VENV)-oldest
 export MPLBACKEND := Agg
 
-.PHONY: help demo test test-slow test-oldest ci-slow study lint generated proofs proofs-check evidence benchmarks \
+.PHONY: help demo docs test test-slow test-oldest ci-slow study lint generated proofs proofs-check evidence benchmarks \
 	release clean
 
 help:
@@ -61,6 +61,15 @@ lint: $(VENV)/installed-dev ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/installed-docs ## the documentation site, docs/_build/html/index.html; runs the tutorials, needs no network
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
 
 generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs of calculators, paper_checks.md and docs, from theorems, evidence and architectures
 	$(BIN)/python -m bounds.printing.numpy_forms

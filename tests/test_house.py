@@ -35,7 +35,7 @@ ORDER = {
 LONGEST_FILE, LONGEST_FUNCTION, PLACES_OF_A_KEY = 350, 60, 8
 GENERATED = re.compile(
     r"bounds/\w+/closed_forms\.py|bounds/ledger/evidence/.*|proofs/(ClosedForms\.v|\w+\.json)|paper_checks\.md"
-    r"|docs/(proofs|evidence)\.md|benchmarks/\w+\.json"
+    r"|docs/((proofs|evidence|commands)\.md|(_build|api|theory|tutorials)/.*)|benchmarks/\w+\.json"
 )
 
 Graph = dict[str, set[str]]

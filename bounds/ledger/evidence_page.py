@@ -104,8 +104,9 @@ def _shown(found: dict[str, object] | None) -> str:
     return "broken by " + ", ".join(numbers[:12])
 
 
-def _theorem(theorem: Theorem, evidence: Evidence, standing: str, marked: tuple[Marked, ...]) -> Iterator[str]:
-    yield from ("", f"### `{theorem.key}`: {theorem.title}", "", *statement(theorem))
+def entry(theorem: Theorem, evidence: Evidence, standing: str, marked: tuple[Marked, ...]) -> Iterator[str]:
+    """One theorem: statement, status, hypotheses and what happens without each, proof, enclosures, tests."""
+    yield from statement(theorem)
     rests = f" Rests on {listed(theorem.needs)}." if theorem.needs else ""
     cited = f"Claims {', '.join(theorem.claims)}; {theorem.source}"
     yield f"Status: {standing}. {cited}. One check a {theorem.level.value}.{rests}"
@@ -126,6 +127,12 @@ def _theorem(theorem: Theorem, evidence: Evidence, standing: str, marked: tuple[
             yield f"- {e['decision']}: {e['words']} ({box}; {e['boxes']} boxes)"
     if tests := that_name(marked, "theorem", theorem.key):
         yield from ("", f"Tests: {listed(tests)}.")
+
+
+def attack_in_words(evidence: Evidence) -> str:
+    """What the committed attack found, a sentence's part."""
+    found = evidence["adversary"]
+    return f"of a million, {found['violated']:,} of {decided(found):,} that decide violate it"
 
 
 def _formal(theorem: Theorem) -> Iterator[str]:
@@ -158,5 +165,5 @@ def render() -> str:
     lines += [f"- *{name}*: {words}".replace("||", r"\|\|") for name, words in LEMMAS.items()]
     lines += ["", "## Theorems"]
     for key, theorem in THEOREMS.items():
-        lines += _theorem(theorem, evidence[key], standing[key], marked)
+        lines += ["", f"### `{key}`: {theorem.title}", "", *entry(theorem, evidence[key], standing[key], marked)]
     return "\n".join(lines) + "\n"

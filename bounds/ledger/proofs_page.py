@@ -36,12 +36,13 @@ def _coq(text: str) -> str:
     return re.sub(r"\n {7}", "\n", text)
 
 
-def _statements(module: str, names: tuple[str, ...]) -> Iterator[str]:
-    statements = formal.pinned()["theorems"]
+def statements(module: str, names: tuple[str, ...]) -> Iterator[str]:
+    """The pinned statements of a module, as one block of Coq."""
+    pinned = formal.pinned()["theorems"]
     yield "```coq"
     for i, name in enumerate(names):
         yield from ([""] if i else [])
-        text = _coq(statements[f"{module}.{name}"]).replace("\n", "\n  ")
+        text = _coq(pinned[f"{module}.{name}"]).replace("\n", "\n  ")
         yield f"{name} :\n  {text}"
     yield "```"
 
@@ -53,7 +54,7 @@ def _theorem(theorem: Theorem) -> Iterator[str]:
         yield f"No formal statement. {theorem.why_not_formal}"
     else:
         yield from (f"In `proofs/{found.module}.v`:", "")
-        yield from _statements(found.module, found.names)
+        yield from statements(found.module, found.names)
 
 
 def _refutations() -> Iterator[str]:
@@ -64,7 +65,7 @@ def _refutations() -> Iterator[str]:
             module, short = name.split(".")
             yield from ("", f"### {reading.title}", "", f"*Reading.* {reading.reading}", "")
             yield from (f"*False.* {reading.refutation}", "")
-            yield from _statements(module, (short,))
+            yield from statements(module, (short,))
 
 
 def _definitions() -> Iterator[str]:

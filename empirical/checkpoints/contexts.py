@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from empirical.errors import BadInput, Miss, Missed
 from empirical.observe.relevance import Blocks, Relation, labels_of
 from empirical.observe.streaming import stream_rows, widened
 from empirical.shapes import Bool, Int
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass
@@ -196,6 +199,17 @@ class ObservedRows:
     @property
     def rows(self) -> dict[str, dict[str, Tensor]]:
         return {name: self[name] for name in self._passes}
+
+    def dataset(self, kind: str = "self") -> xr.Dataset:
+        """The rows of that kind of attention for `check_dataset` and `plot`, the B texts one after the other."""
+        from empirical.observe.files import observations
+
+        names = sorted((n for n, call in self.calls.items() if call[0] == kind), key=lambda name: self.calls[name][1])
+        if not names:
+            there = sorted({k for k, _ in self.calls.values()})
+            raise BadInput(f"kind must be one of those observed ({', '.join(there) or 'none'}), got {kind!r}")
+        fields = {f: torch.stack([self[name][f].transpose(0, 1).flatten(1) for name in names]) for f in self[names[0]]}
+        return observations(**fields, layer=np.array([self.calls[name][1] for name in names]))
 
     def add(self, call: Call, fields: dict[str, Tensor]) -> None:
         """The rows of one call, after those that stand before them."""

@@ -1,6 +1,7 @@
 """Files of observations: one labelled dataset, enough to check every theorem again without training.
 
-open_observations(PATH)  a run's folder, a .nc file, or anybody's own attention in a .npz
+open_observations(PATH)                      a run's folder, a .nc file, or anybody's own attention in a .npz
+observations(attention=..., block=...)       the same of arrays at hand
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from empirical.errors import BadInput
 from empirical.files import foreign, is_broken, parse_json, sealed, unpacked_within, write_atomically
@@ -94,13 +96,26 @@ def _check_kinds(dtypes: Mapping[str, np.dtype]) -> None:
             raise ValueError(f"{name} must be {words}, which is {dtype}")
 
 
+def observations(**arrays: ArrayLike) -> xr.Dataset:
+    """Observations of attention that is at hand, for `check_dataset` and `plot`: arrays as a FILE.npz holds them.
+
+    `attention` (..., queries, keys) or `logits`, and `block` (tokens,) suffice; `npz_format.FORMAT` says what else there
+    may be. Leading axes are setting (a text each, say), layer, head. Raises BadInput as `localist check FILE.npz` does.
+    """
+    return _dataset("your arrays", {name: np.asarray(value) for name, value in arrays.items()})
+
+
 def _from_npz(path: Path, lazy: bool) -> xr.Dataset:
     members = directory(path)
     if not members:
         raise BadInput(f"FILE.npz must hold attention, logits or row fields, got {str(path)!r} without arrays")
-    own = is_own(members)
-    arrays, blocks = read_arrays(path, members, lazy and not own), ""
-    if own:
+    return _dataset(path, read_arrays(path, members, lazy and not is_own(members)))
+
+
+def _dataset(path: Path | str, arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Of row fields, or of attention."""
+    blocks = ""
+    if is_own(arrays):
         arrays, blocks = observed(arrays)
     dataset = _from_arrays(path, arrays)
     return dataset.assign_attrs(blocks=blocks) if blocks else dataset

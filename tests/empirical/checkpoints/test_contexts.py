@@ -10,6 +10,8 @@ import pytest
 import torch
 from small_checkpoints import inputs, network
 
+from bounds.theory.theorem import Verdict
+from empirical.check.verdicts import check_dataset
 from empirical.checkpoints.contexts import Labels, dial, guarded, observing
 from empirical.errors import BadInput
 
@@ -134,3 +136,20 @@ def test_beams_of_a_generation_share_their_sequence_s_labels(more):
                 )
             )
     assert torch.equal(*found)
+
+
+def test_observed_rows_are_a_dataset_of_all_texts_one_after_the_other():
+    model = network("llama")
+    with observing(model, BLOCKS) as rows:
+        logits(model)
+    dataset = rows.dataset()
+    assert dict(dataset.sizes) == {"setting": 1, "layer": 2, "head": 4, "query": 32}
+    names = sorted(rows.rows, key=lambda name: rows.calls[name][1])
+    for text in range(2):
+        for layer, name in enumerate(names):
+            saved = dataset["leakage"].values[0, layer, :, 16 * text : 16 * (text + 1)]
+            assert (saved == rows[name]["leakage"][text].numpy()).all()
+    outcomes = {outcome.theorem.key: outcome for outcome in check_dataset(dataset)}
+    assert outcomes["fidelity_floor"].counts[Verdict.HOLDS] > 0
+    with pytest.raises(BadInput, match=r"kind must be one of those observed \(self\), got 'cross'"):
+        rows.dataset("cross")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from empirical.cli import main
 from empirical.cli.exits import BAD_INPUT, OK
+from empirical.errors import BadInput
+from empirical.observe.files import observations, open_observations
 
 ROOT = Path(__file__).parents[3]
 ATTENTION = np.array([[[0.7, 0.1, 0.2], [0.3, 0.3, 0.4], [0.25, 0.25, 0.5]], [[0.5, 0.25, 0.25]] * 3])  # head, T, T
@@ -69,3 +72,27 @@ def test_an_unknown_name_gets_the_right_hint(here, capsys, arrays, said):
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_arrays_at_hand_give_what_their_file_gives(here):
+    """Fidelities by hand, as above; a text is a setting, names are kept, lists will do."""
+    np.savez("mine.npz", attention=ATTENTION, block=np.array(["cat", "cat", "dog"]))
+    at_hand = observations(attention=ATTENTION.tolist(), block=["cat", "cat", "dog"])
+    assert at_hand.identical(open_observations(here / "mine.npz"))
+    np.testing.assert_allclose(at_hand["fidelity"].values[0, 0], [[0.8, 0.6, 0.5], [0.75, 0.75, 0.25]])
+    assert json.loads(at_hand.attrs["blocks"]) == ["cat", "dog"]
+    two = observations(attention=np.stack([ATTENTION[None], ATTENTION[None]]), block=BLOCK)
+    assert dict(two.sizes) == {"setting": 2, "layer": 1, "head": 2, "query": 3}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"attention": ATTENTION}, "got no block"),
+        ({"patterns": ATTENTION, "block": BLOCK}, "got 'patterns'"),
+        ({"attention": ATTENTION, "block": BLOCK[:2]}, "block must be one label a token"),
+    ],
+)
+def test_arrays_at_hand_are_refused_as_their_file_is(arrays, said):
+    with pytest.raises(BadInput, match=said):
+        observations(**arrays)
