@@ -99,8 +99,8 @@ def _check_kinds(dtypes: Mapping[str, np.dtype]) -> None:
 def observations(**arrays: ArrayLike) -> xr.Dataset:
     """Observations of attention that is at hand, for `check_dataset` and `plot`: arrays as a FILE.npz holds them.
 
-    `attention` (..., queries, keys) or `logits`, and `block` (tokens,) suffice; `npz_format.FORMAT` says what else there
-    may be. Leading axes are setting (a text each, say), layer, head. Raises BadInput as `localist check FILE.npz` does.
+    `attention` (..., queries, keys) or `logits`, and `block` (tokens,) suffice; `npz_format.FORMAT` says what else may
+    be there. Leading axes are setting (a text each, say), layer, head. Raises BadInput as `localist check FILE.npz` does.
     """
     return _dataset("your arrays", {name: np.asarray(value) for name, value in arrays.items()})
 
