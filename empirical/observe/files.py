@@ -100,7 +100,7 @@ def observations(**arrays: ArrayLike) -> xr.Dataset:
     """Observations of attention that is at hand, for `check_dataset` and `plot`: arrays as a FILE.npz holds them.
 
     `attention` (..., queries, keys) or `logits`, and `block` (tokens,) suffice; `npz_format.FORMAT` says what else may
-    be there. Leading axes are setting (a text each, say), layer, head. Raises BadInput as `localist check FILE.npz` does.
+    be there. Leading axes are setting (a text each, say), layer, head. Raises BadInput as the command does of a file.
     """
     return _dataset("your arrays", {name: np.asarray(value) for name, value in arrays.items()})
 
