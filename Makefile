@@ -48,7 +48,7 @@ test-oldest: $(OLDEST)/installed ## the calculators and theorems of bounds alone
 	  $$(grep -rL 'empirical\|import torch\|import flint\|bounds.ledger' tests/bounds --include='test_*.py')
 
 ci-slow: $(VENV)/installed-dev test-oldest ## what is slow and still belongs to every change: the wheel, the notebook, examples, Python 3.12's types
-	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py tests/empirical/pages
 	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion 3.12
 
 release: $(VENV)/installed-dev ## sdist and wheel in dist/, held against changelog, citation and tag; uploads nothing
@@ -71,10 +71,11 @@ docs: $(VENV)/installed-docs ## the documentation site, docs/_build/html/index.h
 	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
 
-generated: $(VENV)/installed-dev ## print closed forms for NumPy and Coq, stubs of calculators, paper_checks.md and docs, from theorems, evidence and architectures
+generated: $(VENV)/installed-dev ## print closed forms for NumPy, Coq and JavaScript, stubs of calculators, paper_checks.md and docs, from theorems, evidence and architectures
 	$(BIN)/python -m bounds.printing.numpy_forms
 	$(BIN)/python -m bounds.printing.signatures
 	$(BIN)/python -m bounds.printing.coq
+	$(BIN)/python -m bounds.printing.javascript
 	$(BIN)/python -m empirical.cli.pages
 	$(BIN)/localist claims
 	$(BIN)/python -m empirical.checkpoints.covered

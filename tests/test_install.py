@@ -53,7 +53,11 @@ def test_the_wheel_holds_both_packages_and_what_they_read(wheel):
     assert {f"empirical/studies/{name}/{kind}.toml" for name in STUDIES for kind in ("preset", "quick")} <= names
     assert "bounds/ledger/evidence/studies/schedule.json" in names
     assert {"bounds/py.typed", "empirical/py.typed"} <= names
-    assert {Path(name).suffix for name in names} == {".py", ".pyi", ".json", ".toml", ".typed"}
+    pages = {str(file.relative_to(ROOT)) for file in (ROOT / "empirical/pages/assets").rglob("*") if file.is_file()}
+    assert {"bounds/printing/closed_forms.js", *pages} <= names
+    kinds = {".py", ".pyi", ".json", ".toml", ".typed", ".html", ".css", ".js", ""}
+    assert {Path(name).suffix for name in names} == kinds
+    assert {Path(name).name for name in names if not Path(name).suffix} == {"LICENSE"}
     assert {name.split("/")[0] for name in names} == {"bounds", "empirical"}
 
 
@@ -66,7 +70,7 @@ def test_the_wheel_says_what_it_is_and_needs(wheel):
     base = {re.match(r"[\w-]+", need).group() for need in needs}  # pyright: ignore[reportOptionalMemberAccess]
     assert base == {
         *("numpy", "sympy", "scipy", "torch", "safetensors", "matplotlib"),
-        *("xarray", "h5netcdf", "h5py", "tqdm", "python-flint"),
+        *("xarray", "h5netcdf", "h5py", "tqdm", "python-flint", "jinja2"),
     }
     assert {"rigorous", "hf", "all", "docs", "dev"} == set(said.get_all("Provides-Extra", []))
     assert "localist = empirical.cli:main" in entries
@@ -170,6 +174,8 @@ def test_every_command_of_the_readme_works_outside_a_checkout(localist):
     assert "theorems stand as they should" in localist.run("verify", "leakage_ceiling", "--quick")
     np.savez(localist.work / "mine.npz", logits=np.eye(4), query_block=np.arange(4) % 2, key_block=np.arange(4) % 2)
     localist.run("check", "mine.npz")
+    localist.run("explore", "--run", "mine.npz", "--out", "explorer.html")
+    localist.run("report", "mine.npz", "--out", "report.html")
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ import argparse
 from collections.abc import Sequence
 
 from bounds import __version__
-from empirical.cli import gates, ledger, models, planning, runs, thresholds
+from empirical.cli import gates, ledger, looking, models, planning, runs, thresholds
 from empirical.cli.exits import status_of
 from empirical.cli.parser import Parser, commands_of
 from empirical.errors import BadInput
 
-GROUPS = (thresholds, runs, models, gates, ledger, planning)
+GROUPS = (thresholds, runs, looking, models, gates, ledger, planning)
 
 
 def parser() -> Parser:

@@ -5,9 +5,10 @@ A figure whose data the observations do not hold is skipped, and the reason prin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -64,25 +65,49 @@ def plot(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> li
 
     seen = Observed(dataset)
     files = plot_verdicts(outcomes or check_dataset(dataset, cloud=True, witnesses=False), out)
-    figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
-    for name, draw in figures.items():
-        files += _drawn(name, lambda draw=draw: draw(seen), Path(out))
+    files += _saved(drawn(kinds_of(seen), seen), Path(out))
     return [*files, write_points(seen, Path(out) / "points.csv")]
 
 
 def plot_verdicts(outcomes: Sequence[Checked], out: Path) -> list[Path]:
     """Draws observed against bound, and slacks, into the folder `out`; returns the files written."""
     make_folder(Path(out))
+    return _saved(drawn(VERDICTS, outcomes), Path(out))
+
+
+class Drawn(NamedTuple):
+    """A figure, how to read it, or why there is none."""
+
+    name: str
+    figure: Figure | None
+    reading: str
+    absent: str = ""
+
+
+def kinds_of(seen: Observed) -> Mapping[str, Callable[[Observed], Figure]]:
+    """What observations may have figures of, by name."""
+    return FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
+
+
+def drawn(kinds: Mapping[str, Callable[[Any], Figure]], of: Any) -> Iterator[Drawn]:
+    """Every figure in turn, to be saved in our style; how to read it says the docstring of what draws it."""
+    for name, draw in kinds.items():
+        reading = (inspect.getdoc(draw) or "").partition("\n\n")[0]
+        try:
+            with style.drawing():
+                figure = draw(of)
+        except Absent as reason:
+            yield Drawn(name, None, reading, str(reason))
+        else:
+            yield Drawn(name, figure, reading)
+
+
+def _saved(figures: Iterator[Drawn], out: Path) -> list[Path]:
     files: list[Path] = []
-    for name, draw in VERDICTS.items():
-        files += _drawn(name, lambda draw=draw: draw(outcomes), Path(out))
-    return files
-
-
-def _drawn(name: str, draw: Callable[[], Figure], out: Path) -> list[Path]:
-    try:
+    for name, figure, _, absent in figures:
+        if figure is None:
+            print(f"figure {name}: not drawn, {absent}")
+            continue
         with style.drawing():
-            return style.save(draw(), out, name)
-    except Absent as reason:
-        print(f"figure {name}: not drawn, {reason}")
-        return []
+            files += style.save(figure, out, name)
+    return files

@@ -96,7 +96,10 @@ def groups(outcomes: Sequence[Checked]) -> list[Group]:
 
 
 def against_bound(outcomes: Sequence[Checked]) -> Figure:
-    """Observed against bound, from outcomes that hold their clouds. Raises Absent where no row has a finite bound."""
+    """Each row right is what its theorem allows, up what was observed: on the diagonal attained, in the grey violated.
+
+    From outcomes that hold their clouds. Raises Absent where no row has a finite bound.
+    """
     found = groups(outcomes)
     drawn = [group for group in found if group.spread]
     if not drawn:

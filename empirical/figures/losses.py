@@ -16,7 +16,7 @@ from empirical.figures.penalty_axis import PenaltyAxis, extends, penalty_norm
 
 
 def loss_against_fidelity(seen: Observed) -> Figure:
-    """Each setting once a panel: training loss, and held-out loss where there is one."""
+    """Loss up, fidelity across, a point a setting: training loss, and held-out loss where there is one."""
     seen.need("loss_train", "fidelity")
     fidelity = middle(seen.row("fidelity"))
     panels = [("loss_train", "training")]

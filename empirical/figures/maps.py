@@ -25,7 +25,7 @@ STRIP = 0.03  # width of the strips that name the blocks, as a share of the map
 
 
 def attention_maps(seen: Observed) -> Figure:
-    """The least and the largest penalty of one seed and start; heads side by side, at most `MOST`, of every layer."""
+    """Attention of queries (down) on keys (across), at the least and largest penalty of a seed; heads side by side."""
     seen.need("attention", "map_query_block", "map_key_block")
     before, after = _pair(seen)
     maps = seen.along("attention", ("setting", "layer", "head", "map_query", "map_key"))

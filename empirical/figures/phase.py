@@ -24,7 +24,7 @@ PANELS = 4  # of the frontier, each with as many rows
 
 
 def phase_diagram(seen: Observed) -> Figure:
-    """Impossible, open, guaranteed for the target fidelity at the typical (n, m, r); rows and medians of every head."""
+    """Where margin and range guarantee the target fidelity, exclude it or leave it open; rows and medians of heads."""
     seen.need("penalty", "margin", "logit_range", "temperature", "n_keys", "n_block", "n_anchors")
     (n, m, r), same = seen.typical
     x = np.where(same, seen.row("margin") / seen.row("temperature"), np.nan)
@@ -92,7 +92,7 @@ def _scatter(axes, seen: Observed, x: np.ndarray, y: np.ndarray, known: np.ndarr
 
 
 def frontier(seen: Observed) -> Figure:
-    """Rows of the typical size by margin, as many a panel; in each the frontiers of the margins that it holds."""
+    """Leakage across, entropy up, a panel a range of margins: rows lie below the frontier of their own margin."""
     seen.need("penalty", "leakage", "entropy_nats", "margin", "temperature", "n_keys", "n_block", "n_anchors")
     (n, m, r), same = seen.typical
     leakage, entropy = seen.row("leakage"), seen.row("entropy_nats")

@@ -31,7 +31,10 @@ BARS: tuple[tuple[Verdict, dict[str, Any], str], ...] = (  # verdict, its look, 
 
 
 def slack(outcomes: Sequence[Checked]) -> Figure:
-    """From outcomes that hold their clouds; theorems on one quantity stand together. Raises Absent without a row."""
+    """A line a theorem: left how far its rows are from the bound, relative; right the share of rows of each verdict.
+
+    From outcomes that hold their clouds; theorems on one quantity stand together. Raises Absent without a row.
+    """
     found = groups(outcomes)
     lines = [outcome for group in found for outcome in group.outcomes]
     if not lines:

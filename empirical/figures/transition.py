@@ -55,7 +55,7 @@ def levels(seen: Observed) -> list[MarkedLevel]:
 
 
 def transition(seen: Observed) -> Figure:
-    """Left every setting, right the close-up at the critical penalty where the dataset has settings there."""
+    """Share of cross blocks that are exactly zero, and loss, against the penalty; right, the critical one close up."""
     seen.need("group_norm", "loss_train")
     share, loss, localised = share_of_zero_groups(seen), seen.values("loss_train").astype(float), _localised_loss(seen)
     if localised is not None:

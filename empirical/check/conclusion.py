@@ -1,0 +1,82 @@
+"""What many verdicts come to, in words: violated, held with how little to spare, vacuous and why, undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from bounds.theory.theorem import Relation, Verdict
+from empirical.check.report import share
+from empirical.check.verdicts import Checked
+from empirical.observe.schema import SCHEMA
+
+LISTED = 3
+"""Theorems that are named before the others are counted."""
+ROUNDING = 1e-12
+
+
+def conclusion(outcomes: Sequence[Checked]) -> tuple[str, ...]:
+    """Sentences: first VIOLATED or HOLDS, then least slacks, VACUOUS and why, UNKNOWN, where there is such a thing."""
+    judged = [outcome for outcome in outcomes if outcome.rows]
+    return _violated(judged), *_slacks(judged), *_vacuous(judged), *_unknown(judged)
+
+
+def names(outcomes: Sequence[Checked]) -> str:
+    """The first of them by name, and how many more there are."""
+    said = [outcome.theorem.title for outcome in outcomes[:LISTED]]
+    more = len(outcomes) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")
+
+
+def _violated(judged: Sequence[Checked]) -> str:
+    wrong = [outcome for outcome in judged if outcome.verdict is Verdict.VIOLATED]
+    holding = [outcome for outcome in judged if outcome.verdict is Verdict.HOLDS]
+    held = sum(outcome.counts[Verdict.HOLDS] for outcome in judged)
+    if wrong:
+        rows = sum(outcome.counts[Verdict.VIOLATED] for outcome in wrong)
+        return f"VIOLATED: {names(wrong)}, on {rows:,} rows."
+    if not holding:
+        return "Nothing is violated, and nothing is decided."
+    of = "1 theorem" if len(holding) == 1 else f"{len(holding)} theorems"
+    return f"Nothing is violated: {of} hold{'s' if len(holding) == 1 else ''} in all {held:,} decided verdicts."
+
+
+def unit(outcome: Checked) -> str:
+    """The unit of its slack: nats, or attention where it is a share of it."""
+    quantity = outcome.theorem.quantity
+    if quantity in ("leakage", "fidelity", "leakage_dialled"):
+        return "attention"
+    return SCHEMA[quantity][1].removeprefix("1") if quantity in SCHEMA else ""
+
+
+def _slacks(judged: Sequence[Checked]) -> Iterator[str]:
+    """For every unit the theorem that comes nearest to its bound; an equality has no slack to speak of."""
+    tightest: dict[str, Checked] = {}
+    for outcome in judged:
+        bounded = outcome.theorem.relation is not Relation.EQUAL and not math.isnan(outcome.least_slack)
+        if bounded and outcome.verdict is Verdict.HOLDS:
+            best = tightest.get(unit(outcome))
+            if best is None or outcome.least_slack < best.least_slack:
+                tightest[unit(outcome)] = outcome
+    if tightest:
+        said = (f"{_spare(o)} {u} ({o.theorem.title})".replace("  ", " ") for u, o in tightest.items())
+        yield f"Nearest to its bound: {', '.join(said)}."
+
+
+def _spare(outcome: Checked) -> str:
+    """The least slack; within rounding of the bound, nothing."""
+    return f"{outcome.least_slack:.3g}" if outcome.least_slack > ROUNDING else "within rounding,"
+
+
+def _vacuous(judged: Sequence[Checked]) -> Iterator[str]:
+    empty = [outcome for outcome in judged if outcome.verdict is Verdict.VACUOUS]
+    if empty:
+        reasons = {max(o.failed, key=lambda statement: o.failed[statement]): None for o in empty if o.failed}
+        why = f", since this does not hold: {'; '.join(list(reasons)[:LISTED])}" if reasons else ""
+        yield f"Vacuous on every row: {names(empty)}{why}."
+
+
+def _unknown(judged: Sequence[Checked]) -> Iterator[str]:
+    open_rows, rows = sum(o.counts[Verdict.UNKNOWN] for o in judged), sum(o.rows for o in judged)
+    if open_rows:
+        yield f"Undecided: {open_rows:,} verdicts, {share(open_rows, rows)} of all, are UNKNOWN."

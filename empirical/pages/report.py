@@ -1,0 +1,54 @@
+"""The report: chapters of saved results in one page that needs no network, side by side where they are several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bounds.theory.theorem import Theorem, Verdict
+from empirical.check.verdicts import Checked
+from empirical.pages.chapters import Chapter, Table, number
+from empirical.pages.templates import rendered
+
+
+def report(chapters: Sequence[Chapter]) -> bytes:
+    """The page. What is found stands first; a text from a file is never markup."""
+    beside = side_by_side(chapters) if len(chapters) > 1 else ()
+    return rendered("report.html", chapters=chapters, sentence=overall(chapters), beside=beside)
+
+
+def overall(chapters: Sequence[Chapter]) -> str:
+    """The sentence of the only chapter, or one on all of them."""
+    if len(chapters) == 1:
+        return chapters[0].sentences[0]
+    wrong = [chapter.name for chapter in chapters if any(_violated(outcome) for outcome in chapter.outcomes)]
+    if wrong:
+        return f"VIOLATED in {len(wrong)} of {len(chapters)} results: {', '.join(wrong)}."
+    decided = sum(outcome.decided for chapter in chapters for outcome in chapter.outcomes)
+    return f"Nothing is violated in any of {len(chapters)} results: {decided:,} decided verdicts, all of them HOLD."
+
+
+def _violated(outcome: Checked) -> bool:
+    return outcome.verdict is Verdict.VIOLATED
+
+
+def side_by_side(chapters: Sequence[Chapter]) -> tuple[Table, ...]:
+    """The verdict and least slack of every theorem in each result; the settings in which they differ."""
+    names = tuple(chapter.name for chapter in chapters)
+    theorems: dict[str, Theorem] = {o.theorem.key: o.theorem for c in chapters for o in c.outcomes if o.rows}
+    found = [{o.theorem.key: o for o in chapter.outcomes if o.rows} for chapter in chapters]
+    verdicts = tuple((t.title, *(_cell(outcomes.get(key)) for outcomes in found)) for key, t in theorems.items())
+    keys = dict.fromkeys(key for chapter in chapters for key in chapter.settings)
+    differ = tuple(
+        (key, *(chapter.settings.get(key, "") for chapter in chapters))
+        for key in keys
+        if len({chapter.settings.get(key, "") for chapter in chapters if chapter.settings}) > 1
+    )
+    tables = (
+        Table("Side by side", ("theorem", *names), verdicts, "Verdict, and least slack in the theorem's unit."),
+        Table("Where they differ", ("setting", *names), differ, "All else in their configurations is the same."),
+    )
+    return tuple(table for table in tables if table.rows)
+
+
+def _cell(outcome: Checked | None) -> str:
+    return "" if outcome is None else f"{outcome.verdict.name} {number(outcome.least_slack)}".strip()
