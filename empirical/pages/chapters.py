@@ -15,8 +15,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from bounds.theory.theorem import Verdict
-from empirical.check.conclusion import unit
-from empirical.check.report import share
+from empirical.check.reasons import reasons, unit
+from empirical.check.report import conclusion, share
 from empirical.check.verdicts import Checked
 from empirical.figures import Drawn, style
 
@@ -123,6 +123,11 @@ def listed(values: Iterable[Any], most: int = 12) -> str:
     """Values in a row, the first of them where they are many."""
     every = [number(value) for value in values]
     return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
+
+
+def sentences(outcomes: Sequence[Checked]) -> tuple[str, ...]:
+    """What the verdicts come to, then why."""
+    return conclusion([outcome.as_dict() for outcome in outcomes]), *reasons(outcomes)
 
 
 def judged_tables(outcomes: Sequence[Checked]) -> Iterator[Table]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bounds.thresholds.design import Design, design
-from empirical.check.conclusion import conclusion
 from empirical.check.report import share
 from empirical.check.verdicts import check_dataset
 from empirical.errors import BadInput
@@ -22,7 +21,7 @@ from empirical.files import one_line
 from empirical.laboratory.config import parse
 from empirical.observe.files import FILE, open_observations
 from empirical.observe.summary import by_head
-from empirical.pages.chapters import Chapter, Table, flat, judged_tables, listed, number, pictured, toml
+from empirical.pages.chapters import Chapter, Table, flat, judged_tables, listed, number, pictured, sentences, toml
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +38,7 @@ def observed_chapter(path: Path) -> Chapter:
     return Chapter(
         name=one_line(path),
         kind="run" if config else "checkpoint" if "model" in dataset.attrs else "observations",
-        sentences=conclusion(outcomes),
+        sentences=sentences(outcomes),
         facts=(*facts, *_rows(seen)),
         tables=(*tables, *judged_tables(outcomes)),
         pictures=pictures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bounds.theory.theorem import Theorem, Verdict
+from empirical.check.report import conclusion
 from empirical.check.verdicts import Checked
 from empirical.pages.chapters import Chapter, Table, number
 from empirical.pages.templates import rendered
@@ -17,18 +18,12 @@ def report(chapters: Sequence[Chapter]) -> bytes:
 
 
 def overall(chapters: Sequence[Chapter]) -> str:
-    """The sentence of the only chapter, or one on all of them."""
+    """The first sentence of the only chapter, or one on all verdicts; where one is VIOLATED, in which results."""
     if len(chapters) == 1:
         return chapters[0].sentences[0]
-    wrong = [chapter.name for chapter in chapters if any(_violated(outcome) for outcome in chapter.outcomes)]
-    if wrong:
-        return f"VIOLATED in {len(wrong)} of {len(chapters)} results: {', '.join(wrong)}."
-    decided = sum(outcome.decided for chapter in chapters for outcome in chapter.outcomes)
-    return f"Nothing is violated in any of {len(chapters)} results: {decided:,} decided verdicts, all of them HOLD."
-
-
-def _violated(outcome: Checked) -> bool:
-    return outcome.verdict is Verdict.VIOLATED
+    outcomes = [outcome.as_dict() for chapter in chapters for outcome in chapter.outcomes]
+    wrong = [c.name for c in chapters if any(o.verdict is Verdict.VIOLATED for o in c.outcomes)]
+    return conclusion(outcomes) + (f" VIOLATED in {', '.join(wrong)}." if wrong else "")
 
 
 def side_by_side(chapters: Sequence[Chapter]) -> tuple[Table, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
-from empirical.check.conclusion import conclusion
 from empirical.figures import VERDICTS, drawn, style
 from empirical.files import one_line
 from empirical.laboratory.store import read_run
-from empirical.pages.chapters import Chapter, flat, judged_tables, picture, pictured, toml
+from empirical.pages.chapters import Chapter, flat, judged_tables, picture, pictured, sentences, toml
 from empirical.pages.observed import versions_of
 from empirical.studies import STUDIES, frame
 
@@ -26,7 +25,7 @@ def study_chapter(folder: Path) -> Chapter:
     return Chapter(
         name=one_line(folder),
         kind=f"study {name}",
-        sentences=conclusion(outcomes),
+        sentences=sentences(outcomes),
         facts=(("study", name), ("about", STUDIES[name])),
         tables=tuple(judged_tables(outcomes)),
         pictures=tuple(chain(pictures, (picture(title, figure, reading) for title, figure in own.items()))),

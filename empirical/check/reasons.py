@@ -1,4 +1,4 @@
-"""What many verdicts come to, in words: violated, held with how little to spare, vacuous and why, undecided."""
+"""Behind the conclusion: how near to its bound in each unit, what is vacuous and why, how much is undecided."""
 
 from __future__ import annotations
 
@@ -15,30 +15,17 @@ LISTED = 3
 ROUNDING = 1e-12
 
 
-def conclusion(outcomes: Sequence[Checked]) -> tuple[str, ...]:
-    """Sentences: first VIOLATED or HOLDS, then least slacks, VACUOUS and why, UNKNOWN, where there is such a thing."""
+def reasons(outcomes: Sequence[Checked]) -> tuple[str, ...]:
+    """Sentences on the least slacks, on what is VACUOUS and why, on what is UNKNOWN, where there is such a thing."""
     judged = [outcome for outcome in outcomes if outcome.rows]
-    return _violated(judged), *_slacks(judged), *_vacuous(judged), *_unknown(judged)
+    return *_slacks(judged), *_vacuous(judged), *_unknown(judged)
 
 
-def names(outcomes: Sequence[Checked]) -> str:
+def _names(outcomes: Sequence[Checked]) -> str:
     """The first of them by name, and how many more there are."""
     said = [outcome.theorem.title for outcome in outcomes[:LISTED]]
     more = len(outcomes) - len(said)
     return ", ".join(said) + (f" and {more} more" if more else "")
-
-
-def _violated(judged: Sequence[Checked]) -> str:
-    wrong = [outcome for outcome in judged if outcome.verdict is Verdict.VIOLATED]
-    holding = [outcome for outcome in judged if outcome.verdict is Verdict.HOLDS]
-    held = sum(outcome.counts[Verdict.HOLDS] for outcome in judged)
-    if wrong:
-        rows = sum(outcome.counts[Verdict.VIOLATED] for outcome in wrong)
-        return f"VIOLATED: {names(wrong)}, on {rows:,} rows."
-    if not holding:
-        return "Nothing is violated, and nothing is decided."
-    of = "1 theorem" if len(holding) == 1 else f"{len(holding)} theorems"
-    return f"Nothing is violated: {of} hold{'s' if len(holding) == 1 else ''} in all {held:,} decided verdicts."
 
 
 def unit(outcome: Checked) -> str:
@@ -73,10 +60,10 @@ def _vacuous(judged: Sequence[Checked]) -> Iterator[str]:
     if empty:
         reasons = {max(o.failed, key=lambda statement: o.failed[statement]): None for o in empty if o.failed}
         why = f", since this does not hold: {'; '.join(list(reasons)[:LISTED])}" if reasons else ""
-        yield f"Vacuous on every row: {names(empty)}{why}."
+        yield f"Vacuous on every row: {_names(empty)}{why}."
 
 
 def _unknown(judged: Sequence[Checked]) -> Iterator[str]:
     open_rows, rows = sum(o.counts[Verdict.UNKNOWN] for o in judged), sum(o.rows for o in judged)
     if open_rows:
-        yield f"Undecided: {open_rows:,} verdicts, {share(open_rows, rows)} of all, are UNKNOWN."
+        yield f"Undecided: {open_rows:,} of {rows:,} verdicts, {share(open_rows, rows)}, are UNKNOWN."
