@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from empirical.errors import BadInput
+from empirical.gates.coordinate import Coordinate, fitted
 from empirical.gates.pair_map import CellMap, cell_map
 from empirical.gates.problem import Problem
 from empirical.gates.solve import EVALUATIONS, Solution, last_open_rate, minimised, penalties_around
@@ -44,21 +45,23 @@ def penalty_path(
     if penalties is None and critical == 0:
         raise BadInput("penalties must be given where no gate wants to open at the mask, got none")
     ascending = sorted(penalties) if penalties is not None else penalties_around(critical)
-    odds, room = found.omega_of(problem), tolerance * (critical or 1.0)
-    solved = {name: _from(problem, name, ascending, odds, room, most) for name in starts}
+    along, room = fitted(problem, found.omega_of(problem)), tolerance * (critical or 1.0)
+    solved = {name: _from(problem, name, ascending, along, room, most) for name in starts}
     mask = problem.objective(torch.zeros(problem.groups.count, dtype=torch.float64), 0.0)[0].loss  # as J is computed
     return _dataset(problem, solved, ascending, mask, critical, lower)
 
 
 def _from(
-    problem: Problem, start: str, ascending: list[float], odds: torch.Tensor, room: float, most: int
+    problem: Problem, start: str, ascending: list[float], along: Coordinate, room: float, most: int
 ) -> list[Solution]:
     """Ascending, each from the one before it on the way."""
     at = torch.full((problem.groups.count,), 0.0 if start == "mask" else 1.0, dtype=torch.float64)
-    solutions = []
+    solutions: list[Solution] = []
     for penalty in ascending if start == "trained" else ascending[::-1]:
-        solutions.append(minimised(problem, penalty, at, odds=odds, tolerance=room, most=most))
-        at = solutions[-1].gates
+        bent = solutions[-1].curvature if solutions else None
+        found = minimised(problem, penalty, at, coordinate=along, curvature=bent, tolerance=room, most=most)
+        solutions.append(found)
+        at = found.gates
     return solutions if start == "trained" else solutions[::-1]
 
 

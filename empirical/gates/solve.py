@@ -3,15 +3,15 @@
     J(s) = L(s) + penalty Omega(s) on the box [0, 1]^G
     residual_c = |clip(s_c - dJ/ds_c) - s_c|, 0 at every gate iff s is a stationary point of the box
 
-Projected quasi-Newton steps (L-BFGS-B: a gate whose slope keeps it at an end leaves the working set, and is exactly 0
-or 1) in the coordinate x = s (1 + r)/(1 + s r), r the mean odds of the gate at the mask: leakage is nearly linear in x
-where s may have to move over eight orders of magnitude. A residual certifies a stationary point, not a minimum.
+Steps minimise a quadratic model of J within the box and a trust region, its curvature learnt from the gradients of all
+steps so far (SR1), also of the penalties before: a gate whose slope keeps it at an end leaves the working set, and is
+exactly 0 or 1. They are taken in the coordinate that leakage is nearly linear in (`gates.coordinate`), where s may have
+to move over eight orders of magnitude. A residual certifies a stationary point, not a minimum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,13 @@ from scipy.optimize import minimize as quasi_newton
 from torch import Tensor
 
 from empirical.errors import BadInput
+from empirical.gates.coordinate import Coordinate, single
 from empirical.gates.problem import Problem, Value
 from empirical.shapes import Bool, Float
 
 EVALUATIONS = 60  # gradients a penalty
+FIRST = 0.25  # of the coordinate's range: how far a step may go at first
+NOISE = 1e-7  # of J: gains below it are judged by the residual, losses in float32 say nothing of them
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Solution:
     value: Value
     residual: Float[Tensor, "G"]
     evaluations: int  # gradients that it took
+    curvature: Float[np.ndarray, "G G"] | None = None  # of J in the coordinate, as far as it was learnt
 
     @property
     def shut(self) -> Bool[Tensor, "G"]:
@@ -43,10 +47,6 @@ class Solution:
     @property
     def objective(self) -> float:
         return self.value.objective(self.penalty)
-
-
-class _Found(Exception):
-    """The residual that was asked for is reached."""
 
 
 def residual(gates: Float[Tensor, "G"], slope: Float[Tensor, "G"]) -> Float[Tensor, "G"]:
@@ -60,50 +60,88 @@ def minimised(
     start: Float[Tensor, "G"],
     *,
     odds: Float[Tensor, "G"] | None = None,
+    coordinate: Coordinate | None = None,
+    curvature: Float[np.ndarray, "G G"] | None = None,
     weights: Float[Tensor, "G"] | None = None,
     tolerance: float = 1e-6,
     most: int = EVALUATIONS,
 ) -> Solution:
     """A stationary point of J reached from `start`, J no larger than there.
 
-    Ends where no residual is above `tolerance`, or after `most` gradients. `odds` are of the gates at the mask
-    (`CellMap.omega_of`), by default 0; with `weights` the penalty is on sum w_c s_c, leakage or no. Raises BadInput for
-    a penalty that is negative or not finite.
+    Ends where no residual is above `tolerance`, or after `most` gradients. `coordinate` (`coordinate.fitted`) is
+    solved in, by default that of the gates' mean `odds` at the mask (`CellMap.omega_of`), or s itself; `curvature` is
+    that of a solution before. With `weights` the penalty is on sum w_c s_c, leakage or no. Raises BadInput for a
+    penalty that is negative or not finite.
     """
     if not 0 <= penalty < np.inf:
         raise BadInput(f"penalty must be finite and >= 0, got {penalty!r}")
-    scale = np.zeros(problem.groups.count) if odds is None else odds.numpy()
-    found: list[Solution] = []
+    count = problem.groups.count
+    along = coordinate or single(np.zeros(count) if odds is None else odds.numpy())
 
-    def gates_at(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        below = 1 + scale * (1 - x)
-        return np.clip(x / below, 0, 1), (1 + scale) / below**2
-
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        gates, moves = gates_at(x)
+    def at(x: Float[np.ndarray, "G"]) -> _Point:
+        gates = along.gates(x)
         s = torch.as_tensor(gates)
         value, slope = problem.objective(s, penalty, weights)
-        one = Solution(s, penalty, value, residual(s, slope), len(found) + 1)
-        best = min((other.objective for other in found), default=np.inf)
-        found.append(one)
-        if one.objective <= best and float(one.residual.max()) <= tolerance:
-            raise _Found
-        if len(found) >= most:
-            raise _Found
-        return one.objective, slope.numpy() * moves
+        return _Point(x, s, value, value.objective(penalty), slope.numpy() * along.moves(gates), residual(s, slope))
 
-    s = start.detach().double().numpy()
-    with suppress(_Found):
-        quasi_newton(
-            objective,
-            s * (1 + scale) / (1 + s * scale),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, 1.0)] * len(s),
-            options={"maxfun": most, "maxiter": most, "ftol": 0.0, "gtol": 0.0, "maxcor": 20},
-        )
-    best = min(found, key=lambda one: one.objective)
-    return Solution(best.gates, penalty, best.value, best.residual, len(found))
+    here, taken, radius = at(along.of(start.detach().double().numpy())), 1, FIRST
+    learnt = curvature is not None
+    model = curvature if learnt else np.eye(count) * np.abs(here.slope).max() / FIRST
+    assert model is not None
+    while float(here.residual.max()) > tolerance and taken < most:
+        step, gain = _within(model, here.slope, np.maximum(-here.x, -radius), np.minimum(1 - here.x, radius))
+        there, taken = at(np.clip(here.x + step, 0, 1)), taken + 1
+        turned = there.slope - here.slope
+        if not learnt and step @ turned > 0:
+            model, learnt = np.eye(count) * (turned @ turned) / (step @ turned), True
+        model = _updated(model, step, turned)
+        noise = NOISE * abs(here.objective)
+        nearer = gain <= noise and float(there.residual.max()) < float(here.residual.max())
+        agreement = (here.objective - there.objective) / max(gain, np.finfo(float).tiny)
+        reached = float(np.abs(step).max())
+        if agreement < 0.25 and not nearer:
+            radius = reached / 2
+        elif agreement > 0.75 and reached > 0.9 * radius:
+            radius = min(1.0, 2 * radius)
+        if there.objective < here.objective or (nearer and there.objective <= here.objective + noise):
+            here = there
+    return Solution(here.gates, penalty, here.value, here.residual, taken, model if learnt else None)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where a step ends: the coordinate, and what is there."""
+
+    x: Float[np.ndarray, "G"]
+    gates: Float[Tensor, "G"]
+    value: Value
+    objective: float
+    slope: Float[np.ndarray, "G"]  # dJ/dx
+    residual: Float[Tensor, "G"]
+
+
+def _within(
+    model: Float[np.ndarray, "G G"], slope: Float[np.ndarray, "G"], low: np.ndarray, high: np.ndarray
+) -> tuple[Float[np.ndarray, "G"], float]:
+    """The step within a box that the model gains most by, and how much."""
+    unit = max(float(np.abs(slope).max()), np.finfo(float).tiny)
+
+    def change(step: np.ndarray) -> tuple[float, np.ndarray]:
+        bent = model @ step
+        return float(slope @ step + step @ bent / 2) / unit, (slope + bent) / unit
+
+    options = {"maxiter": 500, "ftol": 0.0, "gtol": 1e-10}
+    box = list(zip(low, np.maximum(low, high)))
+    found = quasi_newton(change, 0 * slope, jac=True, method="L-BFGS-B", bounds=box, options=options)
+    return found.x, -float(found.fun) * unit
+
+
+def _updated(model: Float[np.ndarray, "G G"], step: np.ndarray, turned: np.ndarray) -> Float[np.ndarray, "G G"]:
+    """SR1: the symmetric matrix next to the model that turns the slope as the step did; the same where none is near."""
+    lacking = turned - model @ step
+    along = float(lacking @ step)
+    near = abs(along) > 1e-8 * float(np.linalg.norm(lacking) * np.linalg.norm(step))
+    return model + np.outer(lacking, lacking) / along if near else model
 
 
 def projected_step(gates: Float[Tensor, "*B G"], slope: Float[Tensor, "*B G"], size: float) -> Float[Tensor, "*B G"]:
