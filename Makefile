@@ -6,8 +6,8 @@ RUNS   ?= runs
 OLDEST := $(VENV)-oldest
 export MPLBACKEND := Agg
 
-.PHONY: help demo docs test test-slow test-oldest ci-slow study lint generated proofs proofs-check evidence benchmarks \
-	release clean
+.PHONY: help demo demo-full docs test test-slow test-oldest ci-slow study lint generated proofs proofs-check evidence \
+	benchmarks release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,19 +16,22 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# What it took, in seconds, is what `make demo` tells.
+INSTALL = began=$$(date +%s); $(BIN)/pip install --quiet --disable-pip-version-check -e '.$(1)' \
+  && echo $$(($$(date +%s) - began)) > $(VENV)/installed
+
 $(VENV)/installed: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
-	@touch $@
+	@$(call INSTALL)
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/installed
+	@$(call INSTALL,[dev])
+	@touch $@
 
-demo: $(VENV)/installed ## thresholds, penalised sweeps, checks and every figure, for both tasks (10 minutes on 2 cores)
-	$(BIN)/localist run examples/blocks.toml --out $(RUNS)/blocks --resume
-	$(BIN)/localist run examples/topics.toml --out $(RUNS)/topics --resume
-	$(BIN)/localist run examples/topics_without_anchors.toml --out $(RUNS)/topics_without_anchors --resume
-	@echo "Figures: $(RUNS)/blocks/figures $(RUNS)/topics/figures $(RUNS)/topics_without_anchors/figures"
+demo: $(VENV)/installed ## both tasks: thresholds, penalised sweeps, checks, every figure (3 minutes on 2 cores)
+	@$(BIN)/python scripts/demo.py --out $(RUNS) --set-up "$$(cat $(VENV)/installed)"
+
+demo-full: $(VENV)/installed ## the same at full size: the runs of the README and of the ledger (10 minutes on 2 cores)
+	@$(BIN)/python scripts/demo.py --full --out $(RUNS) --set-up "$$(cat $(VENV)/installed)"
 
 test: $(VENV)/installed-dev ## the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
@@ -47,8 +50,9 @@ test-oldest: $(OLDEST)/installed ## the calculators and theorems of bounds alone
 	$(OLDEST)/bin/python -m pytest --noconftest --hypothesis-profile=ci -k 'not finds_known_optima' \
 	  $$(grep -rL 'empirical\|import torch\|import flint\|bounds.ledger' tests/bounds --include='test_*.py')
 
-ci-slow: $(VENV)/installed-dev test-oldest ## what is slow and still belongs to every change: the wheel, the notebook, examples, Python 3.12's types
-	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py tests/empirical/pages
+ci-slow: $(VENV)/installed-dev test-oldest ## what is slow and still belongs to every change: wheel, notebook, examples, every canary, Python 3.12's types
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py \
+	  tests/bounds/ledger tests/empirical/checkpoints/test_canaries.py tests/empirical/studies/test_edges.py tests/empirical/pages
 	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion 3.12
 
 release: $(VENV)/installed-dev ## sdist and wheel in dist/, held against changelog, citation and tag; uploads nothing

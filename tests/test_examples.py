@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
 import socket
+import sys
 from pathlib import Path
 
 import any_module
@@ -12,6 +15,7 @@ import pytest
 import torch
 
 from bounds import adam_threshold
+from empirical.laboratory.config import load
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +93,58 @@ def test_gpt2_groups_are_what_heads_read_of_other_blocks():
         attention.weight[index] -= 1.0
         columns = ((after - attention(x)).abs() > 1e-9).any(0).nonzero()[:, 0]
     assert columns.tolist() == list(range(16, 24))  # the keys of head 0, behind 16 columns of queries
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    yield importlib.import_module("demo")
+    sys.modules.pop("demo")
+
+
+def decided(outcomes) -> set[str]:
+    return {one["theorem"] for one in outcomes if one["verdict"] in ("HOLDS", "VIOLATED")}
+
+
+def test_the_demo_says_its_conclusion_then_where_the_figures_are_then_the_time(demo, tmp_path, monkeypatch, capsys):
+    def run(name, out):
+        (out / name).mkdir()
+        outcome = {"theorem": "kkt_zero", "verdict": "HOLDS", "counts": {"HOLDS": 1}, "least_slack": 0.5}
+        (out / name / "verdicts.json").write_text(json.dumps({"outcomes": [outcome]}))
+        return 3 if name == "demo_topics" else 0
+
+    monkeypatch.setattr(demo, "run", run)
+    assert demo.main(["--out", str(tmp_path), "--set-up", "70"]) == 3
+    first, figures, _, times = capsys.readouterr().out.splitlines()
+    assert first.startswith("Nothing is violated; 1 theorem holds, kkt_zero with the least slack, 0.5;")
+    assert all(str(tmp_path / f"demo_{name}" / "figures") in figures for name in demo.RUNS)
+    assert times == "Time: set-up 70 s, once; run 0 s"
+    assert demo.main(["--full", "--out", str(tmp_path / "full")]) == 0
+    assert str(tmp_path / "full" / "blocks" / "figures") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["blocks", "topics", "topics_without_anchors"])
+def test_an_example_of_the_demo_is_the_full_one_with_less_of_it(name):
+    whole, small = (load(ROOT / "examples" / f"{prefix}{name}.toml").as_dict() for prefix in ("", "demo_"))
+    for section in ("setting", "penalty", "model"):
+        assert small[section] == whole[section]
+    assert small["task"] == whole["task"] | {"queries": small["task"]["queries"]}
+    assert set(small["sweep"]["starts"]) == set(whole["sweep"]["starts"])
+
+
+@pytest.mark.slow
+def test_the_demo_decides_what_the_full_runs_decide(demo, tmp_path):
+    """Of the runs that the ledger's evidence cites, by name: what is decided there is decided here."""
+    assert demo.main(["--out", str(tmp_path)]) == 0
+    evidence = [json.loads(file.read_text()) for file in (ROOT / "bounds" / "ledger" / "evidence").glob("*.json")]
+    for name in demo.RUNS:
+        cited = [(e["theorem"], run) for e in evidence for run in e["observed"] if run["run"] == name]
+        full = {theorem for theorem, run in cited if "HOLDS" in run["counts"]}
+        assert full
+        assert full <= decided(json.loads((tmp_path / f"demo_{name}" / "verdicts.json").read_text())["outcomes"])
 
 
 def test_what_the_readme_says_of_any_module_runs():

@@ -110,7 +110,7 @@ def test_levels_are_in_their_order(dataset):
 
 @pytest.fixture(scope="module")
 def topics():
-    """The runs of `make demo`, finished here where they are not: with anchors, and the counterexample without."""
+    """The runs of `make demo-full`, finished here where they are not: with anchors, and the counterexample without."""
     root = STUDY.parent.parent
     runs = []
     for name in ("topics", "topics_without_anchors"):
