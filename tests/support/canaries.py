@@ -96,6 +96,16 @@ def windowed(case):
     return case.cache == "sliding" and "sliding_window" in MODELS.get(case.row, ())
 
 
+def quick(case):
+    """A quarter of a row's cases, or what it has of one cache alone; any two of row, implementation, cache and padding
+    that there are together meet in one of these."""
+    architecture, at = case.architecture, ROWS.index(case.row)
+    cache, padding = CACHES.index(case.cache), list(PADS).index(case.padding)
+    implementation = ("sdpa", "eager").index(case.implementation)
+    alone = len(architecture.implementations) == 1 or implementation == (at + cache) % 2
+    return len(architecture.caches) == 1 or (alone and padding == (at + cache // 2) % 2)
+
+
 GREEN, REFUSED = ([case for case in EVERY if (refusal(case) is None) == green] for green in (True, False))
 
 

@@ -1,9 +1,12 @@
 """Canaries: what must not move when something hidden moves, and what a dial must do.
 
-Every architecture x implementation x cache x padding; a combination that cannot be is refused by name.
+Every architecture x implementation x cache x padding, most of them slow ones; a combination that cannot be is refused
+by name.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from canaries import (
     kernels,
     may_see,
     observed,
+    quick,
     refusal,
     run,
     windowed,
@@ -43,7 +47,10 @@ def _float64_throughout(monkeypatch):
 
 
 def cases(chosen, among=GREEN):
-    found = [case for case in among if chosen(case)]
+    chosen = [case for case in among if chosen(case)]
+    found = [
+        case if quick(case) or among is not GREEN else pytest.param(case, marks=pytest.mark.slow) for case in chosen
+    ]
     return pytest.mark.parametrize("case", found, ids=lambda case: "-".join(case).replace(" ", "_"))
 
 
@@ -54,6 +61,13 @@ def of_tokens(case, rows, fields=("n_keys", "n_block", "leakage", "entropy_nats"
     """Fields (tokens, heads) of every attention, of what is no padding, sequence by sequence."""
     for name, found in rows.items():
         yield from ((name, found[field].double().nan_to_num(-1).transpose(1, 2)[case.kept]) for field in fields)
+
+
+def test_any_two_of_row_implementation_cache_and_padding_meet_in_a_case_that_is_not_slow():
+    for one, two in itertools.combinations(range(len(Case._fields)), 2):
+        every, seen = ({(case[one], case[two]) for case in some} for some in (GREEN, filter(quick, GREEN)))
+        assert every == seen
+    assert len(list(filter(quick, GREEN))) < 0.35 * len(GREEN)
 
 
 @every_case
