@@ -25,34 +25,42 @@ least = margin_for_fidelity(0.9, 64, 16)
 """
 
 
-def errors(folder: Path, line: str) -> list[tuple[int, str]]:
-    """(line, words) of what pyright reports of the good lines and one more."""
+BAD = ('fidelity_floor("six", 64, 16)', "fidelity_floor(6.0, n_kyes=64, n_block=16)", "least + 1.0")
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory) -> dict[str, list[str]]:
+    """Bad line -> what pyright says of it; of the good ones before it says nothing."""
     assert PYRIGHT is not None
-    file = folder / "calls.py"
-    file.write_text(GOOD + line + "\n", encoding="utf-8")
+    folder = tmp_path_factory.mktemp("calls")
+    lines = [*GOOD.splitlines(), *BAD]
+    (folder / "calls.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)], "pythonVersion": "3.11"}))
     command = [PYRIGHT, "--outputjson", "-p", str(folder), "--pythonpath", sys.executable]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    return [(d["range"]["start"]["line"], d["message"]) for d in found if d["severity"] == "error"]
+    said: dict[str, list[str]] = {}
+    for found in json.loads(done.stdout)["generalDiagnostics"]:
+        if found["severity"] == "error":
+            said.setdefault(lines[found["range"]["start"]["line"]], []).append(found["message"])
+    return said
 
 
-def test_a_string_is_no_margin(tmp_path):
-    found = errors(tmp_path, 'fidelity_floor("six", 64, 16)')
-    assert {line for line, _ in found} == {GOOD.count("\n")}  # of a call with overloads pyright speaks twice
-    assert any('"Literal[\'six\']" cannot be assigned to parameter "margin"' in words for _, words in found)
+def test_good_calls_are_good(errors):
+    assert set(errors) == set(BAD)
 
 
-def test_a_misspelt_keyword_is_reported_once(tmp_path):
-    found = errors(tmp_path, "fidelity_floor(6.0, n_kyes=64, n_block=16)")
-    assert [line for line, _ in found] == [GOOD.count("\n")]
-    assert 'No overloads for "fidelity_floor"' in found[0][1]
+def test_a_string_is_no_margin(errors):  # of a call with overloads pyright speaks twice
+    assert any('"Literal[\'six\']" cannot be assigned to parameter "margin"' in words for words in errors[BAD[0]])
 
 
-def test_good_calls_are_good_and_an_answer_may_be_none(tmp_path):
-    found = errors(tmp_path, "least + 1.0")
-    assert [line for line, _ in found] == [GOOD.count("\n")]
-    assert "Unreachable" in found[0][1]
+def test_a_misspelt_keyword_is_reported_once(errors):
+    (words,) = errors[BAD[1]]
+    assert 'No overloads for "fidelity_floor"' in words
+
+
+def test_an_answer_may_be_none(errors):
+    (words,) = errors[BAD[2]]
+    assert "Unreachable" in words
 
 
 def test_signatures_are_fresh(capsys):
