@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 from empirical.gates.problem import Problem, slope_of
 from empirical.shapes import Float
 
+MOST = 16  # odds beside 0: a decade apart, or further where they go over more decades
 HALVINGS = 80  # of an interval of ln s: to the last bits of float64
 
 
@@ -53,10 +54,10 @@ def single(odds: Float[np.ndarray, "G"]) -> Coordinate:
 
 
 def fitted(problem: Problem, odds: Float[torch.Tensor, "G"]) -> Coordinate:
-    """The coordinate of a problem, `odds` being its gates' means at the mask: a backward pass a decade of them."""
-    decades = range(1 + math.ceil(math.log10(max(1.0, float(odds.max())))))
-    at = 10.0 ** -np.array(decades)
-    each = np.array([0.0, *10.0 ** np.array(decades[1:])])
+    """The coordinate of a problem, `odds` being its gates' means at the mask: at most MOST + 1 backward passes."""
+    decades = math.ceil(math.log10(max(1.0, float(odds.max()))))
+    up = np.linspace(0.0, decades, 1 + min(decades, MOST))
+    at, each = 10.0**-up, np.array([0.0, *10.0 ** up[1:]])
     curves = at[:, None] * (1 + each) / (1 + at[:, None] * each) ** 2
     wanted = np.stack([size * _slope(problem, size) for size in at]).clip(min=0)
     weights = np.stack([nnls(curves, one)[0] for one in wanted.T])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -106,15 +106,21 @@ def indifferent() -> Problem:
 
 
 def documents(
-    count: int = 5, tokens: int = 12, width: int = 4, heads: int = 3, groups: tuple[str, ...] = ("layer", "head")
+    count: int = 5,
+    tokens: int = 12,
+    width: int = 4,
+    heads: int = 3,
+    groups: tuple[str, ...] = ("layer", "head"),
+    sharp: float = 1.0,
 ) -> Problem:
-    """Three layers of random heads, documents of three blocks and tokens in none."""
+    """Three layers of random heads, documents of three blocks and tokens in none; `sharp` times their logits."""
     random = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return 0.4 * torch.randn(*shape, generator=random, dtype=torch.float64)
 
     layers = [Heads(*(draw(heads, width, 3) for _ in range(3)), draw(heads, 3, width)) for _ in range(3)]
+    layers = [replace(layer, query=sharp * layer.query) for layer in layers]
     blocks = torch.randint(-1, 3, (count, tokens), generator=random)
     read_out = draw(width)
     return planted(draw(count, tokens, width), blocks, layers, lambda x: (x @ read_out).sin().sum(-1), groups)

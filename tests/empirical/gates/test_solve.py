@@ -49,6 +49,20 @@ def test_residuals_reach_a_ten_thousandth_of_the_critical_penalty_within_sixty_g
     torch.testing.assert_close(residual(found.gates, slope), found.residual)
 
 
+def test_residuals_are_reached_where_odds_differ_by_ten_decades_as_they_do_in_pretrained_models():
+    problem = documents(sharp=8.0)
+    critical, odds = critical_of(problem)
+    assert float(odds.max()) > 1e10
+    one = ZERO + 1
+    penalties = [worth / problem.value(one).omega for worth in (0.03, 0.1, 0.3)]
+    found = penalty_path(problem, penalties, starts=("trained",))
+    assert float(found["residual"].max()) <= 1e-4 * critical
+    assert int(found["gradients"].max()) <= 60
+    assert int(found["gradients"][0, 1:].sum()) <= 20  # curvature is kept from one penalty to the next
+    missed = minimised(problem, penalties[0], one, odds=odds, tolerance=1e-4 * critical)  # in their mean odds
+    assert float(missed.residual.max()) > 0.1 * critical
+
+
 @pytest.mark.parametrize("penalty", [0.05, 0.3, 1.0])
 def test_one_gate_is_solved_as_a_scalar_search_does(penalty):
     """Odds of e^12: s moves over five orders of magnitude."""
