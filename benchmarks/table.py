@@ -133,9 +133,18 @@ def weights(saved: Saved) -> list[Line]:
     ]
 
 
+def pages(saved: Saved) -> list[Line]:
+    paint, slider = saved["paint"], saved["slider"]
+    return [
+        Line("explorer, first paint: seconds", paint["median"], saved["limits"]["paint"], True, paint["quartiles"]),
+        Line("explorer, a slider: seconds", slider["median"], saved["limits"]["slider"], True, slider["quartiles"]),
+        Line("explorer, its file: MB", saved["bytes"] / 1e6, saved["limit_bytes"] / 1e6, True),
+    ]
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
     reader.__name__: reader
-    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights)
+    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights, pages)
 }
 
 

@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browsers import chromium_path
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-NAMES = ("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights")
+NAMES = (
+    *("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights"),
+    "pages",
+)
 
 
 @pytest.fixture
@@ -186,7 +190,25 @@ SAVED = {
     "weights": {
         "parameters": 10**9, "peak_gib": 1.0, "limit_gib": 8.0, "seconds": 60.0, "attack_reaches": 0.9, "outside": 0,
     },
+    "pages": {
+        "paint": SPREAD | {"median": 0.3}, "slider": SPREAD | {"median": 0.02},
+        "limits": {"paint": 1.0, "slider": 0.05}, "bytes": 3e5, "limit_bytes": 6e6,
+    },
 }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_pages(tmp_path, load, capsys):
+    pytest.importorskip("playwright")
+    pages, out = load("pages"), tmp_path / "pages.json"
+    if chromium_path() is None:
+        pytest.skip("no Chromium is installed")
+    assert pages.main(["--runs", "2", "--limit-paint", "60", "--limit-slider", "60", "--out", str(out)]) == 0
+    saved = json.loads(out.read_text())
+    assert saved["kept"] is True
+    assert len(saved["slider"]["runs"]) == 20
+    assert pages.main(["--runs", "2", "--limit-paint", "0", "--out", str(out)]) == 1
+    assert "MISSED" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -225,6 +247,7 @@ def test_the_table_of_what_was_saved(table, tmp_path, capsys):
         ("steps", {"ratio": 1.5}, "MISSED"),
         ("closed_forms", {"difference": 1e-12}, "MISSED"),
         ("observe", {"memory_ratio": 0.3}, "MISSED"),
+        ("pages", {"bytes": 7e6}, "MISSED"),
         ("rows", {"kept": False}, "rows.json says that a limit is missed"),
         ("growth", {"quick": True}, "growth.json is of a quick run"),
     ],

@@ -13,6 +13,7 @@ from empirical.observe.schema import SCHEMA
 LISTED = 3
 """Theorems that are named before the others are counted."""
 ROUNDING = 1e-12
+"""What is no slack to speak of."""
 
 
 def reasons(outcomes: Sequence[Checked]) -> tuple[str, ...]:
@@ -46,13 +47,13 @@ def _slacks(judged: Sequence[Checked]) -> Iterator[str]:
             if best is None or outcome.least_slack < best.least_slack:
                 tightest[unit(outcome)] = outcome
     if tightest:
-        said = (f"{_spare(o)} {u} ({o.theorem.title})".replace("  ", " ") for u, o in tightest.items())
+        said = (f"{_spare(o, u)} ({o.theorem.title})" for u, o in tightest.items())
         yield f"Nearest to its bound: {', '.join(said)}."
 
 
-def _spare(outcome: Checked) -> str:
-    """The least slack; within rounding of the bound, nothing."""
-    return f"{outcome.least_slack:.3g}" if outcome.least_slack > ROUNDING else "within rounding,"
+def _spare(outcome: Checked, of: str) -> str:
+    """The least slack in its unit; within rounding of the bound, nothing."""
+    return f"{outcome.least_slack:.3g} {of}".rstrip() if outcome.least_slack > ROUNDING else "attained"
 
 
 def _vacuous(judged: Sequence[Checked]) -> Iterator[str]:

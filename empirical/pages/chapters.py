@@ -58,7 +58,7 @@ class Picture:
 
     @property
     def title(self) -> str:
-        return self.name.replace("_", " ")
+        return self.name.replace("_", " ").capitalize()
 
     @property
     def alternative(self) -> str:
@@ -95,7 +95,9 @@ def picture(name: str, figure: Figure, reading: str) -> Picture:
 
 def _read(text: str) -> str:
     """A caption without the marks of mathematics in figures, which a reader aloud would spell."""
-    return " ".join(text.replace(r"\$", "\0").replace("$", "").replace("\0", "$").replace("\\", "").split())
+    plain = text.replace(r"\$", "\0").replace("$", "").replace("\0", "$").replace("\\", "")
+    words = " ".join(plain.split())
+    return words[:1].upper() + words[1:]
 
 
 def pictured(figures: Iterable[Drawn]) -> tuple[tuple[Picture, ...], tuple[tuple[str, str], ...]]:

@@ -28,19 +28,18 @@ def overall(chapters: Sequence[Chapter]) -> str:
 
 def side_by_side(chapters: Sequence[Chapter]) -> tuple[Table, ...]:
     """The verdict and least slack of every theorem in each result; the settings in which they differ."""
-    names = tuple(chapter.name for chapter in chapters)
-    theorems: dict[str, Theorem] = {o.theorem.key: o.theorem for c in chapters for o in c.outcomes if o.rows}
-    found = [{o.theorem.key: o for o in chapter.outcomes if o.rows} for chapter in chapters]
+    judged = [chapter for chapter in chapters if chapter.outcomes]
+    configured = [chapter for chapter in chapters if chapter.settings]
+    theorems: dict[str, Theorem] = {o.theorem.key: o.theorem for c in judged for o in c.outcomes if o.rows}
+    found = [{o.theorem.key: o for o in chapter.outcomes if o.rows} for chapter in judged]
     verdicts = tuple((t.title, *(_cell(outcomes.get(key)) for outcomes in found)) for key, t in theorems.items())
-    keys = dict.fromkeys(key for chapter in chapters for key in chapter.settings)
-    differ = tuple(
-        (key, *(chapter.settings.get(key, "") for chapter in chapters))
-        for key in keys
-        if len({chapter.settings.get(key, "") for chapter in chapters if chapter.settings}) > 1
-    )
+    keys = dict.fromkeys(key for chapter in configured for key in chapter.settings)
+    settings = ((key, *(chapter.settings.get(key, "") for chapter in configured)) for key in keys)
+    differ = tuple(row for row in settings if len(set(row[1:])) > 1)
+    columns = [("theorem", *(chapter.name for chapter in judged)), ("setting", *(c.name for c in configured))]
     tables = (
-        Table("Side by side", ("theorem", *names), verdicts, "Verdict, and least slack in the theorem's unit."),
-        Table("Where they differ", ("setting", *names), differ, "All else in their configurations is the same."),
+        Table("Side by side", columns[0], verdicts, "Verdict, and least slack in the theorem's unit."),
+        Table("Where they differ", columns[1], differ, "All else in their configurations is the same."),
     )
     return tuple(table for table in tables if table.rows)
 

@@ -38,11 +38,16 @@ def evaluated(source: str) -> Any:
     return json.loads(done.stdout)
 
 
+def chromium_path() -> str | None:
+    """Where Chromium is installed."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser of Playwright's. Skips where it or Chromium is not installed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = chromium_path()
     if path is None:
         pytest.skip("no Chromium is installed")
     with playwright.sync_playwright() as started:

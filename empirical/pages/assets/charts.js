@@ -42,12 +42,15 @@ function dot(u, [a, b], ink, y = "y") {
 function scatter(u, run, x, y) {
   if (!run) return;
   const size = SIZE * devicePixelRatio;
+  const { left, top, width, height } = u.bbox;
+  const { x: across, y: up } = u.scales;
+  const [wide, high] = [width / (across.max - across.min), height / (up.max - up.min)];
   for (const same of [false, true]) {
     u.ctx.fillStyle = colour(same ? "row" : "row-other");
     for (let i = 0; i < x.length; i++) {
-      if (run.same[i] === same && x[i] !== null && y[i] !== null) {
-        u.ctx.fillRect(u.valToPos(x[i], "x", true) - size / 2, u.valToPos(y[i], "y", true) - size / 2, size, size);
-      }
+      if (run.same[i] !== same || x[i] === null || y[i] === null) continue;
+      if (x[i] < across.min || x[i] > across.max) continue;
+      u.ctx.fillRect(left + (x[i] - across.min) * wide - size / 2, top + (up.max - y[i]) * high - size / 2, size, size);
     }
   }
 }

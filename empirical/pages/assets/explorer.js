@@ -13,7 +13,7 @@ const made = makeControls(fields, change);
 const pictures = [
   ["fidelity", fidelityPicture], ["entropy", entropyPicture], ["frontier", frontierPicture],
   ["phase", phasePicture], ["dial", dialPicture], ["penalty", penaltyPicture],
-].map(([name, picture]) => ({ caption: at(`${name}-caption`), draw: picture(at(name), run, ask) }));
+].map(([name, picture]) => ({ holder: at(name), caption: at(`${name}-caption`), draw: picture(at(name), run, ask), near: true }));
 
 /** A control says a value, or the place of its slider; a range that becomes known is at first wide enough. */
 function change(name, value, place) {
@@ -39,7 +39,7 @@ function refresh() {
   showControls(fields, made, state);
   at("sentence").textContent = sentence(state, values);
   at("target").textContent = aim(state, values);
-  for (const { caption, draw } of pictures) caption.textContent = draw(state, values);
+  for (const picture of pictures) show(picture, values);
   showResults(values);
   showRow();
   showCopies();
@@ -47,6 +47,25 @@ function refresh() {
   if (hash !== location.hash) history.replaceState(null, "", hash || location.pathname + location.search);
   spent.push(performance.now() - began);
 }
+
+/** Draws a picture that is in view, or near; any other once it comes there. */
+function show(picture, values) {
+  picture.stale = !picture.near;
+  if (picture.near) picture.caption.textContent = picture.draw(state, values);
+}
+
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const picture = pictures.find((one) => one.holder === target);
+    picture.near = isIntersecting;
+    if (isIntersecting && picture.stale) show(picture, calculators.evaluate(state));
+  }
+}, { rootMargin: "150px" });
+pictures.forEach((picture) => near.observe(picture.holder));
+addEventListener("beforeprint", () => {
+  for (const picture of pictures) picture.near = true;
+  refresh();
+});
 
 function sentence(s, v) {
   const one = s.n_anchors === 1 || s.n_anchors === s.n_block;

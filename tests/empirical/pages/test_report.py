@@ -67,7 +67,7 @@ def test_the_sentence_and_the_plot_that_the_project_is_for_come_first(page, chap
     assert chapter.sentences[0].startswith("Nothing is violated; ")
     assert text.index(chapter.sentences[0]) < text.index("What was run")
     assert chapter.pictures[0].name == "against_bound"
-    assert text.index("against bound") < text.index("What was run")
+    assert text.index("Against bound") < text.index("What was run")
 
 
 def test_every_part_is_there(page, chapter):
@@ -166,6 +166,9 @@ def test_without_a_browser_no_text_is_markup():
     text = report([mine, mine]).decode()
     assert "<script" not in text
     assert "<img" not in text
+    assert "\u202e" not in text
+    assert r"\u202e" in text
+    assert "\U0001f600" in text
     assert "\ud800" not in report([Chapter("\ud800", "run", ("half",))]).decode()
 
 
