@@ -89,9 +89,11 @@ def _explore(arguments: argparse.Namespace) -> int:
 
 
 def _usable_file(path: Path) -> None:
-    """Raises BadInput for what no file can be written to."""
-    if path.is_dir():
-        raise BadInput(f"--out must be a file, got the folder {str(path)!r}")
+    """Raises BadInput for what no page can be written to."""
+    if path.is_dir() or path.suffix != ".html":
+        raise BadInput(
+            f"--out must be a file that ends in .html, got {'the folder ' if path.is_dir() else ''}{str(path)!r}"
+        )
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise BadInput(f"--out must be a file in a writable folder, got {str(path)!r}")

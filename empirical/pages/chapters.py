@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -171,6 +172,11 @@ def judged_tables(outcomes: Sequence[Checked]) -> Iterator[Table]:
     if lacking:
         words = "These theorems have no rows here: the results lack the fields that they speak of."
         yield Table("Not judged", ("theorem", "fields that are lacking"), lacking, words, folded=True)
+
+
+def command(*words: Any) -> str:
+    """A command line of localist as a shell takes it."""
+    return shlex.join(("localist", *map(str, words)))
 
 
 def toml(plain: Mapping[str, Any]) -> str:

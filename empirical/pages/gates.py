@@ -10,7 +10,7 @@ import numpy as np
 
 from empirical.errors import BadInput
 from empirical.files import foreign, is_broken, one_line, read_object, unpacked_within
-from empirical.pages.chapters import Chapter, Table, listed, number
+from empirical.pages.chapters import Chapter, Table, command, listed, number
 from empirical.pages.observed import versions_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def prices_chapter(path: Path) -> Chapter:
         for name, words in KINDS.items()
         if name in found
     )
-    again = (f"localist price {said['model']} --text FILE.jsonl --out {path}",)
+    again = (command("price", said["model"], "--text", "FILE.jsonl", "--out", path),)
     return Chapter(
         one_line(path), "prices", (sentence,), tuple(facts), tables, commands=again, provenance=_provenance(said)
     )
@@ -116,7 +116,7 @@ def gates_chapter(path: Path) -> Chapter:
         for name in ("blocks_named", "documents", "loss", "penalty", "lambda_crit")
         if name in said
     ]
-    again = (f"localist localise MODEL --text FILE.jsonl --out {path} --penalty {said['penalty']!r}",)
+    again = (command("localise", "MODEL", "--text", "FILE.jsonl", "--out", path, "--penalty", said["penalty"]),)
     return Chapter(
         one_line(path), "gates", (sentence,), tuple(facts), tuple(tables), commands=again, provenance=_provenance(said)
     )

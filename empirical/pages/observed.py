@@ -21,7 +21,18 @@ from empirical.files import one_line
 from empirical.laboratory.config import parse
 from empirical.observe.files import FILE, open_observations
 from empirical.observe.summary import by_head
-from empirical.pages.chapters import Chapter, Table, flat, judged_tables, listed, number, pictured, sentences, toml
+from empirical.pages.chapters import (
+    Chapter,
+    Table,
+    command,
+    flat,
+    judged_tables,
+    listed,
+    number,
+    pictured,
+    sentences,
+    toml,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +55,7 @@ def observed_chapter(path: Path) -> Chapter:
         pictures=pictures,
         absent=absent,
         texts=texts,
-        commands=(*commands, f"localist check {path}"),
+        commands=(*commands, command("check", path)),
         provenance=tuple(_provenance(dataset.attrs)),
         outcomes=outcomes,
         settings=flat(config),
@@ -56,7 +67,7 @@ Parts = tuple[list[tuple[str, str]], tuple[tuple[str, str], ...], tuple[Table, .
 
 
 def _of_run(path: Path, config: Mapping[str, Any]) -> Parts:
-    again = (f"localist run CONFIG.toml --out {path}",)
+    again = (command("run", "CONFIG.toml", "--out", path),)
     try:
         known = parse(config)
     except BadInput as refusal:
@@ -84,8 +95,8 @@ def _of_others(dataset: xr.Dataset, path: Path) -> Parts:
         return facts, (("Medians of the heads", by_head(dataset)),), (), ()
     from empirical.checkpoints.observe import summary
 
-    dials = " ".join(f"{dial:g}" for dial in json.loads(said["dials"]))
-    again = f"localist observe {said['model']} --text FILE.jsonl --out {path} --dial {dials}"
+    dials = (f"{dial:g}" for dial in json.loads(said["dials"]))
+    again = command("observe", said["model"], "--text", "FILE.jsonl", "--out", path, "--dial", *dials)
     return facts, (("Medians of the layers", summary(dataset)),), (), (again,)
 
 

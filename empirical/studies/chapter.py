@@ -8,7 +8,7 @@ from pathlib import Path
 from empirical.figures import VERDICTS, drawn, style
 from empirical.files import one_line
 from empirical.laboratory.store import read_run
-from empirical.pages.chapters import Chapter, flat, judged_tables, picture, pictured, sentences, toml
+from empirical.pages.chapters import Chapter, command, flat, judged_tables, picture, pictured, sentences, toml
 from empirical.pages.observed import versions_of
 from empirical.studies import STUDIES, frame
 
@@ -31,7 +31,7 @@ def study_chapter(folder: Path) -> Chapter:
         pictures=tuple(chain(pictures, (picture(title, figure, reading) for title, figure in own.items()))),
         absent=absent,
         texts=(("What was measured", frame.measures(name).table(numbers)), ("CONFIG.toml", toml(run["config"]))),
-        commands=(f"localist run CONFIG.toml --study {name} --out {folder}", f"localist check {folder}"),
+        commands=(command("run", "CONFIG.toml", "--study", name, "--out", folder), command("check", folder)),
         provenance=(
             ("config digest", run["config_digest"]),
             ("code", run["code"]),

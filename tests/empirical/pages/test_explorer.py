@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import math
@@ -274,6 +275,17 @@ def test_the_page_fits_a_phone_and_a_desk_in_light_and_dark(browser, page_file, 
         assert all(
             one.page.evaluate("[...document.querySelectorAll('figcaption')].map((f) => f.textContent.length > 20)")
         )
+
+
+def test_the_plotting_library_is_as_npm_publishes_it():
+    """uplot 1.6.32, whose licence travels with it."""
+    published = {
+        "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+        "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    }
+    found = {name: hashlib.sha256(asset(f"uplot/{name}").encode()).hexdigest() for name in published}
+    assert found == published
+    assert asset("uplot/LICENSE").startswith("The MIT License (MIT)")
 
 
 def test_the_page_is_one_file_without_addresses_that_it_would_load():

@@ -233,7 +233,9 @@ def test_what_is_foreign_damaged_or_unfinished_is_refused_by_name(made, said, tm
 @pytest.mark.parametrize("command", [["report", "somewhere"], ["explore"]])
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(command, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path)]) == BAD_INPUT
-    assert "--out must be a file, got the folder" in capsys.readouterr().err
+    assert "--out must be a file that ends in .html, got the folder" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "observations.nc")]) == BAD_INPUT
+    assert "--out must be a file that ends in .html" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "no" / "page.html")]) == BAD_INPUT
     assert "--out must be a file in a writable folder" in capsys.readouterr().err
 
@@ -258,6 +260,15 @@ def test_prices_and_gates_have_chapters(tmp_path):
     assert chapter.sentences[0].startswith("2 of 4 gates are exactly shut at penalty 0.03; on documents held out")
     assert "0.250 of the attention outside the blocks is kept" in chapter.sentences[0]
     assert "Gates" in report([chapter]).decode()
+
+
+def test_folded_tables_are_printed_too(browser, page):
+    with Page(browser, page) as one:
+        line = one.page.locator("details table tr").first
+        assert not line.is_visible()
+        one.page.emulate_media(media="print", color_scheme="dark")
+        assert line.bounding_box()["height"] > 5
+        assert one.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
 def test_a_configuration_is_printed_as_the_toml_that_makes_it():
