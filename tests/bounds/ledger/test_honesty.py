@@ -11,7 +11,7 @@ import pytest
 
 from bounds.ledger.claims import CLAIMS
 from bounds.ledger.evidence import committed, decided, faults
-from bounds.ledger.paper_page import render
+from bounds.ledger.evidence_page import render
 from bounds.numbers.repository import ROOT
 from bounds.theorems import THEOREMS, by_key
 from bounds.theory.theorem import Relation
@@ -152,8 +152,10 @@ def test_runs_are_cited_without_a_new_attack(tmp_path, capsys):
 
 def test_what_is_false_names_its_reading():
     verdicts = {claim.key: claim for claim in CLAIMS}
-    assert all("in the reading" in c.verdict for key, c in verdicts.items() if key in ("C3", "C4", "C9", "C10", "C12"))
+    assert all(
+        "in the reading" in c.detail.lower() for key, c in verdicts.items() if key in ("C3", "C4", "C9", "C10", "C12")
+    )
     assert verdicts["C3"].status == "not decidable from the abstract"
-    assert "false in the reading" in verdicts["C3"].verdict.lower()
-    assert "true in the reading" in verdicts["C3"].verdict.lower()
+    assert "false in the reading" in verdicts["C3"].detail.lower()
+    assert "true in the reading" in verdicts["C3"].detail.lower()
     assert "refuted" not in {claim.status for claim in CLAIMS}
