@@ -1,7 +1,13 @@
 // Charts by uPlot: curves on one grid, regions below them, observed rows on top, grips that can be dragged.
 "use strict";
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const palette = new Map(); // to ask for a style while drawing lays the page out anew
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+darkness.addEventListener("change", () => palette.clear());
+function colour(name) {
+  if (!palette.has(name)) palette.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return palette.get(name);
+}
 const between = (low, high, count) => Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
 const SIZE = 2; // of an observed row, pixels of the page
 const FORMATS = Array.from({ length: 16 }, (_, places) => new Intl.NumberFormat("en", { maximumSignificantDigits: places || 1 }));
@@ -143,7 +149,7 @@ function makeGrip(chart, label, { at, moved, step, free = false }) {
   });
   chart.grips.push(() => {
     const [x, y] = at();
-    const [left, top] = [free ? plot.valToPos(x, "x") : plot.over.clientWidth, plot.valToPos(y, "y")];
+    const [left, top] = [free ? plot.valToPos(x, "x") : plot.bbox.width / devicePixelRatio, plot.valToPos(y, "y")];
     grip.style.transform = `translate(${left}px, ${top}px)`;
     grip.setAttribute("aria-valuenow", String(y));
     grip.setAttribute("aria-valuetext", free ? `${said(x)}, ${said(y)}` : said(y));

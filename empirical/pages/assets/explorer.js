@@ -111,7 +111,8 @@ function showResults(values) {
     const text = value === null ? result.none : result.name.endsWith("dial_for_fidelity") || result.name === "worst_case_dial"
       ? dialText(value) : safely(value, result.side, 6);
     const bits = value !== null && result.unit === "nats" ? ` = ${safely(value / Math.LN2, result.side, 4)} bits` : "";
-    body.rows[i].cells[1].textContent = text + bits;
+    const cell = body.rows[i].cells[1];
+    if (cell.textContent !== text + bits) cell.textContent = text + bits;
     body.rows[i].classList.toggle("none", value === null);
   });
 }
@@ -169,7 +170,9 @@ function model() {
 }
 
 function showCopies() {
-  for (const [name, text] of Object.entries(copies())) at(`${name}-text`).textContent = text;
+  for (const [name, text] of Object.entries(copies())) {
+    if (at(`${name}-text`).textContent !== text) at(`${name}-text`).textContent = text;
+  }
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -190,5 +193,5 @@ for (const name of Object.keys(ROWS)) at("row").append(new Option(name.replaceAl
 at("reset").addEventListener("click", () => { state = settled(fields, first, first); refresh(); });
 at("row").addEventListener("change", showRow);
 addEventListener("hashchange", () => { state = fromHash(fields, location.hash, first); refresh(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+darkness.addEventListener("change", refresh);
 refresh();
