@@ -44,6 +44,9 @@ COMMANDS = [
     for line in block.text.splitlines()
     if line.startswith("$ ")
 ]
+MENTIONED = sorted(
+    {c for page in PAGES for c in re.findall(r"`localist ([a-z][^`]*)`", page.read_text(encoding="utf-8"))}
+)
 PYTHON = [block for block in BLOCKS if block.language.split()[:1] == ["python"]]
 
 
@@ -54,17 +57,30 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_there_is_something_to_check():
-    assert len(COMMANDS) > 20
+    assert len(COMMANDS) > 15
+    assert len(MENTIONED) > 15
     assert len(PYTHON) > 5
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_command_parses(command):
     words = shlex.split(command)
     if words[0] == "localist":
         parser().parse_args(words[1 : words.index(">") if ">" in words else None])
     else:
         assert words[0] in OTHERS, command
+
+
+@pytest.mark.parametrize("mentioned", MENTIONED)
+def test_every_command_that_prose_mentions_is_there_with_its_flags(mentioned, capsys):
+    """`localist run --study depth` in a sentence may leave out what the command needs."""
+    name, *words = mentioned.split()
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args([name, "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    for flag in [word.strip("[],.;'") for word in words if word.startswith(("--", "[--"))]:
+        assert re.search(rf"{flag}\b", said), flag
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"{block.page.name}")

@@ -147,9 +147,9 @@ def test_the_demo_decides_what_the_full_runs_decide(demo, tmp_path):
         assert full <= decided(json.loads((tmp_path / f"demo_{name}" / "verdicts.json").read_text())["outcomes"])
 
 
-def test_what_the_readme_says_of_any_module_runs():
-    section = (Path(__file__).parent.parent / "README.md").read_text().split("## Any torch module")[1]
-    code = section.split("```python")[1].split("```")[0]
+def test_what_the_page_says_of_any_module_runs():
+    page = (Path(__file__).parent.parent / "docs" / "how_to" / "penalties.md").read_text()
+    code = page.split("```python notest\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     torch.manual_seed(0)
     model, batches, blocks = any_module.Regression(), any_module.data(10, 0.3), any_module.BLOCKS

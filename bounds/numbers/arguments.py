@@ -1,8 +1,8 @@
 """What every public calculator checks at its boundary, and how it broadcasts.
 
 A bad value raises `BadInput: NAME must be WHAT IS ALLOWED, got VALUE`, a ValueError; NaN is never allowed.
-Numbers are Python's, NumPy's, and a torch tensor's, detached; bools, strings, None, masked entries and labels, which
-would be guessed at or lost, are refused.
+Numbers are Python's, NumPy's, and a torch tensor's on the CPU; bools, strings, None, masked entries, and what would be
+lost without a word, a gradient, a device, labels inside a list, are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bounds.numbers.errors import BadInput
+from bounds.numbers.labelled import library
 
 Array: TypeAlias = NDArray[Any]
 Reals: TypeAlias = NDArray[np.float64]
@@ -47,7 +48,7 @@ def _first_bad(array: Array, good: Array) -> object:
     return bad.flat[0].item()
 
 
-_LABELLED = {"pandas": "pass its .to_numpy()", "xarray": "xarray.apply_ufunc(calculator, ...) keeps them"}
+_WITHOUT = {"pandas": "pass its .to_numpy()", "xarray": "pass its .values"}
 MOST = 2**53
 """The largest count: whole numbers are exact in float64 up to here."""
 _KINDS = "iuf"  # of dtypes that are numbers: not bool, complex, text, times
@@ -65,7 +66,7 @@ def _leaves(value: object) -> Iterator[object]:
 
 def _of_torch(tensor: Any) -> Array:
     """A tensor's numbers; torch is known by its own words, and never imported here."""
-    plain = tensor.detach().cpu()
+    plain = tensor.detach()
     return np.asarray(plain.double().numpy() if plain.is_floating_point() else plain.numpy())
 
 
@@ -78,15 +79,20 @@ def _without_torch(value: Any) -> Any:
 def numbers(name: str, value: object, allowed: str = "a number") -> Reals:
     """`value` as float64, the nearest where it is finer.
 
-    Raises BadInput for what is no number (a bool, a string, None, a complex number, a time), for masked entries and for
-    labels (pandas, xarray).
+    Raises BadInput for what is no number (a bool, a string, None, a complex number, a time), for masked entries, for
+    labels (pandas, xarray), for a tensor with a gradient or on another device.
     """
     for leaf in _leaves(value):
         if type(leaf) in (float, int):
             continue
-        if way := _LABELLED.get(type(leaf).__module__.partition(".")[0]):
+        if way := _WITHOUT.get(library(leaf)):
             kind = type(leaf).__name__
             raise reject(name, f"{allowed} without labels, which would be lost", f"a {kind}", f": {way}")
+        if getattr(leaf, "requires_grad", False):
+            lost = f"{allowed} without a gradient, which would be lost"
+            raise reject(name, lost, "a tensor that requires one", ": pass its .detach()")
+        if hasattr(leaf, "detach") and (device := str(getattr(leaf, "device", "cpu"))) != "cpu":
+            raise reject(name, f"{allowed} on the CPU", f"a tensor on {device}", ": pass its .cpu()")
         if np.ma.is_masked(leaf):
             raise reject(name, f"{allowed} without masked entries", "masked ones")
         if isinstance(leaf, _NO_NUMBERS):

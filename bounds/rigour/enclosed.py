@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bounds.numbers.arguments import RealLike, Reals, numbers, together
 from bounds.numbers.errors import BadInput
+from bounds.numbers.labelled import library, with_labels
 from bounds.numbers.search import Solutions, Unreachable
 
 if TYPE_CHECKING:
@@ -62,11 +63,16 @@ def enclosable(calculator: Callable[P, R]) -> Callable[P, R]:
 
     The keyword and what it returns are typed in the printed stub beside the calculator's module. What exceeds the
     largest float64 is infinite and what falls below the least is 0, without a warning; what would be NaN still warns.
+    Labels of pandas and xarray stay, but where a calculator reduces an axis.
     """
     signature = inspect.signature(calculator)
+    vectors = any("VectorLike" in str(one.annotation) for one in signature.parameters.values())  # reduces an axis
 
     @functools.wraps(calculator)
     def wrapped(*arguments: P.args, **keywords: P.kwargs) -> Any:
+        if not vectors and any(library(value) for value in (*arguments, *keywords.values())):
+            rigorous = {"rigorous": keywords.pop("rigorous", False)}
+            return with_labels(wrapped, {**signature.bind(*arguments, **keywords).arguments, **rigorous})
         rigorous = keywords.pop("rigorous", False)
         try:
             with np.errstate(over="ignore", under="ignore"):

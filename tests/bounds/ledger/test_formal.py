@@ -91,7 +91,7 @@ def test_reasons_and_proofs_share_out_the_ledger():
     reasons = {key for key, theorem in THEOREMS.items() if theorem.why_not_formal}
     assert not formal.by_key().keys() & reasons
     assert formal.by_key().keys() | reasons == THEOREMS.keys()
-    assert len(formal.by_key()) > 0.9 * len(THEOREMS), "README says: almost every theorem"
+    assert len(formal.by_key()) > 0.9 * len(THEOREMS), "README says: nearly all"
     refuted = [reading.title for reading in FALSE_READINGS if formal.refutation(reading.name) is None]
     assert refuted == [], "every refuted reading has its negation proved"
 

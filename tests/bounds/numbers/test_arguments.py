@@ -39,13 +39,15 @@ REFUSED = {
     "a mapping": ({"margin": 6.0}, "a number, got"),
     "a generator": ((v for v in (6.0,)), "a number, got"),
     "ragged lists": ([[6.0], [6.0, 7.0]], "a number, got"),
-    "a Series": (pandas.Series([6.0, 7.0], index=["a", "b"]), r"without labels, .*\.to_numpy\(\)"),
-    "a DataFrame": (pandas.DataFrame({"a": [6.0]}), r"without labels, .*\.to_numpy\(\)"),
-    "a DataArray": (xarray.DataArray([6.0, 7.0], dims="row"), r"without labels, .*apply_ufunc"),
+    "a DataArray in a list": ([xarray.DataArray([6.0, 7.0], dims="row")], r"without labels, .*\.values"),
+    "a tensor with a gradient": (torch.tensor([6.0], requires_grad=True), r"without a gradient, .*\.detach\(\)"),
     "a tensor of bools": (torch.tensor([True]), "a number, got"),
     "a complex tensor": (torch.tensor([1j]), "a number, got"),
     "a sparse tensor": (torch.eye(2).to_sparse(), "a number, got"),
-    "a tensor without values": (torch.empty(2, device="meta"), "a number, got"),
+    "a tensor that is elsewhere": (
+        torch.empty(2, device="meta"),
+        r"on the CPU, got a tensor on meta: pass its \.cpu\(\)",
+    ),
 }
 
 
@@ -89,7 +91,7 @@ def test_what_is_a_number_counts_whatever_holds_it():
     halves = torch.tensor([6.0], dtype=torch.bfloat16)
     for value in (
         *(6, 6.0, np.float32(6), np.int8(6), np.float16(6), Fraction(6), Decimal(6), np.array(6), np.longdouble(6)),
-        *(torch.tensor(6.0), torch.tensor(6), torch.tensor(6.0, requires_grad=True), halves[0]),
+        *(torch.tensor(6.0), torch.tensor(6), torch.tensor(6.0, requires_grad=True).detach(), halves[0]),
         *(np.ma.masked_array(6.0), np.array(6, dtype=object)),
     ):
         assert fidelity_floor(value, 64, 16) == want
@@ -99,23 +101,60 @@ def test_what_is_a_number_counts_whatever_holds_it():
         assert isinstance(fidelity_floor(value, 64, 16), np.ndarray)
 
 
-def test_xarray_keeps_labels_around_a_calculator_as_the_refusal_says():
+def test_xarray_keeps_its_labels_and_broadcasts_by_name():
     margins = xarray.DataArray([1.0, 6.0], dims="row", coords={"row": ["a", "b"]})
     keys = xarray.DataArray([32, 64, 128], dims="context")
-    with pytest.raises(BadInput, match=r"xarray\.apply_ufunc"):
-        fidelity_floor(margins, keys, 16)
-    found = xarray.apply_ufunc(fidelity_floor, margins, keys, 16)
+    found = fidelity_floor(margins, keys, 16)
+    assert isinstance(found, xarray.DataArray)
     assert found.sizes == {"row": 2, "context": 3}
     assert float(found.sel(row="b")[1]) == fidelity_floor(6.0, 64, 16)
+    assert fidelity_floor(n_block=16, n_keys=keys, margin=margins).identical(found)
+    assert float(fidelity_floor(margins[1], 64, 16)) == fidelity_floor(6.0, 64, 16)
+    ends = fidelity_floor(margins, keys, 16, rigorous=True)
+    assert (ends.lower <= found).all()
+    assert (found <= ends.upper).all()
+    assert ends.lower.coords.equals(found.coords)
+    with pytest.raises(BadInput, match="margin, n_keys must have equal labels along the dims that they share"):
+        fidelity_floor(margins, xarray.DataArray([32, 64], dims="row", coords={"row": ["a", "c"]}), 16)
 
 
-def test_an_answer_that_may_be_none_is_taken_by_xarray_and_refused_as_an_argument():
+def test_pandas_keeps_its_labels():
+    margins = pandas.Series([1.0, 6.0], index=["a", "b"])
+    keys = pandas.Series([32, 64], index=["a", "b"])
+    found = fidelity_floor(margins, keys, 16)
+    assert isinstance(found, pandas.Series)
+    assert found["b"] == fidelity_floor(6.0, 64, 16)
+    assert list(found.index) == ["a", "b"]
+    table = fidelity_floor(pandas.DataFrame({"x": margins, "y": margins}), 64, 16)
+    assert table.loc["b", "y"] == fidelity_floor(6.0, 64, 16)
+    assert (fidelity_floor(margins, 64, 16, rigorous=True).lower <= fidelity_floor(margins, 64, 16)).all()
+    for other in (
+        pandas.Series([32, 64], index=["b", "a"]),
+        pandas.Series([32, 64, 96]),
+        pandas.DataFrame({"x": keys}),
+    ):
+        with pytest.raises(BadInput, match="n_keys must have the labels of margin, got others"):
+            fidelity_floor(margins, other, 16)
+    with pytest.raises(BadInput, match="margin, n_keys must be of pandas or of xarray, got both"):
+        fidelity_floor(margins, xarray.DataArray([32, 64], dims="row"), 16)
+    with pytest.raises(BadInput, match="margin must have the shape of the answer"):
+        fidelity_floor(margins, [[32], [64]], 16)
+
+
+def test_entries_that_no_number_answers_are_nan_under_labels():
     margins = xarray.DataArray([0.0, 4.0], dims="row", coords={"row": ["a", "b"]})
-    found = xarray.apply_ufunc(bounds.anchors_for_fidelity, 0.9, margins, 64, 16)
-    assert np.isnan(float(found.sel(row="a")))
-    assert float(found.sel(row="b")) == bounds.anchors_for_fidelity(0.9, 4.0, 64, 16)
+    for kept in (margins, margins.to_series()):
+        found = bounds.anchors_for_fidelity(0.9, kept, 64, 16)
+        assert type(found) is type(kept)
+        assert np.isnan(float(found[0] if kept is margins else found["a"]))
+        assert float(found[1] if kept is margins else found["b"]) == bounds.anchors_for_fidelity(0.9, 4.0, 64, 16)
     none = bounds.anchors_for_fidelity(0.9, 0.0, 64, 16)
     assert refusal(lambda v: fidelity_floor(6.0, 64, 16, v), none).startswith("n_anchors must be a whole number")
+
+
+def test_what_reduces_an_axis_refuses_labels():
+    with pytest.raises(BadInput, match=r"errors must be .* without labels, which would be lost"):
+        bounds.drift_bound(pandas.Series([1.0, 2.0]), [1.0, 1.0])
 
 
 def test_no_framework_is_loaded_to_tell_its_arrays():

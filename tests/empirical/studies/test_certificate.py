@@ -179,7 +179,8 @@ def test_the_committed_certificate_is_whole_and_no_point_exceeds_it():
     assert saved["beyond"] == max(losses) / rows[-1]["high"]
     assert saved["level"] == max(saved["beyond"], *(level for row in rows for level in row["levels"]))
     times = round(shown["levels"][-1]["value"] / saved["level"])
-    assert f"{times} times below the worst-case one" in " ".join((studies.parents[3] / "README.md").read_text().split())
+    findings = " ".join((studies.parents[3] / "docs" / "findings.md").read_text().split())
+    assert f"{times} times below the worst-case one" in findings
     assert [saved["level"]] == [x["value"] for x in shown["levels"] if x["level"] == "quadratic majorants"]
     task = make_task(config, saved["seed"], torch.device("cpu"))
     for block, loss in enumerate(losses):
