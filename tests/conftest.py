@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -13,6 +14,21 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
 
 install_import_hook("empirical", "shape_checks.checked")
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are made, but not laid out: empty files stand for them where a test is about what is beside them."""
+    from empirical.figures import style
+
+    def save(figure, folder, name):
+        files = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
+        for file in files:
+            file.touch()
+        return files
+
+    monkeypatch.setattr(style, "save", save)
+
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")

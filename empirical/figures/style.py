@@ -102,6 +102,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """NAME.png at 200 dpi and NAME.svg without a date, so that equal data give equal files."""
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # laid out by now: not once more for the second file
     figure.savefig(svg, dpi=DPI, metadata={"Date": None, "Creator": None})
     return [png, svg]
 

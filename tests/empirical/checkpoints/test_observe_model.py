@@ -14,6 +14,7 @@ from empirical.cli import main
 from empirical.observe.files import open_observations
 
 pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("unsaved")  # figures are laid out once below, and saved in their own tests
 
 
 @pytest.fixture(scope="module")
