@@ -43,6 +43,7 @@ from empirical.gates.selection import (
     outside,
     permuted,
     powers_of_depth,
+    refitted,
     shut_in_order,
     submodularity_ratios,
 )
@@ -50,8 +51,13 @@ from empirical.gates.solve import minimised
 
 BUDGET = 0.01  # nats a token, or mean 1 - cosine
 DOCUMENTS = 64  # to choose on, and as many to judge on
-WORTH = (0.03, 0.1, 0.3)  # a penalty times Omega(1): what all leakage as trained is charged, in units of the loss
-LEVELS = (0.0, 0.05, 0.2, 0.5)  # of the solver's coordinate: what is below is shut
+WORTH = (
+    0.03,
+    0.045,
+    0.07,
+    0.1,
+)  # a penalty times Omega(1): what all leakage as trained is charged, in units of the loss
+LEVELS = (0.0, 0.1, 0.25)  # of the solver's coordinate: what is below is shut
 POWERS, AMOUNTS = (1.0, 2.0, 4.0), (0.5, 1.0, 2.0, 4.0)
 NULLS, REPEATS, DRAWS = 20, 10, 2000  # permutations; random orders and samples; documents drawn again
 OURS = "penalty path"
@@ -66,7 +72,7 @@ def rounded(values: Any) -> Any:
 
 
 def solved(problem: Problem, trained: Outside, at_mask: CellMap) -> tuple[Tensor, dict[str, Any]]:
-    """Gates along penalties on leakage, upwards from the model as trained; also with those below a level shut."""
+    """Gates along penalties on leakage, from all open; those below a level shut, and what is left refitted."""
     along, omega = fitted(problem, at_mask.omega_of(problem)), float(trained.mass.sum())
     critical = float(at_mask.critical(problem).nan_to_num(0.0).max())
     at, bent, found = torch.ones(problem.groups.count, dtype=torch.float64), None, []
@@ -84,7 +90,8 @@ def solved(problem: Problem, trained: Outside, at_mask: CellMap) -> tuple[Tensor
         "exact_zeros": [int(one.shut.sum()) for one in found],
         "omega_kept": rounded(one.value.omega / omega for one in found),
     }
-    return torch.cat([gates.where(x > level, 0.0) for level in LEVELS]), told
+    gates = torch.cat([gates.where(x > level, 0.0) for level in LEVELS])
+    return torch.cat([gates, refitted(problem, gates, 10 * critical, 1e-3 * critical)]), told
 
 
 def ordered(problem: Problem, trained: Outside, prices: xr.Dataset, most: int | None) -> dict[str, Tensor]:

@@ -142,9 +142,30 @@ def pages(saved: Saved) -> list[Line]:
     ]
 
 
+def selection(saved: Saved) -> list[Line]:
+    lines: list[Line] = []
+    for name, model in saved["models"].items():
+        reach, solver = model["ways"]["penalty path"], model["solver"]
+        lines += [
+            Line(
+                f"{name}: outside attention removed at {saved['budget']}",
+                reach["reach"],
+                None,
+                False,
+                reach["reach_interval"],
+            ),
+            Line(f"{name}: residual / critical penalty", max(solver["residual_over_critical"]), 1e-4, True),
+            Line(f"{name}: gradients a penalty", max(solver["gradients"]), 60, True),
+        ]
+    return lines
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
     reader.__name__: reader
-    for reader in (startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights, pages)
+    for reader in (
+        *(startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights),
+        *(pages, selection),
+    )
 }
 
 

@@ -17,7 +17,7 @@ from browsers import chromium_path
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 NAMES = (
     *("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights"),
-    "pages",
+    *("pages", "selection"),
 )
 
 
@@ -193,6 +193,15 @@ SAVED = {
     "pages": {
         "paint": SPREAD | {"median": 0.3}, "slider": SPREAD | {"median": 0.02},
         "limits": {"paint": 1.0, "slider": 0.05}, "bytes": 3e5, "limit_bytes": 6e6,
+    },
+    "selection": {
+        "budget": 0.01,
+        "models": {
+            "text": {
+                "ways": {"penalty path": {"reach": 0.8, "reach_interval": [0.7, 0.9]}},
+                "solver": {"residual_over_critical": [1e-5, 2e-5], "gradients": [20, 30]},
+            },
+        },
     },
 }  # fmt: skip
 

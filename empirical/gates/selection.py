@@ -21,6 +21,7 @@ from torch import Tensor
 
 from empirical.errors import BadInput
 from empirical.gates.problem import Problem
+from empirical.gates.solve import minimised
 from empirical.shapes import Float, Int
 
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1  # of hard-concrete gates
@@ -103,6 +104,18 @@ def ablated_anew(problem: Problem, mass: Float[Tensor, "G"], few: int) -> list[i
         rate = {gate: (loss([*order, gate]) - now) / max(float(mass[gate]), 1e-12) for gate in left}
         order += sorted(left, key=rate.__getitem__)[:few]
     return order
+
+
+def refitted(problem: Problem, gates: Float[Tensor, "N G"], weight: float, tolerance: float, most: int = 12) -> Tensor:
+    """What is shut stays shut, what is open goes where the loss is least: no penalty shrinks what it leaves.
+
+    `weight` is what opening a shut gate is charged: more than any of them is worth.
+    """
+    found = []
+    for one in torch.unique((gates == 0), dim=0).double():
+        start = gates[((gates == 0) == one.bool()).all(1)][0]
+        found.append(minimised(problem, 1.0, start, weights=weight * one, tolerance=tolerance, most=most).gates)
+    return torch.stack(found)
 
 
 def hard_concrete(

@@ -21,9 +21,11 @@ from empirical.gates.selection import (
     outside,
     permuted,
     powers_of_depth,
+    refitted,
     shut_in_order,
     submodularity_ratios,
 )
+from empirical.gates.solve import residual
 
 
 def test_what_stands_outside_as_trained_is_omega_gate_by_gate():
@@ -100,6 +102,19 @@ def test_noisy_gates_shut_what_costs_nothing_and_keep_what_is_worth_its_penalty(
     gates = hard_concrete(problem, torch.full((4,), 0.25).double(), (0.05,), steps=150, rate=0.2, seed=0)[0]
     assert gates[[1, 2]].tolist() == [0, 0]
     assert hard_concrete(indifferent(), torch.full((4,), 0.25).double(), (1.0,), steps=150, rate=0.2, seed=0).sum() == 0
+
+
+def test_what_is_shut_stays_shut_and_the_rest_goes_where_the_loss_is_least():
+    problem = documents()
+    start = torch.full((3, 9), 0.5).double()
+    start[1:, [0, 4]] = 0
+    found = refitted(problem, start, 10.0, 1e-6, most=60)
+    assert len(found) == 2  # one a set of zeros
+    assert not found[1][[0, 4]].any()
+    for one, before in zip(found, start):
+        assert problem.value(one).loss < problem.value(before).loss
+        free = before > 0
+        assert float(residual(one, problem.objective(one, 0.0)[1])[free].max()) < 1e-6
 
 
 def test_documents_are_drawn_together_for_all_ways():
