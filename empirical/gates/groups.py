@@ -116,15 +116,19 @@ class Groups:
         return values.reshape((*values.shape[:-1], *self.shape))
 
 
+def axes_of(by: tuple[str, ...]) -> tuple[str, ...]:
+    """Some of AXES, in their order. Raises BadInput for others, or one given twice."""
+    if isinstance(by, str) or not set(by) <= set(AXES) or len(set(by)) != len(by):
+        raise BadInput(f"groups must be some of {', '.join(AXES)}, got {by!r}")
+    return tuple(name for name in AXES if name in by)
+
+
 def grouped(layers: int, heads: int, blocks: int, by: tuple[str, ...] = ("layer", "head")) -> Groups:
     """Gates by some of AXES, in their order; with none of them one gate for all. Raises BadInput for others."""
-    wrong = [name for name in by if name not in AXES]
-    if isinstance(by, str) or wrong or len(set(by)) != len(by):
-        raise BadInput(f"groups must be some of {', '.join(AXES)}, got {by!r}")
+    dims = axes_of(by)
     sizes = (layers, heads, blocks, blocks + 1)
     if min(sizes) < 1:
         raise BadInput(f"groups must be of at least one layer, head and block, got {sizes[:3]}")
-    dims = tuple(name for name in AXES if name in by)
     shape = tuple(size for name, size in zip(AXES, sizes) if name in by)
     kept = [size if name in by else 1 for name, size in zip(AXES, sizes)]
     number = torch.arange(int(np.prod(shape))).view(kept).expand(sizes).contiguous()

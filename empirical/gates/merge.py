@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from empirical.errors import BadInput
 from empirical.observe.relevance import Relation
@@ -157,7 +156,8 @@ def _chunk(
 class _Again(torch.autograd.Function):
     """Chunks computed again on the way back, and let go: also of what no gradient that is asked for needs.
 
-    Into whole arrays: pieces kept between large ones would split the heap.
+    Into whole arrays: pieces kept between large ones would split the heap. A backward pass that is to be differentiated
+    itself keeps its chunks, as one chunk does: memory then grows with n x n.
     """
 
     @staticmethod
@@ -175,19 +175,19 @@ class _Again(torch.autograd.Function):
         return output, leakage
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         pairs, class_of, ranges = ctx.rest
+        twice = torch.is_grad_enabled()
         needs = ctx.needs_input_grad[3:]
         found = [torch.zeros_like(x) if need else None for x, need in zip(ctx.saved_tensors, needs)]
         for start, stop in ranges:
             given = _rows(ctx.saved_tensors, start, stop)
-            again = [x.detach().requires_grad_(need) for x, need in zip(given, needs)]
+            again = given if twice else [x.detach().requires_grad_(need) for x, need in zip(given, needs)]
             with torch.enable_grad():
                 outputs = _chunk(pairs, class_of, start, stop, *again)
             here = [slope[:, :, start:stop] for slope in slopes]
-            asked = [x for x in again if x.requires_grad]
-            each = iter(torch.autograd.grad(outputs, asked, here, allow_unused=True))
+            asked = [x for x, need in zip(again, needs) if need]
+            each = iter(torch.autograd.grad(outputs, asked, here, allow_unused=True, create_graph=twice))
             totals = _rows(found, start, stop)
             for total in totals:
                 if total is not None and (part := next(each)) is not None:

@@ -25,10 +25,10 @@ from empirical.gates.groups import AXES
 from empirical.gates.pair_map import CellMap, Each, cell_map, ratio
 from empirical.gates.paths import Shares, leg
 from empirical.gates.problem import Problem
+from empirical.gates.resampling import drawn_again, interval
 from empirical.shapes import Float
 
 PATHS = ("diagonal", "staircase")
-DRAWS, INTERVAL = 400, (0.025, 0.975)
 AT_ONCE = 2**22  # numbers of draws that are taken together
 NONE_OPENS = "no gate wants to open at the mask: no critical penalty is claimed"
 
@@ -116,25 +116,16 @@ def _at_the_mask(problem: Problem, found: CellMap, seed: int) -> xr.Dataset:
         "lambda_crit": top,
         "statement": NONE_OPENS if top == 0 else f"above {top:.6g} every gate stays shut",
     }
-    low, high = np.quantile(largest, INTERVAL) if len(largest) else (math.nan, math.nan)
+    low, high = interval(largest)
     dataset.attrs |= {"lambda_crit_low": float(low), "lambda_crit_high": float(high)}
     return dataset
-
-
-def _weights(problem: Problem, seed: int) -> Float[Tensor, "R D"]:
-    """How often each document is drawn in each of the draws; no draw of a single one."""
-    documents = problem.documents
-    if documents < 2:
-        return torch.zeros(0, documents, dtype=torch.float64)
-    drawn = np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), DRAWS)
-    return torch.as_tensor(drawn, dtype=torch.float64)
 
 
 def _critical_again(problem: Problem, found: CellMap, seed: int) -> tuple[Float[np.ndarray, "R G"], np.ndarray]:
     """Critical penalties, and the largest, of documents drawn again."""
     scored, rows = problem.counts
     prices = problem.groups.spread(found.price)
-    weights = _weights(problem, seed)
+    weights = drawn_again(problem.documents, seed)
     draws = []
     for some in weights.split(max(1, AT_ONCE // found.weight[0].numel())):
         total = torch.einsum("rd,dlh->rlh", some, rows)
@@ -153,9 +144,7 @@ def _put(dataset: xr.Dataset, problem: Problem, name: str, values: Any, meaning:
 
 def _put_interval(dataset: xr.Dataset, problem: Problem, name: str, drawn: Float[np.ndarray, "R G"]) -> None:
     """95 % of the draws; NaN where there is one document, or a gate has no pairs."""
-    filled = drawn if len(drawn) else np.full((1, problem.groups.count), math.nan)
-    ends = np.quantile(filled, INTERVAL, axis=0)
-    for end, values in zip(("low", "high"), ends):
+    for end, values in zip(("low", "high"), interval(drawn)):
         _put(dataset, problem, f"{name}_{end}", values, f"{end} end of its 95 % interval over documents")
 
 
@@ -164,7 +153,7 @@ def _put_shares(dataset: xr.Dataset, problem: Problem, shares: Shares, name: str
     total = float(scored.sum())
     _put(dataset, problem, name, shares.value.sum(0) / total, "share of L(mask) - L(as trained)")
     _put(dataset, problem, f"{name}_error", shares.error / total, "difference of two quadrature rules")
-    weights = _weights(problem, seed)
+    weights = drawn_again(problem.documents, seed)
     drawn = (weights @ shares.value) / (weights @ scored)[:, None]
     _put_interval(dataset, problem, name, drawn.numpy())
     found = float(shares.value.sum()) / total

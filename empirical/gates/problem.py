@@ -135,11 +135,11 @@ class Problem:
         """Loss of every document, summed over its tokens, its gradient, and that of its part of Omega if asked for."""
         losses, of_loss, of_omega = [], [], []
         with torch.enable_grad():
-            for own, reading in self.readings(gates, leakage=False):
-                of_loss.append(slope_of(reading.loss.sum(), own))
+            for own, reading in self.readings(gates, leakage=omega):
+                of_loss.append(slope_of(reading.loss.sum(), own, again=omega))
                 losses.append(reading.loss.detach().double().cpu())
-            for own, reading in self.readings(gates) if omega else ():  # a graph kept for both would keep every logit
-                of_omega.append(slope_of(self.omega(reading.leakage).sum(), own))
+                if omega:
+                    of_omega.append(slope_of(self.omega(reading.leakage).sum(), own))
         return checked(torch.cat(losses)), torch.cat(of_loss), torch.cat(of_omega) if omega else None
 
     def objective(
@@ -161,11 +161,11 @@ class Problem:
         return Value(loss, float(weights @ gates)), slope + penalty * weights
 
 
-def slope_of(total: Float[Tensor, ""], gates: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
-    """Its gradient in the gates, on the CPU. Raises BadInput where it has none."""
+def slope_of(total: Float[Tensor, ""], gates: Float[Tensor, "B G"], again: bool = False) -> Float[Tensor, "B G"]:
+    """Its gradient in the gates, on the CPU; `again`: another is asked for after it. Raises BadInput where it has none."""
     found = None
     if total.requires_grad:
-        (found,) = torch.autograd.grad(total, gates, allow_unused=True)
+        (found,) = torch.autograd.grad(total, gates, retain_graph=again, allow_unused=True)
     if found is None:
         raise BadInput("loss must depend on attention outside the blocks, got one that no gate changes")
     return found.cpu()

@@ -168,3 +168,16 @@ def test_gates_are_numbered_in_the_order_of_their_table():
     class_of, numbers = grouped(2, 3, 4).classes(1)
     assert class_of.tolist() == [0] * 5
     assert numbers[:, 0, 0].tolist() == [3, 4, 5]
+
+
+def test_chunks_have_the_second_derivatives_of_the_whole():
+    pairs, groups = pairs_of(visible=causal(T, T)), grouped(1, H, K)
+    found = []
+    for entries in (10**9, 3 * B * H * T):
+        s = torch.full((H,), 0.3, dtype=torch.float64, requires_grad=True)
+        output, leakage = attend(pairs, *gates_for(groups, s, pairs), entries=entries)
+        (slope,) = torch.autograd.grad(output.square().sum() + leakage.sin().sum(), s, create_graph=True)
+        found.append([*torch.autograd.grad(slope.square().sum(), (s, pairs.query, pairs.key, pairs.value)), slope])
+    assert any(float(one.detach().abs().max()) > 1e-3 for one in found[0])
+    for one, other in zip(*found):
+        torch.testing.assert_close(other, one)
