@@ -13,6 +13,7 @@ from empirical.checkpoints.contexts import ObservedRows as ObservedRows
 from empirical.checkpoints.contexts import dial as dial
 from empirical.checkpoints.contexts import guarded as guarded
 from empirical.checkpoints.contexts import observing as observing
+from empirical.checkpoints.gate_files import gated as gated
 from empirical.checkpoints.gate_prices import gate_problem as gate_problem
 from empirical.checkpoints.gate_prices import price as price
 from empirical.checkpoints.gates import gating as gating
@@ -33,6 +34,7 @@ __all__ = [
     "certify",
     "dial",
     "gate_problem",
+    "gated",
     "gating",
     "groups_of",
     "guarded",

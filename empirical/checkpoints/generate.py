@@ -13,7 +13,14 @@ from empirical.checkpoints.architecture import KINDS, Task
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels, dial, guarded
 from empirical.checkpoints.loading import Request, load_checkpoint, longest, tokenised
-from empirical.checkpoints.promises import applied, certified, refuse_early, requested_relation, requested_rules
+from empirical.checkpoints.promises import (
+    applied,
+    certified,
+    refuse_early,
+    requested_gates,
+    requested_relation,
+    requested_rules,
+)
 from empirical.errors import BadInput
 from empirical.shapes import Int
 
@@ -36,6 +43,7 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
     relation, both = requested_relation(request, names), model.config.is_encoder_decoder
     heads = certified(request, model, texts, names, relation) if request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
+    gates = requested_gates(request, model)
     for text in texts:
         length, most = text.ids.shape[1] + new_tokens, longest(model)
         if most is not None and length > most:
@@ -49,6 +57,7 @@ def generate(request: Request, new_tokens: int, seed: int = 0, sample: bool = Fa
             _seeded(seed, model.device),
             dial(model, request.dials[0] if request.dials else 0.0, blocks=labels, kinds=KINDS),
             applied(model, rules, number, labels),
+            gates(labels),
             _guarded(model, request, labels),
         ):
             ids = model.generate(

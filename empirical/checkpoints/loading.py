@@ -21,6 +21,7 @@ from empirical.checkpoints.architecture import KINDS
 from empirical.checkpoints.architectures import ARCHITECTURES, known
 from empirical.checkpoints.completeness import check_size, missing_of_head
 from empirical.checkpoints.documents import Document, align, read_documents
+from empirical.checkpoints.gate_files import read_gates
 from empirical.checkpoints.weight_files import WeightFiles
 from empirical.errors import BadInput
 from empirical.files import foreign
@@ -45,11 +46,13 @@ class Request:
     keep_text: bool = False
     batch: int = 1  # documents at once
     rules: Path | None = None  # a rule file, blocks by name
+    gates: Path | None = None  # of `localist localise`, of this model and these blocks
     guard: float | None = None  # fidelity that every row must keep at the largest dial
     certify: bool = False  # what the weights alone say of the range of logits
 
     def __post_init__(self) -> None:
         dials, guard, anchors, alone = self.dials, self.guard, self.n_anchors, self.batch == 1
+        ungated = "given without {}, which is about what the weights alone say of logits"
         for flag, good, allowed, value in (
             ("dial", all(0 <= dial <= 1 for dial in dials), "in [0, 1]", dials),
             ("dial", len(set(dials)) == len(dials), "given once each", dials),
@@ -58,6 +61,9 @@ class Request:
             ("guard", guard is None or 0 < guard <= 1, "in (0, 1]", guard),
             ("batch", self.batch >= 1, "at least 1", self.batch),
             ("batch", alone or not self.rules, "1 with --rules, which is about one document at a time", self.batch),
+            ("gates", not (self.gates and self.rules), ungated.format("--rules"), self.gates),
+            ("gates", not (self.gates and self.certify), ungated.format("--certify"), self.gates),
+            ("gates", not self.gates or self.attention == "self", "given with --attention self", self.attention),
             ("batch", alone or guard is None, "1 with --guard, which is about one document at a time", self.batch),
         ):
             if not good:
@@ -174,8 +180,14 @@ class Tokens:
 
 
 def block_names(request: Request, documents: Sequence[Document]) -> list[str]:
-    """The blocks of the text, in order. Raises BadInput where the relevant one is none of them."""
+    """The blocks of the text, in order; with gates theirs, where the text has no other.
+
+    Raises BadInput where the relevant one is none of them.
+    """
     names = list(dict.fromkeys(block for document in documents for block in document.blocks))
+    if request.gates is not None:
+        known_there = read_gates(request.gates).layout.names
+        names = [*known_there, *(name for name in names if name not in known_there)]
     if request.relevant is not None and request.relevant not in names:
         raise BadInput(f"--relevant must be a block of the text ({', '.join(names)}), got {request.relevant!r}")
     return names

@@ -21,9 +21,17 @@ from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.attach import places_of
 from empirical.checkpoints.batches import batches, losses, why_no_loss
 from empirical.checkpoints.contexts import Labels, ObservedRows, dial, observing
+from empirical.checkpoints.gate_files import read_gates
 from empirical.checkpoints.isolation import path_of
 from empirical.checkpoints.loading import Checkpoint, Request, Tokens, load_checkpoint, tokenised
-from empirical.checkpoints.promises import applied, certified, refuse_early, requested_relation, requested_rules
+from empirical.checkpoints.promises import (
+    applied,
+    certified,
+    refuse_early,
+    requested_gates,
+    requested_relation,
+    requested_rules,
+)
 from empirical.checkpoints.weights import Head
 from empirical.errors import BadInput, Miss
 from empirical.files import one_line
@@ -45,6 +53,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head], list[Miss]]
     And what the weights say of each head, beside the widest row observed at dial 0, where that is asked for; and the
     rows at the largest dial that miss what the guard asks for, of the first document and layer that has some.
     """
+    _refuse_gates(request)
     refuse_early(request)
     return observe_checkpoint(request, load_checkpoint(request.model, request.device, request.dtype))
 
@@ -52,6 +61,7 @@ def observe_model(request: Request) -> tuple[xr.Dataset, list[Head], list[Miss]]
 @torch.no_grad()
 def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dataset, list[Head], list[Miss]]:
     """The same of a checkpoint that is loaded."""
+    _refuse_gates(request)
     model, tokenizer, lacks = checkpoint
     if request.attention not in ARCHITECTURES[model.config.model_type].kinds:
         raise BadInput(f"--attention must be 'self' for a {model.config.model_type}, got {request.attention!r}")
@@ -61,6 +71,7 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
     relation = requested_relation(request, names)
     heads = certified(request, model, texts, names, relation) if request.certify or request.rules else []
     rules = requested_rules(request, model, tokenizer, texts, names, heads)
+    gates = requested_gates(request, model)
     settings, misses = list(request.settings), []
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in settings]
     no_loss = why_no_loss(model, texts, lacks)
@@ -74,6 +85,7 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
             with (
                 dial(model, value, blocks=labels, kinds=(request.attention,)),
                 applied(model, rules, batch.first, labels),
+                gates(labels),
                 observing(
                     model,
                     labels,
@@ -99,10 +111,18 @@ def observe_checkpoint(request: Request, checkpoint: Checkpoint) -> tuple[xr.Dat
     if len(settings) > 1 and rules is None:
         _add_law(dataset, settings, layers, widened(model.dtype))
     dataset.attrs["no_loss"] = no_loss
+    if request.gates is not None:
+        dataset.attrs["gates"] = one_line(f"{request.gates}: {read_gates(request.gates).words()}")
     dataset.attrs["relation"] = json.dumps(relation.named(names))
     if 1.0 in settings and request.attention == "self" and named is None:
         dataset.attrs["isolated"] = one_line(_isolated(model, texts, names, relation))
     return dataset.assign_coords(layer=list(layers)), heads, misses
+
+
+def _refuse_gates(request: Request) -> None:
+    """Raises BadInput for gates where all queries are told one relevant block: they were chosen for their own."""
+    if request.gates is not None and request.relevant is not None:
+        raise BadInput(f"--gates must be given without --relevant, got {request.relevant!r}")
 
 
 def _isolated(model: Any, texts: list[Tokens], names: list[str], relation: Relation) -> str:
@@ -237,6 +257,8 @@ def summary(dataset: xr.Dataset) -> str:
                 f"{rows['entropy_nats']:9.3f}{math.exp(rows['entropy_nats']):11.2f}{rows['margin']:9.2f}"
                 f"{rows['logit_range']:9.2f}" + (f"{rows['without kept']:14.4f}" if kept else "")
             )
+    if "gates" in attributes:
+        lines.insert(1, f"all of it under the gates of {one_line(attributes['gates'])}")
     if attributes["no_loss"]:
         lines.append(f"no loss: {one_line(attributes['no_loss'])}")
     if "isolated" in attributes:

@@ -5,8 +5,9 @@ dial before the rules: D + kappa in place of D, since it widens the logits that 
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from bounds.dial.calculators import kappa_of_dial
 from empirical.checkpoints.architectures import ARCHITECTURES
 from empirical.checkpoints.contexts import Labels
 from empirical.checkpoints.documents import read_documents
+from empirical.checkpoints.gate_files import Layout, read_gates
+from empirical.checkpoints.gates import gating
 from empirical.checkpoints.loading import Request, Tokens, block_names, library
 from empirical.checkpoints.rules import CheckpointRules, Text, load_checkpoint_rules, ruled
 from empirical.checkpoints.weights import Head, certify
@@ -71,9 +74,29 @@ def requested_relation(request: Request, names: Sequence[str]) -> Relation:
             raise BadInput(f"--relation must be BLOCK=BLOCK,..., got {given!r}")
         sees.setdefault(query, []).extend(keys.split(","))
     try:
-        return told or relation_of(sees, request.keep, names)
+        found = told or relation_of(sees, request.keep, names)
     except Unnamed as error:
         raise BadInput(f"--{'relation' if error.key == 'sees' else 'keep'} {error.words}") from None
+    if request.gates is not None:
+        read_gates(request.gates).layout.check(layout_of(request, names, found))
+    return found
+
+
+def layout_of(request: Request, names: Sequence[str], relation: Relation) -> Layout:
+    """The blocks of the text as gates for them are saved."""
+    return Layout.of(request.blocks, names, relation, text_digest(request))
+
+
+def text_digest(request: Request) -> str:
+    return hashlib.sha256(request.text.read_bytes()).hexdigest()
+
+
+def requested_gates(request: Request, model: Any) -> Callable[[Labels], AbstractContextManager[Any]]:
+    """Labels -> the context of the gates asked for. Raises BadInput for those of another model."""
+    if request.gates is None:
+        return lambda labels: nullcontext()
+    gates, groups = read_gates(request.gates).of(model)
+    return lambda labels: gating(model, gates, blocks=labels, groups=groups, leakage=False)
 
 
 def refuse_early(request: Request) -> None:

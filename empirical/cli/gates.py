@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from empirical.cli.arguments import add_checkpoint, given
 from empirical.cli.exits import OK
@@ -12,14 +14,22 @@ from empirical.cli.exits import OK
 if TYPE_CHECKING:
     import xarray as xr
 
+    from empirical.checkpoints.gate_texts import Asked
     from empirical.cli.arguments import Commands
 
 GROUPS = ("layer", "head")
+PRICES, PATH = "prices.nc", "path.nc"
+SHOWN = {"critical_penalty": "max", "share": "sum", "stair_share": "sum", "ablation": "sum"}
+"""What is said of a layer's gates, and how they are put together."""
 
 
 def add_parsers(commands: Commands) -> None:
     """The parsers of both commands, and what each runs."""
-    price = commands.add_parser("price", help="what each head's attention outside its block is worth, on a text")
+    price = commands.add_parser(
+        "price",
+        help="what each head's attention outside its block is worth, on a text",
+        epilog="example: localist price MODEL --text documents.jsonl --out runs/prices",
+    )
     _asks(price)
     price.add_argument(
         "--paths", nargs="*", metavar="PATH", help="diagonal, staircase; default: both; none: the mask's pass"
@@ -27,12 +37,18 @@ def add_parsers(commands: Commands) -> None:
     price.add_argument("--no-ablations", action="store_true", help="leave out one pass a gate")
     price.set_defaults(run=_price)
     localise = commands.add_parser(
-        "localise", help="gates that make a checkpoint local, at a penalty or within a budget"
+        "localise",
+        help="gates that make a checkpoint local, at a penalty or within a budget",
+        epilog="example: localist localise MODEL --text documents.jsonl --loss-budget 0.01 --out runs/local\n"
+        "then:    localist observe MODEL --text others.jsonl --gates runs/local --out runs/observed",
     )
     _asks(localise)
     localise.add_argument("--penalty", type=float, metavar="X", help="of a unit of leakage, summed over heads")
     localise.add_argument("--loss-budget", type=float, metavar="Y", help="nats a token above the model as trained")
     localise.add_argument("--target-fidelity", type=float, metavar="F", help="mean over rows and heads, at least")
+    localise.add_argument("--weights", action="store_true", help="train weights with gates; saved beside them")
+    localise.add_argument("--steps", type=int, metavar="N", help="of --weights, a document each; default 200")
+    localise.add_argument("--rate", type=float, metavar="X", help="of AdamW with --weights; default 1e-4")
     localise.set_defaults(run=_localise)
 
 
@@ -47,38 +63,80 @@ def _asks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
 
 
-def _price(arguments: argparse.Namespace) -> int:
-    from empirical.files import make_folder, usable_folder
+def _asked(arguments: argparse.Namespace) -> Asked:
+    from empirical.checkpoints.gate_texts import Asked
+    from empirical.checkpoints.loading import Request
+    from empirical.files import usable_folder
 
     usable_folder(arguments.out, new=True)
-    from empirical.checkpoints.loading import Request
+    return Asked(Request(**given(arguments, Request)), tuple(arguments.groups), arguments.loss)
+
+
+def _left(bound: str, passes: int, seconds: float) -> None:
+    """How long it takes from here, before it starts."""
+    total = passes * seconds
+    words = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min" if total < 7200 else f"{total / 3600:.1f} h"
+    print(
+        f"{bound} {words} left: {passes:,} forward and backward passes of {seconds:.3g} s", file=sys.stderr, flush=True
+    )
+
+
+def _price(arguments: argparse.Namespace) -> int:
+    asked = _asked(arguments)
     from empirical.checkpoints.localise import price_text
+    from empirical.figures.gates import plot_prices
+    from empirical.files import make_folder
     from empirical.gates.price import PATHS
     from empirical.observe.files import save_dataset
 
-    paths = PATHS if arguments.paths is None else tuple(arguments.paths)
-    request = Request(**given(arguments, Request))
-    found = price_text(request, tuple(arguments.groups), arguments.loss, paths, not arguments.no_ablations)
+    usual = PATHS if "layer" in arguments.groups else PATHS[:1]  # a staircase has a gate in no two layers
+    paths = usual if arguments.paths is None else tuple(arguments.paths)
+    found = price_text(asked, paths, not arguments.no_ablations, _left)
     make_folder(arguments.out)
-    save_dataset(found, arguments.out / "prices.nc")
+    save_dataset(found, arguments.out / PRICES)
     print(_said(found))
+    _drawn(plot_prices(found, arguments.out / "figures"))
     return OK
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a folder is of one of these commands."""
+    return any((path / name).is_file() for name in (PRICES, PATH))
+
+
+def draw(path: Path, out: Path) -> int:
+    """Every figure of what a folder holds."""
+    from empirical.figures.gates import plot_path, plot_prices
+    from empirical.observe.files import open_observations
+
+    for name, plot in ((PRICES, plot_prices), (PATH, plot_path)):
+        if (path / name).is_file():
+            _drawn(plot(open_observations(path / name), out))
+    return OK
+
+
+def _drawn(files: list[Path]) -> None:
+    if files:
+        print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {files[0].parent}")
 
 
 def _said(found: xr.Dataset) -> str:
     """The totals, and a line a layer."""
+    from empirical.gates.resampling import said as words
+
     said = found.attrs
+    outside = said["rows_in_blocks"] - said["rows_gated"]
     lines = [
-        f"{said['documents']} documents; loss as trained {said['loss_as_trained']:.4f}, mask {said['loss_mask']:.4f} "
-        f"nats a token: {said['change']:+.4f}",
-        f"{said['statement']} (95 % over documents: {said['lambda_crit_low']:.4g} to {said['lambda_crit_high']:.4g})",
+        f"the mask changes the loss by {said['change']:+.4f} nats a token ({said['loss_as_trained']:.4f} as trained, "
+        f"{said['loss_mask']:.4f}), on {said['documents']} documents",
+        f"{said['statement']} ({words(said['lambda_crit_low'], said['lambda_crit_high'], '.4g')})",
     ]
-    shown = [name for name in ("critical_penalty", "share", "stair_share", "ablation") if name in found]
-    by_layer = [name for name in shown if "layer" in found[name].dims]
+    if outside:
+        lines.append(f"not gated: {outside:,} of {said['rows_in_blocks']:,} rows, which see no key of their own block")
+    by_layer = [name for name in SHOWN if name in found and "layer" in found[name].dims]
     if by_layer:
         lines.append("layer" + "".join(f"{name:>18}" for name in by_layer))
-        tables = [found[name].max(set(found[name].dims) - {"layer"}) if name == "critical_penalty" else
-                  found[name].sum(set(found[name].dims) - {"layer"}) for name in by_layer]  # fmt: skip
+        tables = [getattr(found[name], SHOWN[name])(set(found[name].dims) - {"layer"}) for name in by_layer]
         lines += [
             f"{layer:5}" + "".join(f"{float(table[layer]):18.5f}" for table in tables)
             for layer in range(len(found["layer"]))
@@ -92,32 +150,53 @@ def _said(found: xr.Dataset) -> str:
 
 
 def _localise(arguments: argparse.Namespace) -> int:
-    from empirical.files import usable_folder
-
-    usable_folder(arguments.out, new=True)
+    asked = _asked(arguments)
     from empirical.checkpoints.gate_files import save_gates
-    from empirical.checkpoints.loading import Request
-    from empirical.checkpoints.localise import localise_text
+    from empirical.checkpoints.localise import Aim, localise_text
+    from empirical.checkpoints.localise_weights import save_weights
+    from empirical.figures.gates import plot_path
     from empirical.observe.files import save_dataset
 
-    found = localise_text(
-        Request(**given(arguments, Request)),
-        tuple(arguments.groups),
-        arguments.loss,
-        penalty=arguments.penalty,
-        loss_budget=arguments.loss_budget,
-        target_fidelity=arguments.target_fidelity,
-    )
-    save_gates(arguments.out, found.gates, found.problem.groups, found.model, found.said)
-    path = found.path.assign(beats_mask=found.path["beats_mask"].astype("int8"))
-    save_dataset(path, arguments.out / "path.nc")
-    said = found.said
-    print(f"{said['shut']} of {said['gates']} gates exactly shut at penalty {said['penalty']:.4g}")
+    found = localise_text(asked, Aim(**given(arguments, Aim)), _training(arguments), _left)
+    out, texts, said = arguments.out, found.texts, found.said
+    save_gates(out, found.gates, texts.groups, texts.model, texts.layout, said)
+    save_dataset(found.path, out / PATH)
+    at = "the mask itself" if said["penalty"] is None else f"at penalty {said['penalty']:.4g}"
+    print(f"{said['shut']} of {said['gates']} gates exactly shut, {at}")
+    _judgements(said)
+    if "training" in said:
+        print(f"with the weights as they were, {_frozen(said)}")
+        print(f"weights trained with gates: {save_weights(out, texts)}, a checkpoint that these gates are of")
+    _drawn(plot_path(found.path, out / "figures"))
+    return OK
+
+
+def _training(arguments: argparse.Namespace) -> Any:
+    from empirical.checkpoints.localise_weights import Training
+    from empirical.errors import BadInput
+
+    asked = given(arguments, Training)
+    if not arguments.weights and asked:
+        name, value = next(iter(asked.items()))
+        raise BadInput(f"--{name} must go with --weights, got {value}")
+    return Training(**asked) if arguments.weights else None
+
+
+def _judgements(said: dict[str, Any]) -> None:
+    from empirical.gates.resampling import said as words
+
     for name, which in (("chosen_on", "documents that chose"), ("held_out", "documents held out")):
         one = said[name]
-        low, high = one["change_interval"]
+        low, high = one["change_interval"] or (math.nan, math.nan)
+        between = words(low, high, "+.4f")
+        kept = "UNKNOWN" if one["leakage_kept"] is None else f"{one['leakage_kept']:.3f}"
         print(
-            f"{which}: loss {one['loss']:.4f}, as trained {one['loss_as_trained']:.4f} ({one['change']:+.4f}, 95 % "
-            f"{low:+.4f} to {high:+.4f}), mask {one['loss_mask']:.4f}; leakage kept {one['leakage_kept']:.3f}"
+            f"{which}: loss {one['loss']:.4f}, as trained {one['loss_as_trained']:.4f} "
+            f"({one['change']:+.4f}, {between}), all open {one['loss_open']:.4f}, mask {one['loss_mask']:.4f}; "
+            f"leakage kept {kept}"
         )
-    return OK
+
+
+def _frozen(said: dict[str, Any]) -> str:
+    one = said["weights_as_trained"]["held_out"]
+    return f"held out: loss {one['loss']:.4f}, mask {one['loss_mask']:.4f}"

@@ -48,6 +48,9 @@ def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
     parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
     parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
     parser.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
+    parser.add_argument(
+        "--gates", metavar="DIR", type=Path, help="what `localist localise` saved of this model and blocks"
+    )
     parser.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli import studies
+from empirical.cli import gates, studies
 from empirical.cli.arguments import add_requirement, required
 from empirical.cli.exits import OK, REFUTED, UNDECIDED
 from empirical.cli.thresholds import table
@@ -254,6 +254,8 @@ def _plot(arguments: argparse.Namespace) -> int:
     usable_folder(out)
     if studies.is_study(path):
         return studies.draw(path, out)
+    if gates.is_saved(path):
+        return gates.draw(path, out)
     draw(open_observations(path), out)
     return OK
 

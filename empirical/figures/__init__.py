@@ -65,14 +65,14 @@ def plot(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> li
 
     seen = Observed(dataset)
     files = plot_verdicts(outcomes or check_dataset(dataset, cloud=True, witnesses=False), out)
-    files += _saved(drawn(kinds_of(seen), seen), Path(out))
+    files += saved(drawn(kinds_of(seen), seen), Path(out))
     return [*files, write_points(seen, Path(out) / "points.csv")]
 
 
 def plot_verdicts(outcomes: Sequence[Checked], out: Path) -> list[Path]:
     """Draws observed against bound, and slacks, into the folder `out`; returns the files written."""
     make_folder(Path(out))
-    return _saved(drawn(VERDICTS, outcomes), Path(out))
+    return saved(drawn(VERDICTS, outcomes), Path(out))
 
 
 class Drawn(NamedTuple):
@@ -102,7 +102,8 @@ def drawn(kinds: Mapping[str, Callable[[Any], Figure]], of: Any) -> Iterator[Dra
             yield Drawn(name, figure, reading)
 
 
-def _saved(figures: Iterator[Drawn], out: Path) -> list[Path]:
+def saved(figures: Iterator[Drawn], out: Path) -> list[Path]:
+    """Saves them; prints why one is not there."""
     files: list[Path] = []
     for name, figure, _, absent in figures:
         if figure is None:

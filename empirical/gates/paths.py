@@ -76,8 +76,8 @@ def leg(
             taken[t] = -problem.slopes(start + t * direction)[1] * direction
         return taken[t]
 
-    bottom = -max(0.0, log_odds) - BELOW
-    edges = np.linspace(bottom, 0.0, math.ceil(-bottom / PANEL) + 1)
+    edges = _edges(log_odds)
+    bottom = float(edges[0])
     parts = [_below(slope, bottom), *(_panel(slope, float(low), float(high)) for low, high in pairwise(edges))]
     while True:
         value, error = sum((one.value for one in parts[1:]), parts[0].value), sum(one.gap.abs() for one in parts)
@@ -92,6 +92,17 @@ def leg(
         else:
             middle = (worst.low + worst.high) / 2
             parts += [_panel(slope, worst.low, middle), _panel(slope, middle, worst.high)]
+
+
+def _edges(log_odds: float) -> np.ndarray:
+    """Of the first panels, in ln t."""
+    bottom = -max(0.0, log_odds) - BELOW
+    return np.linspace(bottom, 0.0, math.ceil(-bottom / PANEL) + 1)
+
+
+def least_nodes(log_odds: float) -> int:
+    """Gradients that a leg takes before any panel is halved."""
+    return 3 + INTERVALS * (len(_edges(log_odds)) - 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ first: then (L(mask) - L(s))/Omega(s) is the mean of N <-g, o_out - o_in> along 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor
 from empirical.errors import BadInput
 from empirical.gates.groups import AXES
 from empirical.gates.pair_map import CellMap, Each, cell_map, ratio
-from empirical.gates.paths import Shares, leg
+from empirical.gates.paths import Shares, least_nodes, leg
 from empirical.gates.problem import Problem
 from empirical.gates.resampling import drawn_again, interval
 from empirical.shapes import Float
@@ -41,17 +42,18 @@ def priced(
     tolerance: float = 1e-3,
     each: Each | None = None,
     seed: int = 0,
+    started: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """The prices of every gate; `path` names those that shares are taken along, `each` is given every pair of tokens.
 
+    After the pass at the mask `started` is told how many more forward and backward passes there will be, at least.
     Raises BadInput for another path, a staircase of gates that several layers share, a loss that is NaN or depends on
     no gate, blocks with nothing outside.
     """
-    if isinstance(path, str) or not set(path) <= set(PATHS):
-        raise BadInput(f"path must be some of {', '.join(PATHS)} in a tuple, got {path!r}")
-    if "staircase" in path and problem.groups.shared_over_layers:
-        raise BadInput("path must not be the staircase where layers share gates, got gates of several layers")
+    checked_path(path, problem.groups.shared_over_layers)
     found = cell_map(problem, each)
+    if started is not None:
+        started(_passes(found, path, problem.groups.count if ablations else 0))
     dataset = _at_the_mask(problem, found, seed)
     one = torch.ones(problem.groups.count, dtype=torch.float64)
     trained, slopes, _ = problem.slopes(one)
@@ -75,6 +77,21 @@ def priced(
             dataset, problem, "ablation", _ablations(problem, trained), "L with this gate alone shut, less L as trained"
         )
     return _staircase(problem, found, dataset, tolerance, seed) if "staircase" in path else dataset
+
+
+def checked_path(path: tuple[str, ...], shared: bool) -> None:
+    """Raises BadInput for another path, or a staircase of gates that several layers share."""
+    if isinstance(path, str) or not set(path) <= set(PATHS):
+        raise BadInput(f"path must be some of {', '.join(PATHS)} in a tuple, got {path!r}")
+    if "staircase" in path and shared:
+        raise BadInput("path must not be the staircase where layers share gates, got gates of several layers")
+
+
+def _passes(found: CellMap, path: tuple[str, ...], ablations: int) -> int:
+    """Forward and backward, three forward ones being one."""
+    nodes = [found.odds.max()] * ("diagonal" in path) + list(found.odds) * ("staircase" in path)
+    forward = 1 + ablations + len(found.odds) * ("staircase" in path)
+    return 1 + sum(least_nodes(_log(odds)) for odds in nodes) + math.ceil(forward / 3)
 
 
 def mask_prices(problem: Problem, each: Each | None = None, seed: int = 0) -> xr.Dataset:

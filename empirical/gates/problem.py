@@ -162,7 +162,7 @@ class Problem:
 
 
 def slope_of(total: Float[Tensor, ""], gates: Float[Tensor, "B G"], again: bool = False) -> Float[Tensor, "B G"]:
-    """Its gradient in the gates, on the CPU; `again`: another is asked for after it. Raises BadInput where it has none."""
+    """Its gradient in the gates, on the CPU; `again`: another is asked for next. Raises BadInput where it has none."""
     found = None
     if total.requires_grad:
         (found,) = torch.autograd.grad(total, gates, retain_graph=again, allow_unused=True)

@@ -10,13 +10,14 @@ import torch
 import xarray as xr
 from small_checkpoints import whole_checkpoint, write_documents
 
-from empirical.checkpoints.gate_files import load_gates, save_gates
+from empirical.checkpoints.gate_files import Layout, load_gates, save_gates
 from empirical.checkpoints.gates import gating, groups_of
 from empirical.checkpoints.loading import load_checkpoint
 from empirical.cli import main
 from empirical.errors import BadInput
 
 pytest.importorskip("transformers")
+LAYOUT = Layout("spans", ("cat", "dog"), {}, [])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def run(command, saved, text, out, *more):
 def test_prices_of_a_text_are_saved_and_said(saved, text, tmp_path, capsys):
     assert run("price", saved, text, tmp_path / "out") == 0
     said = capsys.readouterr().out
-    assert "4 documents; loss as trained" in said
+    assert "on 4 documents" in said
     assert "share: sum" in said
     found = xr.open_dataset(tmp_path / "out" / "prices.nc", engine="h5netcdf")
     assert found["share"].dims == ("layer", "head")
@@ -92,7 +93,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(saved, text, tmp_path, ca
 @pytest.mark.parametrize("said", ["no JSON", "[]", '{"axes": [[]], "blocks": 2}', "[" * 100_000])
 def test_gates_that_say_nothing_of_themselves_are_refused(saved, tmp_path, said):
     model = load_checkpoint(str(saved), dtype="float64").model
-    save_gates(tmp_path, torch.ones(8), groups_of(model, 2), model, {})
+    save_gates(tmp_path, torch.ones(8), groups_of(model, 2), model, LAYOUT, {})
     (tmp_path / "gates.json").write_text(said)
     with pytest.raises(BadInput, match=r"gates\.json"):
         load_gates(tmp_path, model)
