@@ -55,6 +55,10 @@ def gate_problem(
     if model.training:
         raise BadInput("model must be in evaluation, got one in training: call model.eval()")
     task = known(model.config.model_type).task
+    if loss == "next_token" and task is not Task.NEXT_TOKEN:
+        raise BadInput(
+            f"loss must be one that a {model.config.model_type} has, which predicts no next token, got {loss!r}"
+        )
     measured = loss_named(loss or USUAL[task], given)
     labels = [_without_padding(labels_given(one), batch) for one, batch in zip(labelled, given)]
     numbered = groups_of(model, 1 + max(one.highest for one in labels), groups, kind)

@@ -51,7 +51,7 @@ def _sums(tables: dict[str, np.ndarray], said: dict) -> tuple[str, str]:
     at = np.unravel_index(int(first.argmax()), first.shape)
     who = f"head {at[1]} of layer {at[0]}"
     change = said["change"]
-    note = f"{style.counted(said['documents'], 'document')}; loss {said['loss']}"
+    note = f"{style.counted(int(said['documents']), 'document')}; loss {said['loss']}"
     if name == "ablation":
         return f"Shutting {who} alone costs most: {first.max():+.3g} {unit}; the whole mask {change:+.3g}", note
     alone = f"; ablations, which need not add up: {tables['ablation'].sum():+.4g}" if "ablation" in tables else ""
