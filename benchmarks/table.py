@@ -160,11 +160,30 @@ def selection(saved: Saved) -> list[Line]:
     return lines
 
 
+def gates(saved: Saved) -> list[Line]:
+    """Of the parts that were measured."""
+    lines: list[Line] = []
+    if one := saved.get("map"):
+        ratio = one["ratio"]
+        words = "map of prices / forward and backward pass"
+        lines.append(Line(words, ratio["median"], one["limit"], True, ratio["quartiles"]))
+    if one := saved.get("price"):
+        lines.append(Line("whole price / (pass x nodes)", one["ratio"], one["limit"], True))
+    if one := saved.get("memory"):
+        lines.append(Line("map of long texts: exponent of memory", one["exponent"], one["limit"], True))
+    if one := saved.get("llama"):
+        lines.append(Line("map at Llama-3.2-1B's configuration: GiB", one["peak"] / 2**30))
+    if one := saved.get("solver"):
+        lines.append(Line("gates solved: residual / critical penalty", one["residual"], one["limit_residual"], True))
+        lines.append(Line("gates solved: gradients a penalty", one["gradients"], one["limit_gradients"], True))
+    return lines
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
     reader.__name__: reader
     for reader in (
         *(startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights),
-        *(pages, selection),
+        *(pages, selection, gates),
     )
 }
 

@@ -17,7 +17,7 @@ from browsers import chromium_path
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 NAMES = (
     *("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights"),
-    *("pages", "selection"),
+    *("pages", "selection", "gates"),
 )
 
 
@@ -203,6 +203,11 @@ SAVED = {
             },
         },
     },
+    "gates": {
+        "map": {"ratio": SPREAD | {"median": 1.2}, "limit": 1.3}, "price": {"ratio": 1.4, "limit": 1.5},
+        "memory": {"exponent": 1.0, "limit": 1.3}, "llama": {"peak": 2**33},
+        "solver": {"residual": 1e-5, "limit_residual": 1e-4, "gradients": 20, "limit_gradients": 60},
+    },
 }  # fmt: skip
 
 
@@ -257,6 +262,7 @@ def test_the_table_of_what_was_saved(table, tmp_path, capsys):
         ("closed_forms", {"difference": 1e-12}, "MISSED"),
         ("observe", {"memory_ratio": 0.3}, "MISSED"),
         ("pages", {"bytes": 7e6}, "MISSED"),
+        ("gates", {"map": {"ratio": SPREAD | {"median": 1.4}, "limit": 1.3}}, "MISSED"),
         ("rows", {"kept": False}, "rows.json says that a limit is missed"),
         ("growth", {"quick": True}, "growth.json is of a quick run"),
     ],
@@ -293,6 +299,20 @@ def test_the_table_runs_the_benchmarks_that_it_is_asked_for(table, tmp_path, cap
     (tmp_path / "startup.py").write_text(saves.replace("{}", repr(SAVED["startup"])) + "raise SystemExit(1)")
     assert table.main(["--only", "startup"]) == 1
     assert "startup: ended with status 1" in capfd.readouterr().out
+
+
+def test_gates_miss_a_limit_by_any_part_and_keep_what_was_measured_of_others(tmp_path, load, monkeypatch, capsys):
+    gates, out = load("gates"), tmp_path / "gates.json"
+    for part, kept, status in (("map", True, 0), ("solver", False, 1), ("price", True, 1)):
+        monkeypatch.setitem(gates.PARTS, part, lambda quick, kept=kept: {"kept": kept})
+        assert gates.main(["--quick", "--only", part, "--out", str(out)]) == status
+    saved = json.loads(out.read_text())
+    assert {part: saved[part]["kept"] for part in ("map", "solver", "price")} == {
+        "map": True,
+        "solver": False,
+        "price": True,
+    }
+    assert saved["kept"] is False
 
 
 def test_studies_miss_their_limit_by_time_by_a_violated_row_or_by_failing(tmp_path, load, monkeypatch, capsys):

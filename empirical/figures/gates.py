@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empirical.figures import drawn, saved
-from empirical.figures.gate_paths import predicted_leakage, loss_and_leakage, trained_weights, zero_gates
+from empirical.figures.gate_paths import loss_and_leakage, predicted_leakage, trained_weights, zero_gates
 from empirical.figures.gate_prices import price_blocks, price_map, staircase
 from empirical.files import make_folder
 
