@@ -158,3 +158,33 @@ def test_rules_and_isolation_hold_there_too(tmp_path, monkeypatch):
     for name in ("rules", "interference"):
         for outcome in run_study(name, config, tmp_path / name):
             assert outcome.verdict.name in ("HOLDS", "VACUOUS"), outcome.theorem.key
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_gates_prices_and_masks_agree_with_the_cpu(name):
+    pytest.importorskip("transformers")
+    import copy
+
+    from small_checkpoints import HEADS, inputs, network
+
+    from empirical.checkpoints.gate_masks import gate_mask
+    from empirical.checkpoints.gate_prices import price
+    from empirical.checkpoints.gates import gating
+
+    blocks = (torch.arange(16) // 3 % 3).expand(2, -1)
+    gates = torch.linspace(0, 1, HEADS).double()
+    found = []
+    for device in ("cpu", "cuda"):
+        model = copy.deepcopy(network(name)).to(device)
+        given = {key: value.to(device) for key, value in inputs(name).items()}
+        mask = gate_mask(model, gates, blocks=blocks.to(device), groups=("head",))
+        with torch.no_grad(), gating(model, gates, blocks=blocks, groups=("head",)) as rows:
+            logits = model(**given).logits
+        stock = model(**given, attention_mask=mask).logits.detach()
+        prices = price(model, given, blocks, ablations=False)
+        found.append((logits.cpu(), stock.cpu(), rows.leakage.cpu(), prices))
+    (*one, priced), (*two, again) = found
+    for a, b in zip(one, two):
+        torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-8)
+    for field in ("critical_penalty", "share", "stair_share", "price_as_trained"):
+        np.testing.assert_allclose(again[field], priced[field], rtol=1e-5, atol=1e-8)
