@@ -16,7 +16,7 @@ from bounds.theory.symbols import c
 from bounds.thresholds.setting import PenaltySetting, Setting
 from empirical.errors import BadInput
 from empirical.files import one_line
-from empirical.laboratory.config import MOST_NUMBERS, SweepConfig, TaskConfig
+from empirical.laboratory.config import MOST_NUMBERS, ModelConfig, SweepConfig, TaskConfig
 from empirical.pages.templates import closed_forms, rendered
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ SLIDERS: dict[str, Slider] = {
     "exponent": Slider(0.0, 0.98, "linear", 0.5),
 }
 OPTIONAL = ("logit_range",)
+ROW = ("margin", "logit_range", "temperature", "fidelity", "leakage", "entropy_nats", "valid")
+COUNTS = ("n_keys", "n_block", "n_anchors")
 
 PICTURES = (
     ("fidelity", "How much attention a margin guarantees"),
@@ -84,10 +86,11 @@ def _field(name: str, section: str, meaning: str, unit: str) -> dict[str, Any]:
 
 def page_fields() -> list[dict[str, Any]]:
     """The fields of the page's state: those of Setting and PenaltySetting, and the repaired envelope's exponent."""
-    owned = [(kind, item) for kind in (Setting, PenaltySetting) for item in fields(kind) if item.name in SLIDERS]
     found = [
-        _field(item.name, kind.__name__.removesuffix("Setting").lower() or "setting", **item.metadata)
-        for kind, item in owned
+        _field(item.name, section, **item.metadata)
+        for section, kind in (("setting", Setting), ("penalty", PenaltySetting))
+        for item in fields(kind)
+        if item.name in SLIDERS
     ]
     order = list(SLIDERS)
     exponent = _field("exponent", "page", f"{c.name}: the exponential's share of the margin, in [0, 1)", "1")
@@ -104,9 +107,9 @@ def explorer(dataset: xr.Dataset | None = None, name: str = "") -> bytes:
     if run is not None:
         first |= run["first"]
     theorems = {key: {"title": theorem.title, "statement": theorem.statement} for key, theorem in THEOREMS.items()}
-    most = {
-        "blocks": MOST_NUMBERS // (TaskConfig().queries * 8),
-        "topics": MOST_NUMBERS // SweepConfig.__dataclass_fields__["batch"].default * 16,
+    most = {  # keys times blocks, and keys squared, that a configuration may have (`Config.shapes`)
+        "blocks": MOST_NUMBERS // (TaskConfig().queries * ModelConfig().d_block),
+        "topics": MOST_NUMBERS // SweepConfig.batch,
     }
     data = {"fields": page_fields(), "first": first, "theorems": theorems, "run": run, "most": most}
     return rendered("explorer.html", data=data, run=run, pictures=PICTURES, closed_forms=closed_forms())
@@ -114,12 +117,11 @@ def explorer(dataset: xr.Dataset | None = None, name: str = "") -> bytes:
 
 def observed_points(dataset: xr.Dataset, name: str) -> dict[str, Any]:
     """Columns of the rows that are drawn, six digits each; where the page begins; in words what they are of."""
-    wanted = ("margin", "logit_range", "temperature", "fidelity", "leakage", "entropy_nats", "valid")
-    keys = ("n_keys", "n_block", "n_anchors")
-    if missing := [one for one in (*wanted, *keys) if one not in dataset.variables]:
+    wanted = (*ROW, *COUNTS)
+    if missing := [one for one in wanted if one not in dataset.variables]:
         raise BadInput(f"--run must hold observed rows with {', '.join(missing)}, got {name!r} without")
     like = dataset["fidelity"]
-    column = {one: dataset[one].broadcast_like(like).transpose(*like.dims).values.ravel() for one in (*wanted, *keys)}
+    column = {one: dataset[one].broadcast_like(like).transpose(*like.dims).values.ravel() for one in wanted}
     good = column["valid"].astype(bool) & np.isfinite(column["margin"]) & np.isfinite(column["entropy_nats"])
     places = np.flatnonzero(good)
     if not places.size:
@@ -133,22 +135,27 @@ def observed_points(dataset: xr.Dataset, name: str) -> dict[str, Any]:
         "leakage": row["leakage"],
         "entropy": row["entropy_nats"],
     }
-    sizes = np.stack([row[one] for one in keys], 1).astype(int)
-    triples, counts = np.unique(sizes, axis=0, return_counts=True)
-    typical = triples[counts == counts.max()][-1]
-    same = (sizes == typical).all(1)
-    first = dict(zip(keys, (min(int(count), int(SLIDERS[one].high)) for count, one in zip(typical, keys))))
-    ahead = same & (row["margin"] > 0)
-    begun = ahead if ahead.any() else same  # a margin that is not positive guarantees next to nothing
-    middle = {one: float(f"{np.median(row[one][begun]):.4g}") for one in ("margin", "logit_range", "temperature")}
     words = (
-        f"Points: {few.size:,} of {places.size:,} observed rows of {one_line(name)}, those of the counts set here in "
-        "colour; pictures reach as far as bounds say something."
+        f"Points: {few.size:,} of {places.size:,} observed rows of {one_line(name)} with a finite margin, those of the "
+        "counts set here in colour; pictures reach as far as bounds say something."
     )
     columns = {one: [_six(v) for v in values] for one, values in drawn.items()}
     ends = {one: [float(end) for end in np.nanquantile(v, ENDS)] for one, v in drawn.items()}
-    n, m, r = sizes.T.tolist()
-    return {**columns, "n": n, "m": m, "r": r, "ends": ends, "first": {**first, **middle}, "words": words}
+    n, m, r = (row[one].astype(int).tolist() for one in COUNTS)
+    return {**columns, "n": n, "m": m, "r": r, "ends": ends, "first": _beginning(row), "words": words}
+
+
+def _beginning(row: dict[str, np.ndarray]) -> dict[str, float]:
+    """The counts of most rows, the longest among equals, and what is usual of those whose margin is positive."""
+    sizes = np.stack([row[one] for one in COUNTS], 1).astype(int)
+    triples, often = np.unique(sizes, axis=0, return_counts=True)
+    typical = triples[often == often.max()][-1]
+    same = (sizes == typical).all(1)
+    ahead = same & (row["margin"] > 0)
+    begun = ahead if ahead.any() else same  # a margin that is not positive guarantees next to nothing
+    counts = {one: min(int(count), int(SLIDERS[one].high)) for one, count in zip(COUNTS, typical)}
+    usual = {one: float(f"{np.median(row[one][begun]):.4g}") for one in ("margin", "logit_range", "temperature")}
+    return counts | usual
 
 
 def _six(value: float) -> float | None:

@@ -18,9 +18,9 @@ def report(chapters: Sequence[Chapter]) -> bytes:
 
 
 def overall(chapters: Sequence[Chapter]) -> str:
-    """The first sentence of the only chapter, or one on all verdicts; where one is VIOLATED, in which results."""
-    if len(chapters) == 1:
-        return chapters[0].sentences[0]
+    """One sentence on all verdicts, and in which results one is VIOLATED; without verdicts, what each result says."""
+    if len(chapters) == 1 or not any(chapter.outcomes for chapter in chapters):
+        return " ".join(chapter.sentences[0] for chapter in chapters)
     outcomes = [outcome.as_dict() for chapter in chapters for outcome in chapter.outcomes]
     wrong = [c.name for c in chapters if any(o.verdict is Verdict.VIOLATED for o in c.outcomes)]
     return conclusion(outcomes) + (f" VIOLATED in {', '.join(wrong)}." if wrong else "")

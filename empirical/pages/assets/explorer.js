@@ -165,7 +165,7 @@ function model() {
   const [n, m] = counts(state);
   const blocks = n / m;
   if (Number.isInteger(blocks) && blocks <= 1024 && blocks * n <= DATA.most.blocks) return `[model]\nblocks = ${blocks}\n`;
-  const batch = DATA.most.topics / n ** 2 >= 16 ? "" : "\n[sweep]\nbatch = 1\n";
+  const batch = n ** 2 <= DATA.most.topics ? "" : "\n[sweep]\nbatch = 1\n";
   return `[task]\nname = "topics"\nqueries = ${n}\n${batch}`;
 }
 

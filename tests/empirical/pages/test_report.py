@@ -134,6 +134,7 @@ def test_a_violation_in_one_of_several_results_is_the_first_sentence():
     assert said.startswith("VIOLATED: leakage_ceiling")
     assert said.endswith("VIOLATED in bad.")
     assert overall([good, good]).startswith("Nothing is violated; 1 theorem holds")
+    assert overall([Chapter("a", "gates", ("First.",)), Chapter("b", "prices", ("Second.",))]) == "First. Second."
 
 
 def test_several_results_stand_side_by_side(chapter):
