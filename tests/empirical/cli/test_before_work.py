@@ -8,6 +8,7 @@ import pytest
 from empirical.cli import main
 from empirical.cli.exits import BAD_INPUT, OK, REFUTED, UNDECIDED
 
+pytestmark = pytest.mark.usefixtures("unsaved")
 SMALL = """schema_version = 1
 [setting]
 n_keys = 8

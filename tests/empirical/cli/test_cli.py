@@ -38,6 +38,7 @@ relative_to_critical = true
 starts = ["localised"]
 max_steps = 400
 step = 20.0
+workers = 1
 """
 FLAGS = ["--n-keys", "64", "--n-block", "16", "--n-anchors", "1", "--margin", "6", "--fidelity", "0.95"]
 
@@ -142,7 +143,7 @@ def test_check_needs_only_saved_data(run, capsys, monkeypatch):
         assert (run.parent / "again" / name).read_bytes() == (run / "figures" / name).read_bytes()
 
 
-def test_requirements_and_requested_theorems_set_the_status(run, capsys):
+def test_requirements_and_requested_theorems_set_the_status(run, capsys, unsaved):
     assert main(["check", str(run), "--require", "fidelity>=0"]) == OK
     assert main(["check", str(run), "--require", "fidelity>=0.9999999"]) == REFUTED
     assert main(["check", str(run), "--theorem", "fidelity_floor"]) == OK
@@ -153,7 +154,7 @@ def test_requirements_and_requested_theorems_set_the_status(run, capsys):
     assert {"outcomes", "requirements", "commit", "config_digest"} <= set(json.loads(capsys.readouterr().out))
 
 
-def test_own_attention_and_a_violation(tmp_path, capsys):
+def test_own_attention_and_a_violation(tmp_path, capsys, unsaved):
     np.savez(
         tmp_path / "own.npz",
         logits=np.random.default_rng(1).normal(size=(6, 9)),
@@ -266,7 +267,7 @@ def test_bad_arguments(arguments, said, capsys):
     assert error.count("\n") == 1
 
 
-def test_run_refuses_a_folder_in_use(run, small, capsys):
+def test_run_refuses_a_folder_in_use(run, small, capsys, unsaved):
     assert main(["run", str(small), "--out", str(run)]) == BAD_INPUT
     assert "or --resume" in capsys.readouterr().err
     assert main(["run", str(small), "--out", str(run), "--resume"]) == OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -159,31 +160,37 @@ def test_no_gradient_of_a_frozen_model_exceeds_the_measured_level(frozen):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folders of both tasks; of `blocks` with a certificate on one interval of n alone."""
-    one_head = {"heads": 1}
-    small = configured(SMALL, sweep={"seeds": [1, 2], "tolerance": 1e-8, "workers": 1})
-    text = configured(FROZEN.as_dict(), model=one_head, sweep={"max_steps": 400, "tolerance": 1e-6})
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("blocks", "topics")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("empirical.studies.edges.trained_forms.SEQUENCES", 8)
-        patch.setattr(edges_study, "dual_level", lambda *given: dual_level(*given[:3], 2, (0.0, 0.5)))
-        outcomes = [run_study("edges", config, folders[config.task.name]) for config in (small, text)]
-    assert all(o.verdict is Verdict.HOLDS for found in outcomes for o in found)
-    return folders
+    """Task -> its folder, finished when first asked for; `blocks` with a certificate on one interval of n alone."""
+    configs = {
+        "blocks": configured(SMALL, sweep={"seeds": [1, 2], "tolerance": 1e-8, "workers": 1}),
+        "topics": configured(FROZEN.as_dict(), model={"heads": 1}, sweep={"max_steps": 400, "tolerance": 1e-6}),
+    }
+
+    @functools.cache
+    def folder(task: str) -> Path:
+        made = tmp_path_factory.mktemp(task)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("empirical.studies.edges.trained_forms.SEQUENCES", 8)
+            patch.setattr(edges_study, "dual_level", lambda *given: dual_level(*given[:3], 2, (0.0, 0.5)))
+            outcomes = run_study("edges", configs[task], made)
+        assert all(outcome.verdict is Verdict.HOLDS for outcome in outcomes)
+        return made
+
+    return folder
 
 
-@pytest.mark.parametrize("task", ["blocks", "topics"])
+@pytest.mark.parametrize("task", ["blocks", pytest.param("topics", marks=pytest.mark.slow)])
 def test_the_study_of_both_tasks(finished, task, tmp_path):
-    numbers = read_study(finished[task])["numbers"]
+    numbers = read_study(finished(task))["numbers"]
     assert max(abs(r - 1) for r in edges_study.over_critical(numbers, "lower edge")) < 3e-3
     check_order(numbers)
-    drawn = own_figures(draw_study(finished[task], tmp_path))
+    drawn = own_figures(draw_study(finished(task), tmp_path))
     names = ("edges", "bracket") if task == "blocks" else ("edges",)
     assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
 
 
 def test_the_bracket_and_its_certificate_are_of_the_first_seed(finished):
-    numbers = read_study(finished["blocks"])["numbers"]
+    numbers = read_study(finished("blocks"))["numbers"]
     bracket, certificate = numbers["bracket"], numbers["certificate"]
     value = {level["level"]: level["value"] for level in bracket["levels"]}
     by_name = {level["level"]: level["value"] for level in numbers["levels"]}
@@ -193,14 +200,15 @@ def test_the_bracket_and_its_certificate_are_of_the_first_seed(finished):
     assert value["quadratic majorants"] == certificate["level"]
     assert value["lambda_crit"] == pytest.approx(by_name["lambda_crit"]["1"], rel=1e-12)
     assert 0 < value["lambda_glob, witness"] < certificate["level"]
-    assert read_study(finished["topics"])["numbers"]["bracket"] is None
 
 
+@pytest.mark.slow
 def test_the_ledger_keeps_one_file_of_both(finished, tmp_path):
-    assert evidence([*map(str, finished.values()), "--out", str(tmp_path)]) == 0
+    assert read_study(finished("topics"))["numbers"]["bracket"] is None
+    assert evidence([str(finished("blocks")), str(finished("topics")), "--out", str(tmp_path)]) == 0
     both = json.loads((tmp_path / "edges.json").read_text())["problems"]
     assert [problem["task"] for problem in both] == ["blocks", "topics"]
-    saved = read_study(finished["blocks"])["numbers"]
+    saved = read_study(finished("blocks"))["numbers"]
     for name, key in (("bracket", "bracket"), ("dual", "certificate")):
         kept = json.loads((tmp_path / f"{name}.json").read_text())
         assert saved[key].items() <= kept.items()
