@@ -99,22 +99,23 @@ def depths(model: Saved) -> str:
     layers = model["layer_by_layer"]
     rates = [layer["cost"] / layer["removed"] for layer in layers]
     rank = float(spearmanr(np.arange(len(rates)), rates).statistic)
-    words = "cost does not go by depth"
+    words = "Cost does not go by depth"
     if abs(rank) >= 0.5:
-        words = f"{'late' if rank < 0 else 'early'} layers are the cheap ones"
+        words = f"{'Late' if rank < 0 else 'Early'} layers are the cheap ones"
     told = ", ".join(
         f"{at} {layer['cost']:+.3f} for {percent(layer['removed'])}" for at, layer in enumerate(layers, start=1)
     )
     return (
-        f"By depth, {words} (rank correlation of cost a unit with depth {rank:+.2f}): a layer shut alone costs {told}."
+        f"{words} (rank correlation of cost a unit with depth {rank:+.2f}): layers shut alone cost, by number, {told}."
     )
 
 
 def fine_print(model: Saved) -> str:
     solver = model["solver"]
-    kept = ", ".join(percent(one) for one in solver["omega_kept"])
+    costs = model["ways"][OURS]["cost"]  # those of the penalties come first, nothing of them rounded
+    kept = ", ".join(f"{percent(one)} at {cost:+.4f}" for one, cost in zip(solver["omega_kept"], costs))
     return (
-        f"The penalties' gates keep {kept} of leakage where what is open but turned down counts as well. "
+        f"A penalty turns more gates down than it shuts: counting those too, its gates keep {kept} of leakage. "
         f"Solver: largest residual {max(solver['residual_over_critical']):.1e} of the critical penalty, at most "
         f"{max(solver['gradients'])} gradients a penalty. {submodular(model)} "
         f"{model['documents']['choose']} documents chose, {model['documents']['judge']} judged."
@@ -213,8 +214,6 @@ def panel(axes: Axes, model: Saved, budget: float) -> None:
             axes.plot(*frontier(model["ways"][name]), color=colour, ls=dash, marker=marker, **wide)
     axes.axhline(budget, color=style.GREY, lw=0.8, ls=(0, (4, 2)), zorder=2)
     axes.plot([0, 1], [0, model["mask"]["cost"]], ls="", marker="*", color=style.BLACK, ms=8, zorder=6, clip_on=False)
-    axes.annotate("mask", (1, model["mask"]["cost"]), (-4, 6), textcoords="offset points", ha="right", size=7)
-    axes.annotate("as trained", (0, 0), (6, -9), textcoords="offset points", size=7)
     axes.set_yscale("symlog", linthresh=budget)
     axes.set_xlim(-0.01, 1.01)
     axes.set_xlabel("outside attention removed by exact zeros")
@@ -228,7 +227,7 @@ def figure(saved: Saved) -> Figure:
     drawn = style.sheet(
         1.0 + 3.4 * len(models),
         4.3,
-        f"Within {budget} of the loss as trained, held out, exact zeros remove of outside attention: {reached}",
+        f"Exact zeros remove {reached} of outside attention, held out, at most {budget} above the loss as trained",
         "at each share the least held-out cost of a way's candidates that remove at least as much; grey: random orders",
     )
     grid = drawn.subplots(1, len(models), squeeze=False)[0]
@@ -241,7 +240,8 @@ def figure(saved: Saved) -> Figure:
         for name, (colour, dash, marker) in LOOKS.items()
     ]
     handles.append(Line2D([], [], color=style.GREY, lw=0.8, ls=(0, (4, 2)), label=f"budget, {budget}"))
-    style.legend_below(drawn, handles, columns=2 + len(models))
+    handles.append(Line2D([], [], ls="", marker="*", ms=7, color=style.BLACK, label="as trained, and the mask"))
+    style.legend_below(drawn, handles, columns=2 * len(models))
     return drawn
 
 

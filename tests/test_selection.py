@@ -70,8 +70,8 @@ def test_the_page_says_when_ours_is_no_better_and_blocks_are_no_cheaper(load):
     model["null"]["p"] = [1 / 21] * 3
     assert "cost less than" in page.permuted(model)
     for cost, words in (
-        ([3.0, 2.0, 1.0], "late layers"),
-        ([1.0, 2.0, 3.0], "early layers"),
+        ([3.0, 2.0, 1.0], "Late layers"),
+        ([1.0, 2.0, 3.0], "Early layers"),
         ([1.0, 2.0, 1.0], "not go"),
     ):
         model["layer_by_layer"] = [{"cost": one, "removed": 1.0} for one in cost]
