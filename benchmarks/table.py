@@ -161,22 +161,16 @@ def selection(saved: Saved) -> list[Line]:
 
 
 def gates(saved: Saved) -> list[Line]:
-    """Of the parts that were measured."""
-    lines: list[Line] = []
-    if one := saved.get("map"):
-        ratio = one["ratio"]
-        words = "map of prices / forward and backward pass"
-        lines.append(Line(words, ratio["median"], one["limit"], True, ratio["quartiles"]))
-    if one := saved.get("price"):
-        lines.append(Line("whole price / (pass x nodes)", one["ratio"], one["limit"], True))
-    if one := saved.get("memory"):
-        lines.append(Line("map of long texts: exponent of memory", one["exponent"], one["limit"], True))
-    if one := saved.get("llama"):
-        lines.append(Line("map at Llama-3.2-1B's configuration: GiB", one["peak"] / 2**30))
-    if one := saved.get("solver"):
-        lines.append(Line("gates solved: residual / critical penalty", one["residual"], one["limit_residual"], True))
-        lines.append(Line("gates solved: gradients a penalty", one["gradients"], one["limit_gradients"], True))
-    return lines
+    ratio, solver = saved["map"]["ratio"], saved["solver"]
+    words = "map of prices / forward and backward pass"
+    return [
+        Line(words, ratio["median"], saved["map"]["limit"], True, ratio["quartiles"]),
+        Line("whole price / (pass x nodes)", saved["price"]["ratio"], saved["price"]["limit"], True),
+        Line("map of long texts: exponent of memory", saved["memory"]["exponent"], saved["memory"]["limit"], True),
+        Line("map at Llama-3.2-1B's configuration: GiB", saved["llama"]["peak"] / 2**30),
+        Line("gates solved: residual / critical penalty", solver["residual"], solver["limit_residual"], True),
+        Line("gates solved: gradients a penalty", solver["gradients"], solver["limit_gradients"], True),
+    ]
 
 
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
