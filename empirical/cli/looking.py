@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from empirical.cli.exits import OK
 from empirical.errors import BadInput
+from empirical.files import one_line
 
 if TYPE_CHECKING:
     from empirical.cli.arguments import Commands
@@ -47,7 +48,7 @@ def _report(arguments: argparse.Namespace) -> int:
     chapters = [chapter_of(path) for path in arguments.paths]
     _write(arguments.out, report(chapters))
     print(overall(chapters))
-    print(f"\n{arguments.out}")
+    print(f"\n{one_line(arguments.out)}")
     return OK
 
 
@@ -84,7 +85,7 @@ def _explore(arguments: argparse.Namespace) -> int:
 
         page = explorer(open_observations(arguments.of), str(arguments.of))
     _write(arguments.out, page)
-    print(f"Every bound of an attention row, turned by hand: open {arguments.out} in a browser.")
+    print(f"Every bound of an attention row, turned by hand: open {one_line(arguments.out)} in a browser.")
     return OK
 
 
