@@ -3,8 +3,9 @@
     python scripts/demo.py [--full] [--out runs] [--set-up SECONDS]
 
 Small examples: three seeds of `blocks` at penalties about the critical one, between the global one and level A, and
-above level A; `topics` with anchors, and without. `--full` runs the examples that the README's figures and the ledger's
-evidence are from. What each run prints stands beside its folder. Exit status: the worst of the runs.
+above level A; `topics` with anchors, without, and with gates trained beside the weights. `--full` runs the examples
+that the README's figures and the ledger's evidence are from. What each run prints stands beside its folder. Exit
+status: the worst of the runs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from empirical.check.report import conclusion
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RUNS = ("blocks", "topics", "topics_without_anchors")
+SMALL = ("gates",)  # as they are
 LOCALIST = (sys.executable, "-m", "empirical.cli")
 
 
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument("--set-up", default="", metavar="SECONDS", help="what the installation took")
     asked = parser.parse_args(arguments)
-    began, names = time.monotonic(), [name if asked.full else f"demo_{name}" for name in RUNS]
+    began, names = time.monotonic(), [*(name if asked.full else f"demo_{name}" for name in RUNS), *SMALL]
     asked.out.mkdir(parents=True, exist_ok=True)
     status = max(run(name, asked.out) for name in names)
     files = [asked.out / name / "verdicts.json" for name in names]

@@ -17,6 +17,7 @@ class Start(StrEnum):
     PLAIN = "plain"  # at a draw, without momentum
     DOWNWARDS = "downwards"  # at the localised solution, then from penalty to smaller penalty
     UPWARDS = "upwards"  # at W = 0, then from penalty to larger penalty
+    UNGATED = "ungated"  # at a draw, gates held open: a plain penalty on leakage
 
     @property
     def from_localised(self) -> bool:

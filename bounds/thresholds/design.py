@@ -36,6 +36,7 @@ from bounds.floors.calculators import entropy_floor, entropy_possible, fidelity_
 from bounds.numbers.search import Unreachable
 from bounds.penalty.calculators import penalty_threshold_leakage_aware, penalty_threshold_worst_case, steps_to_zero
 from bounds.thresholds.ends import Ends
+from bounds.thresholds.gates import GATE_INPUTS, GATE_PARTS
 from bounds.thresholds.result import Design, Line, Missing, Region, said
 from bounds.thresholds.setting import PenaltySetting, Setting
 
@@ -248,6 +249,7 @@ PARTS: tuple[Callable[..., Iterator[Line]], ...] = (
     *(_margin_for_fidelity, _margin_for_entropy, _dial_bias, _guaranteed),
     *(_anchors_needed, _context, _temperature_and_dial, _fidelity_ceiling, _entropy_floor, _worst_dial),
     *(_level_a, _level_b, _steps),
+    *GATE_PARTS,
 )
 """In reading order. A parameter without a default is what a part needs, one with a default what it uses if given."""
 
@@ -284,17 +286,25 @@ def _evaluated(setting: Setting, penalty: PenaltySetting | None, rigorous: bool)
         if not absent:
             used |= {*needs, *uses}
             lines += part(at, **{name: told[name] for name in (*needs, *uses) if name in told})
-        elif _within_reach(needs, absent, told):
+        elif _within_reach(part, absent, told):
             missing.append(Missing((part.__doc__ or "").strip(), absent))
     regions = tuple(_regions(at, setting))
     return Design(setting, penalty, tuple(lines), regions, rigorous, frozenset(used), tuple(missing))
 
 
-def _within_reach(needs: Sequence[str], absent: Sequence[str], told: Container[str]) -> bool:
-    """Whether a part is worth naming: one input is missing, or some of a penalty level's own were given."""
+def _within_reach(part: Callable[..., Iterator[Line]], absent: Sequence[str], told: Container[str]) -> bool:
+    """Whether a part is worth naming: one input is missing, or some of a penalty's own were given; of gates, theirs."""
+    needs, _ = _inputs(part)
     own = [name for name in needs if name in PENALTY_FIELDS]
-    begun = any(name in told for name in own)
-    return begun if own else len(absent) == 1 and len(needs) > 1
+    if not own:
+        return len(absent) == 1 and len(needs) > 1
+    return any(name in told for name in own) and (part in GATE_PARTS) == any(name in told for name in _of_gates())
+
+
+@cache
+def _of_gates() -> frozenset[str]:
+    """Inputs that parts of gates alone ask for."""
+    return GATE_INPUTS - {name for part in PARTS if part not in GATE_PARTS for names in _inputs(part) for name in names}
 
 
 def _beside(design: Design, one: Design) -> Design:

@@ -19,7 +19,7 @@ class Line:
     """One threshold: a number, or an `Unreachable` that says why there is none.
 
     `one_anchor` is what it is with one anchor in the block, where nobody said how many there are: `value` is then that
-    of a block whose keys are all anchors, the best that there can be.
+    of a block whose keys are all anchors, the best that there can be. `means`: what is so beyond it, in a sentence.
     """
 
     key: str
@@ -28,6 +28,7 @@ class Line:
     unit: str
     theorem: str
     one_anchor: Number | None = None
+    means: str = ""
 
     @property
     def reason(self) -> str | None:
@@ -41,7 +42,8 @@ class Line:
         plain = {"key": self.key, "label": self.label, "value": _json_number(self.value), "unit": self.unit}
         bits = {} if self.bits is None else {"bits": self.bits}
         one = {} if self.one_anchor is None else {"one_anchor": _json_number(self.one_anchor)}
-        return {**plain, **bits, **one, "theorem": self.theorem, "reason": self.reason}
+        means = {"means": self.means} if self.means else {}
+        return {**plain, **bits, **one, "theorem": self.theorem, "reason": self.reason, **means}
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class Design:
         ruled = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in ruled]
         reasons = [f"{line.label}: {line.reason}" for line in self.lines if line.reason is not None]
-        return "\n".join([*self._head(), "", *lines, *reasons, *self._more()])
+        means = [f"{line.label}: {line.means}" for line in self.lines if line.means]
+        return "\n".join([*self._head(), "", *lines, *reasons, *([""] if means else []), *means, *self._more()])
 
     def _head(self) -> Iterator[str]:
         if (anchors := self.anchors_assumed) is not None:

@@ -2,7 +2,7 @@
 
 A `Setting` describes the attention rows that are served: n keys, m of them in the relevant block, r anchors, a
 temperature, and whatever is known or wanted of margin, logit range, fidelity, entropy and dial. A `PenaltySetting`
-describes the training problem of one cross block. Only what is given is used.
+describes the training problem of one cross block, or of gates. Only what is given is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _scalars(owner: Any) -> None:
     """Every field that was given is one plain number (a bool or a list from a TOML file is not)."""
     for item in fields(owner):
         value = getattr(owner, item.name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+        if "unit" in item.metadata and value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise check.reject(item.name, "one number", repr(value))
 
 
@@ -79,7 +79,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class PenaltySetting:
-    """What is known of the training problem for one cross block; None where nothing is said."""
+    """What is known of the training problem, for one cross block or for gates; None where nothing is said."""
 
     gradient_bound: float | None = _said("G: norm of a query's loss gradient at the head's output, at most", "loss")
     value_diameter: float | None = _said("V: diameter of the values", "1")
@@ -87,9 +87,19 @@ class PenaltySetting:
     key_norm: float | None = _said("X_c: norm of a key's block features, at most", "1")
     key_diameter: float | None = _said("D_c: diameter of the key features over all visible keys", "1")
     query_share: float = _said("p_b: share of the queries that lie in the block, in [0, 1]", "of 1", 1.0)
-    penalty: float | None = _said("lambda for the count of steps; not given: twice level A", "loss/norm")
+    penalty: float | None = _said("lambda of steps (not given: twice level A), and of gates", "loss/norm")
     group_norm: float | None = _said("Frobenius norm of the group at the start", "norm")
     step: float | None = _said("proximal step size eta", "norm^2/loss")
+    layer_rows: int | None = _said(
+        "gates, N_l: rows of a layer's mean leakage; 1 where gradient_bound is of the sum over as many rows", "rows"
+    )
+    loss_reference: float | None = _said("gates, L_ref: loss of a solution with leakage 0, such as the mask", "loss")
+    loss_least: float | None = _said(
+        "gates, L_least: a lower bound on the loss; not given: 0, a cross-entropy's", "loss"
+    )
+    target_leakage: float | None = _said("gates: wanted, leakage Omega at most this, summed over heads", "of 1 a head")
+    loss_slope: float | None = _said("gates: dL/ds of the gate at the mask", "loss")
+    leakage_slope: float | None = _said("gates: dOmega/ds of the gate at the mask, > 0", "1")
 
     def __post_init__(self) -> None:
         _scalars(self)
@@ -101,6 +111,14 @@ class PenaltySetting:
         _given(self, "penalty", check.non_negative)
         _given(self, "group_norm", check.non_negative)
         _given(self, "step", check.positive)
+        _given(self, "layer_rows", check.count, whole=True)
+        for name in ("loss_reference", "loss_least", "loss_slope"):
+            _given(self, name, check.finite)
+        for name in ("target_leakage", "leakage_slope"):
+            _given(self, name, check.positive)
+        reference, least = self.loss_reference, self.loss_least or 0.0
+        if reference is not None and least > reference:
+            raise check.reject("loss_reference", "at least loss_least", f"{reference:g}", f" with {least:g}")
 
     @property
     def norms(self) -> tuple[float, float, float, float, float] | None:

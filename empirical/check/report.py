@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bounds.theory.theorem import Relation, Verdict
+from empirical.check.gates import FIELD
 from empirical.check.verdicts import Checked
 from empirical.files import one_line
 from empirical.observe.schema import ROW_FIELDS
@@ -70,7 +71,8 @@ def _way_to(fields: Sequence[str]) -> str:
     """How observations come to have the fields."""
     if set(fields) <= {*ROW_FIELDS, "temperature", "dial"}:
         return "a .npz with logits, or attention, and block gives them"
-    return "`localist run CONFIG.toml` saves them"
+    kind = ', with penalty.kind = "gates",' if FIELD in fields else ""
+    return f"`localist run CONFIG.toml`{kind} saves them"
 
 
 def _short(value: object) -> str:
@@ -98,6 +100,11 @@ def _explanations(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
         yield f"  {outcome.theorem.key}: {share(outcome.counts[Verdict.VACUOUS], outcome.rows)}"
         for statement, count in outcome.failed.items():
             yield f"    not on {share(count, outcome.rows)}: {statement}"
+    reasons = [o for o in outcomes if o.unknown]
+    if reasons:
+        yield from ("", "UNKNOWN, whatever the arithmetic:")
+    for outcome in reasons:
+        yield f"  {outcome.theorem.key}: {outcome.unknown}"
     told = {o.theorem.trivial_words: "" for o in outcomes if o.rows and o.says_more is not None}
     if told:
         yield from ("", f"says more: than what is known without the theorem, of these {', '.join(told)}.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bounds.theory.theorem import Level, Rows, Theorem, Verdict
+from empirical.check import gates
 from empirical.check.boxes import Box, boxes
 from empirical.check.clouds import Cloud
 from empirical.check.verdict_counts import CHUNK, VerdictCounts
@@ -46,6 +47,7 @@ class Checked:
     witness: Witness | None = None  # None: the theorem has no witness, or none was asked for
     cloud: Cloud | None = None  # where the rows lie, for figures; None: not asked for
     lacks: tuple[str, ...] = ()  # fields without which it has no rows
+    unknown: str = ""  # why rows are UNKNOWN that no arithmetic could decide
 
     @property
     def rows(self) -> int:
@@ -77,6 +79,7 @@ class Checked:
             "hypothesis_fails_on": self.failed,
             "witness": None if self.witness is None else self.witness.as_dict(),
             "lacks": list(self.lacks),
+            "unknown_because": self.unknown,
         }
 
 
@@ -186,7 +189,7 @@ def _mean_leakage(dataset: xr.Dataset, box: Box) -> np.ndarray:
 def refuse_unobserved(theorems: Iterable[Theorem]) -> None:
     """Raises BadInput for a theorem that no observations can be held against."""
     for theorem in theorems:
-        if theorem.level not in DIMS:
+        if theorem.level not in DIMS and theorem.key not in gates.ROWS:
             levels, key = ", ".join(level.value for level in DIMS), theorem.key
             raise BadInput(
                 f"theorem must speak of observations (one each {levels}), got {key!r}; "
@@ -206,16 +209,33 @@ def check_dataset(
     against all theorems of its level, and only slacks stay (see `check`). No outcome depends on the blocks. Raises
     ValueError for a theorem of another level.
     """
-    from bounds.theorems import OBSERVED
+    from bounds.theorems import OBSERVED, THEOREMS
 
-    chosen = tuple(OBSERVED if theorems is None else theorems)
+    gated = [THEOREMS[key] for key in gates.ROWS] if gates.FIELD in dataset else []
+    chosen = tuple((*OBSERVED, *gated) if theorems is None else theorems)
     refuse_unobserved(chosen)
-    outcomes: dict[int, Checked] = {}
+    outcomes = {
+        at: _of_gates(dataset, theorem, cloud) for at, theorem in enumerate(chosen) if theorem.key in gates.ROWS
+    }
     for level in DIMS:
         asked = {at: theorem for at, theorem in enumerate(chosen) if theorem.level is level}
         if asked:
             outcomes |= _check_level(dataset, level, asked, cloud, witnesses)
     return tuple(outcomes[at] for at in range(len(chosen)))
+
+
+def _of_gates(dataset: xr.Dataset, theorem: Theorem, cloud: bool) -> Checked:
+    if gates.FIELD not in dataset:
+        return _without_rows(theorem, (gates.FIELD,))
+    told = gates.ROWS[theorem.key](dataset)
+    outcome = check(theorem, told.rows, told.dims, cloud)
+    worst = {dim: told.labels[dim][at] if dim in told.labels else at for dim, at in outcome.worst.items()}
+    reason = told.unknown if outcome.counts[Verdict.UNKNOWN] else ""
+    return replace(outcome, worst=_labelled(dataset, worst), unknown=reason)
+
+
+def _without_rows(theorem: Theorem, lacks: tuple[str, ...]) -> Checked:
+    return Checked(theorem, dict.fromkeys(Verdict, 0), math.nan, math.nan, {}, {}, lacks=lacks)
 
 
 def _check_level(
@@ -242,8 +262,7 @@ def _check_level(
             outcome = replace(outcome, worst=_labelled(dataset, outcome.worst))
             seen = sample.sizes() if sample is not None else ()
         else:
-            none = dict.fromkeys(Verdict, 0)
-            outcome, seen = Checked(theorem, none, math.nan, math.nan, {}, {}, lacks=_lacking(theorem, few)), ()
+            outcome, seen = _without_rows(theorem, _lacking(theorem, few)), ()
         asked_for = witnesses and theorem.tight
         outcomes[at] = replace(outcome, witness=witness(theorem, seen)) if asked_for else outcome
     return outcomes

@@ -33,10 +33,12 @@ LISTED = 6
 
 
 def add_parsers(commands: Commands) -> None:
+    from empirical.laboratory.penalty_config import KINDS, NORMS
     from empirical.studies import STUDIES
 
     init = commands.add_parser("init", help="a configuration with every field and its meaning, to stdout")
     init.add_argument("--task", choices=("blocks", "topics"), default="blocks", help="what is learned; default blocks")
+    init.add_argument("--penalty", choices=KINDS, default=NORMS, help=f"what is penalised; default {NORMS}")
     init.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, whose blocks are named")
     init.set_defaults(run=_init)
 
@@ -78,7 +80,7 @@ def add_parsers(commands: Commands) -> None:
 def _init(arguments: argparse.Namespace) -> int:
     from empirical.laboratory.template import template
 
-    print(template(arguments.task, arguments.text_dir))
+    print(template(arguments.task, arguments.text_dir, arguments.penalty))
     return OK
 
 
@@ -96,6 +98,7 @@ def _blocks(config: Config, topics: Texts) -> str:
 def _configured(arguments: argparse.Namespace) -> Config:
     """The configuration with the flags in it. Raises BadInput for a flag without effect."""
     from empirical.laboratory.config import load
+    from empirical.laboratory.penalty_config import GATES, NORMS
 
     if arguments.config is None and arguments.study is None:
         raise BadInput("localist run must be given CONFIG.toml or --study NAME, got neither")
@@ -105,6 +108,8 @@ def _configured(arguments: argparse.Namespace) -> Config:
     if arguments.study is not None:
         studies.refuse_unused(arguments, given)
     config = load(arguments.config) if arguments.config is not None else studies.preset(arguments)
+    if arguments.study is not None and config.gated and arguments.study != GATES:
+        raise BadInput(f"penalty.kind must be {NORMS!r} for the study of {arguments.study!r}, got {GATES!r}")
     config = replace(config, sweep=replace(config.sweep, **given))
     if "workers" in given and config.sweep.device not in ("cpu", "auto"):
         raise BadInput(f"--workers must go with a CPU, got {arguments.workers} with device {config.sweep.device!r}")

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from empirical.cli.arguments import Commands
     from empirical.laboratory.config import Config
 
-COUNTS = ("n_keys", "n_block", "n_anchors")
+COUNTS = ("n_keys", "n_block", "n_anchors", "layer_rows")
+NO_LEVEL_OF_GATES = (
+    "level A of gates: proved of one layer without MLP under both caps alone; [penalty] takes the G and V of another. "
+    "The critical penalty is that of trained weights: `localist run` predicts it from each seed's localised model"
+)
 
 
 def add_parsers(commands: Commands) -> None:
@@ -76,6 +80,9 @@ def table(result: Design, config: Config | None) -> str:
     """The design, and why a configuration's own model has no penalty level where it has none."""
     if config is None or config.level_bounds or (result.penalty is not None and result.penalty.norms is not None):
         return result.table()
+    if config.gated:
+        proved = any(line.key == "gate_penalty_level_a" for line in result.lines)
+        return result.table() if proved else f"{result.table()}\n\n{NO_LEVEL_OF_GATES}"
     return (
         f"{result.table()}\n\npenalty levels A and B: not proved for this model, which does not bound all of "
         f"{', '.join(LEVEL_BOUNDS)}. Give your own in [penalty], or take the penalty at which the groups of a trained "

@@ -23,6 +23,7 @@ from empirical.figures.phase import frontier, phase_diagram
 from empirical.figures.points import write_points
 from empirical.figures.slack import slack
 from empirical.figures.steps import steps_to_zero
+from empirical.figures.trained_gates import along_training, beside_plain_penalty, leakage_and_ceiling, zero_gates
 from empirical.figures.transition import transition
 from empirical.files import make_folder
 
@@ -46,6 +47,13 @@ FIGURES: dict[str, Callable[[Observed], Figure]] = {
     "attention": attention_maps,
     "steps_to_zero": steps_to_zero,
     "masking": masking,
+}
+
+GATED: dict[str, Callable[[Observed], Figure]] = {  # of gates that were trained
+    "zero_gates": zero_gates,
+    "leakage_and_ceiling": leakage_and_ceiling,
+    "beside_plain_penalty": beside_plain_penalty,
+    "gates_along_training": along_training,
 }
 
 UNSWEPT: dict[str, Callable[[Observed], Figure]] = {  # of observations at no penalty, a checkpoint's say
@@ -86,7 +94,8 @@ class Drawn(NamedTuple):
 
 def kinds_of(seen: Observed) -> Mapping[str, Callable[[Observed], Figure]]:
     """What observations may have figures of, by name."""
-    return FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
+    figures = FIGURES if np.isfinite(seen.penalty).any() else FIGURES | UNSWEPT
+    return GATED | figures if seen.has("gate") else figures
 
 
 def drawn(kinds: Mapping[str, Callable[[Any], Figure]], of: Any) -> Iterator[Drawn]:

@@ -17,7 +17,7 @@ from bounds.penalty.fields import Start
 from empirical.figures import style
 from empirical.figures.observed import Absent, Observed
 
-PREFERRED = (Start.ZERO, Start.UPWARDS, Start.RANDOM, Start.PLAIN, Start.LOCALISED, Start.DOWNWARDS)
+PREFERRED = (Start.ZERO, Start.UPWARDS, Start.RANDOM, Start.UNGATED, Start.PLAIN, Start.LOCALISED, Start.DOWNWARDS)
 """Those first that show most of what the penalty changes."""
 SHADES = "Blues"
 MOST = 4  # heads drawn

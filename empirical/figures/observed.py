@@ -129,6 +129,8 @@ class Observed:
     @property
     def penalty_label(self) -> str:
         unit = "nats" if self.task == "topics" else "squared error"
+        if self.has("gate"):
+            return f"penalty $\\lambda$ ({unit} per unit of leakage $\\Omega$)"
         return f"penalty $\\lambda$ ({unit} per unit of $\\|W_{{bc}}\\|$)"
 
     @property

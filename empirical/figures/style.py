@@ -42,6 +42,7 @@ STARTS: Mapping[str, tuple[str, str, str]] = {  # start: (marker, colour, words)
     Start.PLAIN: ("D", PURPLE, "random start, plain steps"),
     Start.DOWNWARDS: ("v", BLUE, "localised branch, downwards"),
     Start.UPWARDS: ("^", RED, "distributed branch, upwards"),
+    Start.UNGATED: ("s", RED, "no gates: a plain penalty on leakage"),
 }
 ORDERED = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 256)))  # ordered in grey as well
 DPI = 200

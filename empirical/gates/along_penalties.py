@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import xarray as xr
 
 from empirical.errors import BadInput
 from empirical.gates.coordinate import Coordinate, fitted
 from empirical.gates.pair_map import CellMap, cell_map
 from empirical.gates.problem import Problem
 from empirical.gates.solve import EVALUATIONS, Solution, last_open_rate, minimised, penalties_around
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 STARTS = ("mask", "trained")
 
@@ -73,6 +76,8 @@ def _dataset(
     critical: float,
     lower: float,
 ) -> xr.Dataset:
+    import xarray as xr
+
     lead = ("start", "penalty")
 
     def table(values: list[list[float]], meaning: str) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 
 from empirical.gates.problem import Problem, slope_of
 from empirical.shapes import Float
@@ -55,6 +54,8 @@ def single(odds: Float[np.ndarray, "G"]) -> Coordinate:
 
 def fitted(problem: Problem, odds: Float[torch.Tensor, "G"]) -> Coordinate:
     """The coordinate of a problem, `odds` being its gates' means at the mask: at most MOST + 1 backward passes."""
+    from scipy.optimize import nnls  # training, which steps gates, does without
+
     decades = math.ceil(math.log10(max(1.0, float(odds.max()))))
     up = np.linspace(0.0, decades, 1 + min(decades, MOST))
     at, each = 10.0**-up, np.array([0.0, *10.0 ** up[1:]])

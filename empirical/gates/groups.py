@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from empirical.errors import BadInput
+from empirical.observe.schema import PAIR
 from empirical.shapes import Float, Int
 
-AXES = ("layer", "head", "block_query", "block_key")
+AXES = PAIR[1:]
 """What gates may go by, and the dimensions of a table of them."""
 
 

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
 from empirical.errors import BadInput
@@ -28,6 +27,9 @@ from empirical.gates.paths import Shares, least_nodes, leg
 from empirical.gates.problem import Problem
 from empirical.gates.resampling import drawn_again, interval
 from empirical.shapes import Float
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PATHS = ("diagonal", "staircase")
 AT_ONCE = 2**22  # numbers of draws that are taken together
@@ -100,6 +102,8 @@ def mask_prices(problem: Problem, each: Each | None = None, seed: int = 0) -> xr
 
 
 def _at_the_mask(problem: Problem, found: CellMap, seed: int) -> xr.Dataset:
+    import xarray as xr
+
     groups = problem.groups
     dataset = xr.Dataset(
         coords={

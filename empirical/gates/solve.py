@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize as quasi_newton
 from torch import Tensor
 
 from empirical.errors import BadInput
@@ -73,6 +72,7 @@ def minimised(
     that of a solution before. With `weights` the penalty is on sum w_c s_c, leakage or no. Raises BadInput for a
     penalty that is negative or not finite.
     """
+
     if not 0 <= penalty < np.inf:
         raise BadInput(f"penalty must be finite and >= 0, got {penalty!r}")
     count = problem.groups.count

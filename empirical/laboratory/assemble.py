@@ -19,6 +19,11 @@ from empirical.laboratory.store import Store, read_run
 from empirical.observe.files import FILE, described, open_observations, save_dataset
 from empirical.observe.schema import SCHEMA
 
+_PENALTY = (
+    {"units": "loss/norm", "long_name": "penalty on a group norm"},
+    {"units": "loss", "long_name": "penalty on leakage, summed over heads"},
+)
+
 
 def observations(path: Path, lazy: bool = False) -> xr.Dataset:
     """`open_observations`, after assembling a run whose folder holds no observations yet."""
@@ -76,7 +81,7 @@ def _combine(config: Config, store: Store, loaded: list[tuple[Cell, dict[str, np
                 "penalty": (
                     "setting",
                     np.array(penalty),
-                    {"units": "loss/norm", "long_name": "penalty on a group norm"},
+                    _PENALTY[config.gated],
                 ),
                 "seed": ("setting", seeds),
                 "start": ("setting", starts),

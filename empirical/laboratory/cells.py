@@ -1,6 +1,6 @@
 """Cells, the units of work of a sweep, and how many settings are trained side by side.
 
-stage 1   one localised solution a seed (blocks): its critical penalty, and where `localised` cells start
+stage 1   one localised solution a seed (blocks, gates): its critical penalty, and where `localised` cells start
 stage 2   (seed, start, at most 8 penalties) a cell, trained side by side; all the penalties of a branch are one
 """
 
@@ -36,7 +36,7 @@ LOCALISE = "localise"  # the start of a stage-1 cell
 def plan(config: Config) -> tuple[Cell, ...]:
     """Every cell, stage 1 first."""
     sweep = config.sweep
-    first = [Cell(seed, LOCALISE) for seed in sweep.seeds] if config.task.name == "blocks" else []
+    first = [Cell(seed, LOCALISE) for seed in sweep.seeds] if config.has_localised else []
     chunks = [sweep.penalties[i : i + CELL_SETTINGS] for i in range(0, len(sweep.penalties), CELL_SETTINGS)]
     parts = {start: [sweep.penalties] if start in BRANCHES else chunks for start in sweep.starts}
     return (*first, *(Cell(seed, start, c) for start in sweep.starts for seed in sweep.seeds for c in parts[start]))

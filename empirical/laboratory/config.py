@@ -1,6 +1,6 @@
 """A configuration: frozen, validated once, the same from TOML, from a dict and from code.
 
-    Config = Setting and PenaltySetting (what the thresholds need) + ModelConfig + TaskConfig + SweepConfig
+    Config = Setting and PenaltyConfig (what the thresholds need) + ModelConfig + TaskConfig + SweepConfig
 
 A wrong value raises BadInput naming `section.key`; an unknown key also names the nearest known one.
 """
@@ -31,6 +31,7 @@ from empirical.laboratory.fields import (
     several,
     whole,
 )
+from empirical.laboratory.penalty_config import GATES, PenaltyConfig, gate_bounds, refuse_misfits
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
@@ -100,9 +101,9 @@ class SweepConfig(Validated):
     section = "sweep"
 
     penalties: tuple[float, ...] = several(
-        (1e-4,), "finite numbers >= 0", lambda v: is_number(v) and v >= 0, "on a group norm; each is a setting"
+        (1e-4,), "finite numbers >= 0", lambda v: is_number(v) and v >= 0, "on a norm, or leakage; each is a setting"
     )
-    relative_to_critical: bool = flag("penalties are multiples of each seed's critical penalty", "blocks")
+    relative_to_critical: bool = flag("penalties are multiples of each seed's critical one; blocks, or gates")
     seeds: tuple[int, ...] = several(
         (1,), "whole numbers in [0, 2^31)", lambda v: is_whole(v) and 0 <= v < 2**31, "of data and start; each a run"
     )
@@ -110,7 +111,7 @@ class SweepConfig(Validated):
         None,
         " or ".join(map(repr, STARTS)),
         lambda v: v in STARTS,
-        "where a setting starts; not given: localised (topics: random)",
+        "where a setting starts; not given: localised (topics without gates: random)",
     )
     tolerance: float = positive(1e-6, "stationarity residual at which a setting counts as converged")
     max_steps: int = whole(4000, 1, 2**31, "a setting still moving then is unconverged, which is no error")
@@ -118,9 +119,9 @@ class SweepConfig(Validated):
     device: str = choice(
         "cpu", "cpu", "cuda", "mps", "auto", meaning="auto: GPU or CPU, whichever a probe finds faster"
     )
-    batch: int = whole(16, 1, 2**20, "sequences a step", "topics")
-    learning_rate: float = positive(5e-3, "Adam's, for everything but the forms", "topics")
-    step: float | None = positive(None, "proximal step of the forms; not given: 160 for blocks, 20 for topics")
+    batch: int = whole(16, 1, 2**20, "sequences a step; with gates the same ones in every step", "topics")
+    learning_rate: float = positive(5e-3, "Adam's, for all but the forms; with gates for all weights", "topics")
+    step: float | None = positive(None, "proximal, of forms (not given: 160; topics: 20), or projected, of gates (0.1)")
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Config:
     """Everything a run depends on."""
 
     setting: Setting = field(default_factory=Setting)
-    penalty: PenaltySetting = field(default_factory=PenaltySetting)
+    penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
@@ -136,13 +137,15 @@ class Config:
     def __post_init__(self) -> None:
         blocks = self.task.name == "blocks"
         if self.sweep.starts is None:  # pyright: ignore[reportUnnecessaryComparison]  (nobody said)
-            start = Start.LOCALISED if blocks else Start.RANDOM
+            start = Start.LOCALISED if self.has_localised else Start.RANDOM
             object.__setattr__(self, "sweep", replace(self.sweep, starts=(start.value,)))
         for section in (self.model, self.task, self.sweep):
             for item in fields(section):
                 of, value = item.metadata["task"], getattr(section, item.name)
                 if of and of != self.task.name and value != item.default:
                     raise BadInput(f"{section.section}.{item.name} must go with task.name={of!r}, got {value!r}")
+        sweep = self.sweep
+        refuse_misfits(self.penalty, self.task.name, sweep.starts, sweep.relative_to_critical)
         (_check_blocks if blocks else _check_topics)(self)
         for name, shape in (*self.shapes.items(), *self._data.items()):
             size, allowed = math.prod(shape), f"of at most {MOST_NUMBERS:,} numbers"
@@ -163,9 +166,19 @@ class Config:
         return self.setting.temperature
 
     @property
+    def gated(self) -> bool:
+        """Whether leakage is penalised, through gates that are trained with the weights."""
+        return self.penalty.kind == GATES
+
+    @property
+    def has_localised(self) -> bool:
+        """Whether a seed has a localised solution, with a critical penalty."""
+        return self.gated or self.task.name == "blocks"
+
+    @property
     def step(self) -> float:
-        """The proximal step of the forms."""
-        return self.sweep.step or (160.0 if self.task.name == "blocks" else 20.0)
+        """The proximal step of the forms, or the projected one of gates."""
+        return self.sweep.step or (0.1 if self.gated else 160.0 if self.task.name == "blocks" else 20.0)
 
     @property
     def anchors(self) -> int:
@@ -215,8 +228,11 @@ class Config:
     @property
     def penalty_setting(self) -> PenaltySetting:
         """What `[penalty]` says of the training problem, and where it is silent what the configuration bounds."""
-        given = {name: value for name, value in asdict(self.penalty).items() if value is not None}
-        step = {"step": self.step} if self.level_bounds or said(self.penalty) else {}
+        given = {name: value for name, value in asdict(self.penalty.setting).items() if value is not None}
+        if self.gated:
+            bounds = gate_bounds(self.level_bounds, self.task.vocabulary, self.setting.fidelity)
+            return PenaltySetting(**{**bounds, **given})
+        step = {"step": self.step} if self.level_bounds or said(self.penalty.setting) else {}
         return PenaltySetting(**{**step, **self.level_bounds, **given})
 
     @property
@@ -276,12 +292,8 @@ def _check_blocks(config: Config) -> None:
 
 def _check_topics(config: Config) -> None:
     model, setting, task = config.model, config.setting, config.task
-    _require(
-        "sweep.starts",
-        config.sweep.starts == (Start.RANDOM,),
-        "['random'] with task.name='topics'",
-        config.sweep.starts,
-    )
+    starts, alone = config.sweep.starts, "['random'] with task.name='topics'"
+    _require("sweep.starts", config.gated or starts == (Start.RANDOM,), alone, starts)
     tokens = task.queries + model.blocks * config.anchors
     if setting.n_keys is not None:
         _require("setting.n_keys", setting.n_keys == tokens, f"task.queries + anchors = {tokens}", setting.n_keys)
@@ -289,7 +301,7 @@ def _check_topics(config: Config) -> None:
 
 SECTIONS: dict[str, type] = {
     "setting": Setting,
-    "penalty": PenaltySetting,
+    "penalty": PenaltyConfig,
     "model": ModelConfig,
     "task": TaskConfig,
     "sweep": SweepConfig,

@@ -60,6 +60,6 @@ class Validated:
 
     def __post_init__(self) -> None:
         for item in fields(self):  # pyright: ignore[reportArgumentType]
-            value = getattr(self, item.name)
-            if not item.metadata["check"](value):
+            value, good = getattr(self, item.name), item.metadata.get("check")
+            if good is not None and not good(value):
                 raise BadInput(f"{self.section}.{item.name} must be {item.metadata['allowed']}, got {value!r}")

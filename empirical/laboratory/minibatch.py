@@ -7,6 +7,7 @@ step that was taken, and the residual that of the mean gradient over the last ba
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from torch import Tensor
 from empirical.laboratory.config import Config
 from empirical.laboratory.model import Layout, Parameters, cap, cross_entropy, forward, initial_parameters
 from empirical.laboratory.tasks import Topics
-from empirical.observe.rows import row_statistics
+from empirical.observe.rows import Weigh, row_statistics
 from empirical.penalise.objective import Progress
 from empirical.penalise.proximal_gradient import group_norms, shrink
-from empirical.shapes import Arrays, Float, plain
+from empirical.shapes import Arrays, Float, Int, plain
 
 OBSERVED_SEQUENCES = 16  # held-out sequences whose rows are kept
 LAST_BATCHES = 8  # over which loss and gradient are taken at the end
@@ -80,8 +81,8 @@ def train_topics(
         **_observe_topics(config, task, parameters),
         **_topic_levels(config, settings, layout),
         "loss_train": plain(loss),
-        "loss_heldout": _heldout(parameters, task, layout, config, masked=False),
-        "loss_masked": _heldout(parameters, task, layout, config, masked=True),
+        "loss_heldout": heldout(task, lambda some: cross_entropy(parameters, some, layout, config)),
+        "loss_masked": heldout(task, lambda some: cross_entropy(parameters, some, layout, config, masked=True)),
         "group_norm": plain(group_norms(forms)),
         "group_norm_start": plain(first),
         "gradient_norm": plain(group_norms(gradient)),
@@ -96,10 +97,9 @@ def train_topics(
     }
 
 
-def _heldout(parameters: Parameters, task: Topics, layout: Layout, config: Config, masked: bool) -> np.ndarray:
+def heldout(task: Topics, loss: Callable[[Tensor], Tensor]) -> np.ndarray:
     """Mean held-out loss of each setting, a few sequences at a time to bound memory."""
-    chunks = task.heldout.split(OBSERVED_SEQUENCES)
-    losses = [cross_entropy(parameters, c, layout, config, masked=masked).cpu().double() * len(c) for c in chunks]
+    losses = [loss(some).cpu().double() * len(some) for some in task.heldout.split(OBSERVED_SEQUENCES)]
     return plain(sum(losses, torch.zeros(())) / len(task.heldout))
 
 
@@ -107,16 +107,29 @@ def _observe_topics(config: Config, task: Topics, parameters: Parameters) -> Arr
     """The rows of some held-out sequences, recomputed in float64 on the CPU, and the attention of the first."""
     double = {name: value.cpu().double() for name, value in parameters.items()}
     layout = Layout(task.query_block.cpu(), config, torch.float64)
-    tokens = task.heldout[:OBSERVED_SEQUENCES, :-1].cpu()
+    return observed_rows(double, task.heldout[:OBSERVED_SEQUENCES, :-1].cpu(), layout, config)
+
+
+def observed_rows(
+    parameters: Parameters,
+    tokens: Int[Tensor, "B T"],
+    layout: Layout,
+    config: Config,
+    weigh: Weigh | None = None,
+    bias: Callable[[int], Float[Tensor, "S H T N"]] | None = None,
+) -> Arrays:
+    """The rows of every sequence, and the attention of the first; `bias(layer)` is what `weigh` adds to logits."""
     temperature, r = config.setting.temperature, config.setting.n_anchors
     layers: list[dict[str, Tensor]] = []
 
     def observe(layer: int, logits: Float[Tensor, "S H B T N"]) -> None:
-        rows = row_statistics(logits, layout.in_block, layout.visible, r, temperature, layout.anchor, config.dial)
+        logits = logits if bias is None else logits + bias(layer).unsqueeze(2)
+        masks = (layout.in_block, layout.visible)
+        rows = row_statistics(logits, *masks, r, temperature, layout.anchor, config.dial, cut=bias is not None)
         weights = (logits[:, :, 0] / temperature).softmax(-1).float()
         layers.append({**{name: value.flatten(2) for name, value in rows.items()}, "attention": weights})
 
-    forward(double, tokens, layout, config, observe=observe)
+    forward(parameters, tokens, layout, config, observe=observe, weigh=weigh)
     localist = np.full(len(layers), config.model.stream == "localist")
     localist[0] = True  # embeddings are in the token's own block in either stream
     return {

@@ -34,14 +34,14 @@ ONE_THREAD: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def train_cells(config: Config, store: Store, cells: Sequence[Cell], report: Any = None) -> None:
-    """Trains cells of one seed and start side by side and saves each; one of `blocks` reads its localised solution."""
+    """Trains cells of one seed and start side by side and saves each; it reads the localised solution of its seed."""
     from empirical.laboratory.training import localise, parts, train
 
     seed, start = cells[0].seed, cells[0].start
     if start == LOCALISE:
         store.save(cells[0].spec, localise(config, seed, report))
         return
-    localised = store.load(Cell(seed, LOCALISE).spec) if config.task.name == "blocks" else None
+    localised = store.load(Cell(seed, LOCALISE).spec) if config.has_localised else None
     penalties = [absolute_penalties(config, cell, localised) for cell in cells]
     together = tuple(p for those in penalties for p in those)
     arrays = _within_memory(lambda chosen: train(config, seed, start, chosen, localised, report), together, start)

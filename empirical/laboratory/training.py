@@ -3,7 +3,7 @@
 blocks: full-batch proximal gradient to a stationarity residual (`proximal`), from a localised, zero or random start;
     `plain` is a random start without momentum, for which finite identification is a theorem. `downwards` and `upwards`
     follow a branch from penalty to penalty (`branches`), each setting started where the one before it ended.
-topics: minibatches, see `minibatch`.
+topics: minibatches, see `minibatch`; with gates full batches of a few sequences, see `gate_training`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bounds.penalty.fields import LEVEL_FIELDS, Start
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, Config
 from empirical.laboratory.continuation import follow_branch
+from empirical.laboratory.gate_training import localise_topics, train_gates
 from empirical.laboratory.minibatch import train_topics
 from empirical.laboratory.model import Parameters
 from empirical.laboratory.tasks import (
@@ -43,12 +44,15 @@ SHARED = tuple(name for name, (dims, _, _) in SCHEMA.items() if dims[0] != "sett
 
 
 def localise(config: Config, seed: int, report: Progress | None = None) -> Arrays:
-    """The in-block optimum of `blocks` with every cross block held at zero, and the critical penalty there.
+    """The in-block optimum of `blocks` with every cross block held at zero, and the critical penalty there; of gates
+    what `localise_topics` says.
 
     Proximal steps from W = 0 find which one, Newton steps end at it: to a hundredth of the tolerance of the sweep, so
     that what a sweep finds at the critical penalty is not what the localised start left over. `gradient_norm` (1, 1, 1,
     block_query, block_key) has every pair.
     """
+    if config.gated:
+        return localise_topics(config, seed, report)
     device = device_of(config)
     task = make_task(config, seed, device)
     if not isinstance(task, Blocks):
@@ -93,11 +97,15 @@ def train(
         raise BadInput(f"start must be one of sweep.starts {config.sweep.starts}, got {start!r}")
     task = make_task(config, seed, device_of(config))
     amounts = torch.tensor(penalties, dtype=dtype_of(config), device=device_of(config))
+    if localised is None and (config.gated or Start(start).from_localised):
+        localised = localise(config, seed, report)
     if isinstance(task, Topics):
-        observed = train_topics(config, task, seed, amounts, report)
+        observed = (
+            train_topics(config, task, seed, amounts, report)
+            if localised is None
+            else train_gates(config, task, seed, start, amounts, localised, report)
+        )
     else:
-        needed = localised is None and Start(start).from_localised
-        localised = localise(config, seed, report) if needed else localised
         observed = _train_blocks(config, task, seed, start, amounts, localised, report)
     anchor = config.model.anchor_logit
     constants = {

@@ -28,6 +28,31 @@ TOPICS: dict[str, Any] = {
     "task": {"name": "topics", "queries": 16, "segment": 2, "vocabulary": 32},
     "sweep": {"penalties": [0.0, 1e-1], "seeds": [1], "starts": ["random"], "max_steps": 8, "batch": 2},
 }
+GATES: dict[str, Any] = {
+    "schema_version": 1,
+    "setting": {"n_anchors": 1, "fidelity": 0.9},
+    "penalty": {"kind": "gates"},
+    "model": {
+        "layers": 1,
+        "heads": 2,
+        "blocks": 2,
+        "d_block": 4,
+        "causal": True,
+        "value_norm": 2.0,
+        "unembedding_norm": 1.0,
+    },
+    "task": {"name": "topics", "queries": 8, "segment": 2, "vocabulary": 16},
+    "sweep": {
+        "penalties": [0.0, 0.3, 10.0],
+        "seeds": [1],
+        "starts": ["localised", "random", "ungated"],
+        "max_steps": 16,
+        "batch": 4,
+        "learning_rate": 0.05,
+        "step": 0.5,
+        "tolerance": 1e-3,
+    },
+}
 
 
 def configured(base: dict[str, Any], **sections: dict[str, Any]) -> Config:

@@ -208,7 +208,7 @@ def toml(**changes: str) -> str:
         ("this is no TOML", "CONFIG must be a TOML file"),
         (
             SMALL.replace('"blocks"', '"topics"'),
-            "sweep.relative_to_critical must go with task.name='blocks', got True",
+            "sweep.relative_to_critical must go with penalty.kind='gates' or task.name='blocks', got True",
         ),
         (TEXT.replace('["random"]', '["zero"]'), "sweep.starts must be ['random']"),
     ],
