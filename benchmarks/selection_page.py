@@ -66,6 +66,20 @@ def against(model: Saved) -> str:
     )
 
 
+def penalised(model: Saved) -> list[tuple[float, float]]:
+    """Leakage kept and held-out cost at each penalty, gates turned down as well: the path's first candidates."""
+    return list(zip(model["solver"]["omega_kept"], model["ways"][OURS]["cost"]))
+
+
+def turned_down(model: Saved, budget: float) -> str:
+    """What goes where gates need not be exactly 0."""
+    within = [(kept, cost) for kept, cost in penalised(model) if cost <= budget]
+    if not within:
+        return "With gates turned down instead of shut no penalty stays within it."
+    kept, cost = min(within)
+    return f"With gates turned down instead of shut {percent(1 - kept)} of leakage goes at {cost:+.4f}."
+
+
 def result(model: Saved, budget: float) -> str:
     """What a practitioner gets: gates picked on the documents to choose on, judged on the others."""
     kept = {name: way for name, way in model["ways"].items() if way["picked"]["cost"] <= budget}
@@ -112,10 +126,10 @@ def depths(model: Saved) -> str:
 
 def fine_print(model: Saved) -> str:
     solver = model["solver"]
-    costs = model["ways"][OURS]["cost"]  # those of the penalties come first, nothing of them rounded
-    kept = ", ".join(f"{percent(one)} at {cost:+.4f}" for one, cost in zip(solver["omega_kept"], costs))
+    kept = ", ".join(f"{percent(one)} at {cost:+.4f}" for one, cost in penalised(model))
     return (
-        f"A penalty turns more gates down than it shuts: counting those too, its gates keep {kept} of leakage. "
+        "A penalty turns more gates down than it shuts. Counting those too, leakage kept on the documents that chose, "
+        f"and the held-out cost: {kept}. "
         f"Solver: largest residual {max(solver['residual_over_critical']):.1e} of the critical penalty, at most "
         f"{max(solver['gradients'])} gradients a penalty. {submodular(model)} "
         f"{model['documents']['choose']} documents chose, {model['documents']['judge']} judged."
@@ -161,7 +175,8 @@ def page(saved: Saved) -> str:
         "",
     ]
     for name, model in models.items():
-        lines.append(f"- **{NAMES[name]}**: {result(model, budget)} {against(model)} {permuted(model)} {depths(model)}")
+        parts = (result(model, budget), against(model), turned_down(model, budget), permuted(model), depths(model))
+        lines.append(f"- **{NAMES[name]}**: {' '.join(parts)}")
     absent = [name for name in NAMES if name not in models]
     if absent:
         lines += ["", f"Not measured: {', '.join(NAMES[name] for name in absent)}."]
