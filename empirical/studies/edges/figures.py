@@ -29,7 +29,7 @@ def draw(numbers: Numbers) -> dict[str, Figure]:
 def levels_of_every_seed(problems: Sequence[Numbers]) -> Figure:
     """One panel a problem, a marker a seed."""
     off = max(abs(ratio - 1) for problem in problems for ratio in over_critical(problem, "lower edge"))
-    further = ", ".join(f"{np.median(over_critical(p, 'upper edge')):.2g} times that ({p['task']})" for p in problems)
+    further = ", ".join(f"{np.median(over_critical(p, 'upper edge')):.1f} times that ({p['task']})" for p in problems)
     figure = style.sheet(
         7.2,
         0.8 + sum(0.5 + 0.25 * len(problem["levels"]) for problem in problems),
