@@ -52,7 +52,8 @@ test-oldest: $(OLDEST)/installed ## the calculators and theorems of bounds alone
 
 ci-slow: $(VENV)/installed-dev test-oldest ## what is slow and still belongs to every change: wheel, notebook, examples, every canary, Python 3.12's types
 	$(BIN)/python -m pytest -n 2 -m slow tests/test_install.py tests/test_notebook.py tests/test_examples.py tests/test_benchmarks.py \
-	  tests/bounds/ledger tests/empirical/checkpoints/test_canaries.py tests/empirical/studies/test_edges.py tests/empirical/pages
+	  tests/bounds/ledger tests/empirical/checkpoints/test_canaries.py tests/empirical/studies/test_edges.py \
+	  tests/empirical/studies/test_certificate.py tests/empirical/pages
 	$(BIN)/pyright --pythonpath $(BIN)/python --pythonversion 3.12
 
 release: $(VENV)/installed-dev ## sdist and wheel in dist/, held against changelog, citation and tag; uploads nothing
