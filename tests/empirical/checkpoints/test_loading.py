@@ -16,6 +16,7 @@ from empirical.cli import main
 from empirical.observe.files import open_observations
 
 pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("unsaved")
 
 
 @pytest.fixture(scope="module")
