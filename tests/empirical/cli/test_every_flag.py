@@ -15,7 +15,7 @@ from empirical.cli import main
 from empirical.cli.exits import BAD_INPUT, OK
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-BLOCKS, TOPICS = str(EXAMPLES / "blocks.toml"), str(EXAMPLES / "topics.toml")
+BLOCKS, TOPICS, GATES = (str(EXAMPLES / f"{name}.toml") for name in ("blocks", "topics", "gates"))
 COUNTS = ["--n-keys", "64", "--n-block", "16"]
 NORMS = ["--gradient-bound", "1", "--value-diameter", "1", "--query-norm", "1", "--key-norm", "1"]
 
@@ -75,6 +75,9 @@ def test_thresholds_say_what_is_missing_for_what_and_state_penalty_inputs_in_the
         (["run", "--study", "hysteresis", "--quick", "--out", "out", "--text-dir", "."], "--text-dir"),
         (["run", "--study", "dial", "--quick", "--out", "out", "--workers", "3"], "--workers"),
         (["run", BLOCKS, "--quick", "--out", "out"], "--quick"),
+        (["run", GATES, "--study", "dial", "--out", "out"], "penalty.kind must be 'norms' for the study of 'dial'"),
+        (["init", "--penalty", "gates"], "--penalty gates must go with --task topics"),
+        (["thresholds", "--target-leakage", ".1"], "--loss-reference"),
         (["run", BLOCKS, "--out", "out", "--workers", "2", "--device", "cuda"], "--workers"),
         (["generate", "nowhere", "--prompt", "text.jsonl", "--seed", "3"], "--seed"),
         (["verify", "--quick", "--out", "out"], "--out"),

@@ -15,13 +15,14 @@ from empirical.laboratory.config import SECTIONS, load
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("task", ["blocks", "topics"])
-def test_a_configuration_with_every_field_is_written_and_runs_as_it_is(tmp_path, capsys, monkeypatch, task):
+@pytest.mark.parametrize(("task", "penalty"), [("blocks", "norms"), ("topics", "norms"), ("topics", "gates")])
+def test_a_configuration_with_every_field_is_written_and_runs_as_it_is(tmp_path, capsys, monkeypatch, task, penalty):
     monkeypatch.chdir(tmp_path)
-    assert main(["init", "--task", task]) == OK
+    assert main(["init", "--task", task, "--penalty", penalty]) == OK
     text = capsys.readouterr().out
     (tmp_path / "my.toml").write_text(text)
     assert load("my.toml").task.name == task
+    assert load("my.toml").penalty.kind == penalty
     for section, kind in SECTIONS.items():
         part = text.partition(f"[{section}]")[2].partition("\n[")[0]
         for field in fields(kind):
