@@ -102,13 +102,12 @@ def _shut_title(seen: Observed, shut: np.ndarray, moved: np.ndarray) -> tuple[st
     claim = f"All gates are exactly 0 in {(shut == 1)[moved].sum()} of {style.counted(int(moved.sum()), 'setting')}"
     if above.any():
         claim += f", {(shut == 1)[above].sum()} of {above.sum()} above level A"
-    note = f"{seen.values('gate').shape[1]} gates, weights trained with them; "
+    note = f"{seen.values('gate').shape[1]} gates, weights trained with them"
     if stay.any():
-        note += (
-            f"of {stay.sum()} localised starts above the critical penalty {(shut == 1)[stay].sum()} end all shut: "
-            "weights move on, and it with them"
-        )
-    return claim, note.removesuffix("; ")
+        ended = int((shut == 1)[stay].sum())
+        note += f"; of {stay.sum()} localised starts above the critical penalty {ended} end all shut"
+        note += "" if ended == stay.sum() else ": weights move on, and it with them"
+    return claim, note
 
 
 class _LeakageAxis:
