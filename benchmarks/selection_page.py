@@ -58,7 +58,7 @@ def against(model: Saved) -> str:
     """How ours does beside the best of the others, by the paired interval."""
     name, other = best_other(model)
     low, high = other["ours_less_this"]
-    said = "further than" if low > 0 else "less far than" if high < 0 else "no further than"
+    said = "further than" if low > 0 else "less far than" if high < 0 else "as far, for all the interval tells, as"
     ours, best = (percent(one["reach"]) for one in (model["ways"][OURS], other))
     return (
         f"The penalty path reaches {said} the best of the others, {name} ({ours} against {best}; paired difference in "

@@ -64,7 +64,7 @@ def test_the_page_says_when_ours_is_no_better_and_blocks_are_no_cheaper(load):
     assert "less far than" in page.against(model)
     for way in model["ways"].values():
         way["ours_less_this"] = [-0.2, 0.1]
-    assert "no further than" in page.against(model)
+    assert "for all the interval tells" in page.against(model)
     model["solver"]["omega_kept"], model["ways"][page.OURS]["cost"] = [0.5, 0.2, 0.1], [0.0, 0.01, 0.02]
     assert "80 % of leakage goes at +0.0100" in page.turned_down(model, 0.01)
     assert "no penalty" in page.turned_down(model, -0.1)
