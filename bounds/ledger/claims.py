@@ -66,9 +66,10 @@ CLAIMS = (
         'false in the reading "any large enough penalty alone does" (it takes anchors too), and where one threshold is '
         'to serve every purpose. True in the reading "with anchors, above a named threshold": worst case A, '
         "leakage-aware B, products C, critical D, global E, each for what it says. True too, on any transformer, in "
-        'the reading "a penalty on leakage through gates, weights frozen or their gradients bounded", above '
-        "`gate_level_a`; of a pretrained model the critical penalty of `gates_stay` is local, and lambda >= (L_mask - "
-        "L_least)/target holds of global minimisers. That is a penalty on gates, not the abstract's on weights",
+        'the reading "penalty on leakage through gates, weights frozen or capped, level A proved": `gate_level_a`, and '
+        "`localist run --study gates` proves such levels of models that enclosures reach, beside what was found. On "
+        "pretrained models only the local critical penalty (`gates_stay`) and lambda >= (L_mask - L_lower)/target of "
+        "global minimisers (`penalised_leakage`) are proved: it is a penalty on gates, not the abstract's on weights",
     ),
     Claim(
         "C4",
@@ -179,8 +180,9 @@ CLAIMS = (
         "run --study schedule --quick --out runs/schedule",
         "an allocation within the budget that keeps less mass than the knapsack",
         "the optimum under a drift budget is a knapsack; it is the last layers iff V_{l+1} <= (1 + Lip_{l+1}) V_l; "
-        "powers "
-        "(l/L)^beta do not tend to it. It optimises a bound: the claim is explained, not proved",
+        "powers (l/L)^beta do not tend to it. It optimises a bound: the claim is explained, not proved. Which depths "
+        "are cheap is read off a model: the critical penalties of its layers' gates (`pair_law`; `localist run --study "
+        "gates`)",
     ),
     Claim(
         "C14",

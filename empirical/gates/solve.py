@@ -6,7 +6,8 @@
 Steps minimise a quadratic model of J within the box and a trust region, its curvature learnt from the gradients of all
 steps so far (SR1), also of the penalties before: a gate whose slope keeps it at an end leaves the working set, and is
 exactly 0 or 1. They are taken in the coordinate that leakage is nearly linear in (`gates.coordinate`), where s may have
-to move over eight orders of magnitude. A residual certifies a stationary point, not a minimum.
+to move over eight orders of magnitude. A residual certifies a stationary point, not a minimum; where a gate has long
+opened its rows s moves nothing, and its residual says little: steps end where that of the coordinate is small as well.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ def minimised(
 ) -> Solution:
     """A stationary point of J reached from `start`, J no larger than there.
 
-    Ends where no residual is above `tolerance`, or after `most` gradients. `coordinate` (`coordinate.fitted`) is
-    solved in, by default that of the gates' mean `odds` at the mask (`CellMap.omega_of`), or s itself; `curvature` is
-    that of a solution before. With `weights` the penalty is on sum w_c s_c, leakage or no. Raises BadInput for a
-    penalty that is negative or not finite.
+    Ends where no residual, in s or in x, is above `tolerance`, or after `most` gradients. The `coordinate` x
+    (`coordinate.fitted`) is solved in, by default that of the gates' mean `odds` at the mask (`CellMap.omega_of`), or
+    s itself; `curvature` is that of a solution before. With `weights` the penalty is on sum w_c s_c, leakage or no.
+    Raises BadInput for a penalty that is negative or not finite.
     """
 
     if not 0 <= penalty < np.inf:
@@ -88,7 +89,7 @@ def minimised(
     learnt = curvature is not None
     model = curvature if learnt else np.eye(count) * np.abs(here.slope).max() / FIRST
     assert model is not None
-    while float(here.residual.max()) > tolerance and taken < most:
+    while here.lacking > tolerance and taken < most:
         step, gain = _within(model, here.slope, np.maximum(-here.x, -radius), np.minimum(1 - here.x, radius))
         there, taken = at(np.clip(here.x + step, 0, 1)), taken + 1
         turned = there.slope - here.slope
@@ -96,7 +97,7 @@ def minimised(
             model, learnt = np.eye(count) * (turned @ turned) / (step @ turned), True
         model = _updated(model, step, turned)
         noise = NOISE * abs(here.objective)
-        nearer = gain <= noise and float(there.residual.max()) < float(here.residual.max())
+        nearer = gain <= noise and there.lacking < here.lacking
         agreement = (here.objective - there.objective) / max(gain, np.finfo(float).tiny)
         reached = float(np.abs(step).max())
         if agreement < 0.25 and not nearer:
@@ -119,11 +120,18 @@ class _Point:
     slope: Float[np.ndarray, "G"]  # dJ/dx
     residual: Float[Tensor, "G"]
 
+    @property
+    def lacking(self) -> float:
+        """The largest residual, in s or in the coordinate."""
+        return max(float(self.residual.max()), float(np.abs(np.clip(self.x - self.slope, 0, 1) - self.x).max()))
+
 
 def _within(
     model: Float[np.ndarray, "G G"], slope: Float[np.ndarray, "G"], low: np.ndarray, high: np.ndarray
 ) -> tuple[Float[np.ndarray, "G"], float]:
     """The step within a box that the model gains most by, and how much."""
+    from scipy.optimize import minimize as quasi_newton
+
     unit = max(float(np.abs(slope).max()), np.finfo(float).tiny)
 
     def change(step: np.ndarray) -> tuple[float, np.ndarray]:

@@ -81,6 +81,18 @@ def test_one_gate_is_solved_as_a_scalar_search_does(penalty):
         assert float(found.gates[0]) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize("ratio", [1.02, 5.0])
+def test_a_gate_that_has_long_opened_its_row_shuts_all_the_same(ratio):
+    """Odds of e^18: at s = 1 the slope in s is below any tolerance, though no open gate is stationary."""
+    one = layer(head({B: 18.0}, {A: 1.0}, A, COPIED))
+    problem = planted(stream(A, B), torch.tensor([[0, 1]]), [one], lambda x: -x[:, 1, COPIED])
+    critical, odds = critical_of(problem)
+    one = torch.ones(1, dtype=torch.float64)
+    assert float(residual(one, problem.objective(one, ratio * critical)[1])) < 1e-6 * critical
+    found = minimised(problem, ratio * critical, one, odds=odds, tolerance=1e-4 * critical)
+    assert not found.gates.any()
+
+
 def test_paths_go_from_both_ends_and_keep_what_theory_says_of_them():
     problem = documents()
     found = penalty_path(problem)
