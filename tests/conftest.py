@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # skglm's solver as Python: compiling takes longer than it saves here
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a job in the background, and in what tests start there
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 install_import_hook("empirical", "shape_checks.checked")
 

@@ -291,7 +291,10 @@ def test_an_interrupt_is_130(tmp_path):
         time.sleep(0.05)
     time.sleep(1.5)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == INTERRUPTED
     assert "--resume goes on" in said
 

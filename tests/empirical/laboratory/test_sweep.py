@@ -211,7 +211,10 @@ def test_an_interrupt_stops_the_workers_and_leaves_what_is_finished(tmp_path):
         time.sleep(0.05)
     time.sleep(1.0)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said
     deadline = time.monotonic() + 10
