@@ -243,6 +243,9 @@ Definition exchange_leakage (leak_one : R) : R :=
 Definition exchange_rate (loss_one loss_two leak_one leak_two : R) : R :=
   (loss_two - loss_one) / (leak_one - leak_two).
 
+Definition supported_points (loss_one loss_two leak_one leak_two leak_best : R) : R :=
+  (loss_one * (leak_best - leak_two) + loss_two * (leak_one - leak_best)) / (leak_one - leak_two).
+
 Definition hard_mask_cost (leakage_ref loss_found global_penalty : R) : R :=
   loss_found + leakage_ref * global_penalty.
 

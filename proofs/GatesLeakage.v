@@ -55,6 +55,47 @@ Proof.
 Qed.
 End Exchange.
 
+(* Minimisers are the supported points: below every chord of two others, and conversely. *)
+Theorem supported_points lambda loss_1 loss_2 omega_1 omega_2 loss omega :
+  objective lambda loss omega <= objective lambda loss_1 omega_1 ->
+  objective lambda loss omega <= objective lambda loss_2 omega_2 ->
+  omega_2 <= omega <= omega_1 -> omega_2 < omega_1 ->
+  loss <= Bound.supported_points loss_1 loss_2 omega_1 omega_2 omega.
+Proof.
+  unfold objective, Bound.supported_points. intros H1 H2 B L. apply (Rmult_le_reg_r (omega_1 - omega_2)); [lra|].
+  unfold Rdiv. rewrite Rmult_assoc, Rinv_l by lra. nra.
+Qed.
+
+(* A point whose slopes to all that leak more are at most those to all that leak less, and that nothing which leaks no
+   more undercuts, is best at some penalty. *)
+Theorem supported_points_converse {A} (loss omega : A -> R) (best : A) :
+  (forall a b, omega best < omega a -> omega b < omega best ->
+    (loss best - loss a) / (omega a - omega best) <= (loss b - loss best) / (omega best - omega b)) ->
+  (forall b, omega b <= omega best -> loss best <= loss b) ->
+  (exists b, omega b < omega best) ->
+  exists lambda, 0 <= lambda /\
+    forall a, objective lambda (loss best) (omega best) <= objective lambda (loss a) (omega a).
+Proof.
+  intros S E [b0 B0].
+  assert (Positive : forall b, omega b < omega best -> 0 <= (loss b - loss best) / (omega best - omega b)).
+  { intros b B. apply Rmult_le_pos; [assert (H := E b (Rlt_le _ _ B)); lra|].
+    apply Rlt_le, Rinv_0_lt_compat. lra. }
+  set (slopes := fun x => x = 0 \/ exists a, omega best < omega a /\ x = (loss best - loss a) / (omega a - omega best)).
+  destruct (completeness slopes) as [m [U M]].
+  - exists ((loss b0 - loss best) / (omega best - omega b0)). intros x [->|[a [P ->]]]; auto.
+  - exists 0. left. auto.
+  - exists m. split; [apply U; left; auto|].
+    intros c. unfold objective. destruct (Rtotal_order (omega best) (omega c)) as [P|[P|P]].
+    + assert (H : (loss best - loss c) / (omega c - omega best) <= m) by (apply U; right; exists c; auto).
+      apply (Rmult_le_compat_r (omega c - omega best)) in H; [|lra].
+      unfold Rdiv in H. rewrite Rmult_assoc, Rinv_l in H by lra. lra.
+    + assert (H := E c (Req_le _ _ (eq_sym P))). rewrite P. lra.
+    + assert (H : m <= (loss c - loss best) / (omega best - omega c)).
+      { apply M. intros x [->|[a [Q ->]]]; auto. }
+      apply (Rmult_le_compat_r (omega best - omega c)) in H; [|lra].
+      unfold Rdiv in H. rewrite Rmult_assoc, Rinv_l in H by lra. lra.
+Qed.
+
 Section Mask.
 Context {A : Type}.
 Variables (loss omega : A -> R) (mask : A) (global : R).
@@ -263,6 +304,9 @@ Proof. apply (exchange_leakage (1 / 2) 2 1 2); unfold objective; lra. Qed.
 
 Example exchange_rate_instance : Bound.exchange_rate 1 2 2 1 <= 2.
 Proof. apply (exchange_rate 2 1 2 2 1); unfold objective; lra. Qed.
+
+Example supported_points_instance : 1 <= Bound.supported_points 0 4 2 0 1.
+Proof. apply (supported_points 2 0 4 2 0 1 1); unfold objective; lra. Qed.
 
 (* Gates from 0 to 1 whose loss falls by their leakage: a slope of 1. *)
 Example hard_mask_cost_instance : forall s,

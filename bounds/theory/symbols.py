@@ -230,6 +230,10 @@ loss_one: Symbol = _symbol("L_1", "loss of the solution at the smaller penalty",
 loss_two: Symbol = _symbol("L_2", "loss of the solution at the larger penalty", "loss", real=True, field="loss_two")
 leak_one: Symbol = _symbol("Omega_1", "penalised leakage at the smaller penalty", nonnegative=True, field="leakage_one")
 leak_two: Symbol = _symbol("Omega_2", "penalised leakage at the larger penalty", nonnegative=True, field="leakage_two")
+loss_best: Symbol = _symbol(
+    "L_best", "loss of a solution that is best at some penalty", "loss", real=True, field="loss_best"
+)
+leak_best: Symbol = _symbol("Omega_best", "its penalised leakage", nonnegative=True, field="leakage_best")
 threshold: Symbol = _symbol("t", "leakage that a row exceeds", positive=True, field="threshold")
 gate_slope: Symbol = _symbol("gamma", "slope of the objective in a gate, at least", "loss", positive=True, field="gap")
 target: Symbol = _symbol("Omega_goal", "penalised leakage allowed", positive=True)

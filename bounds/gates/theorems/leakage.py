@@ -1,7 +1,7 @@
 """Penalised leakage (claims C3, C4, C6): what a penalty buys, exchange, what masking costs, entropy of mixed rows.
 
 J(found) <= J(mask):   Omega <= (L_ref - L_found)/lambda;   lambda >= (L_ref - L_least)/Omega_goal suffices
-two penalties:   Omega_2 <= Omega_1,   lambda_1 <= (L_2 - L_1)/(Omega_1 - Omega_2) <= lambda_2
+L(mask) <= L + lambda_glob Omega
 mean H <= mean ln(m_i + (n_i - m_i) e^-mu) + mu mean eps   for every mu >= 0
 """
 
@@ -18,6 +18,8 @@ from sympy import Expr, S, Sum, Symbol, diff, exp, log, simplify
 from bounds.entropy import closed_forms as entropy_forms
 from bounds.entropy.theorems.leakage import SPLIT
 from bounds.gates import closed_forms
+from bounds.gates.theorems import exchange
+from bounds.gates.theorems.exchange import no_worse, of_difference, of_losses
 from bounds.theory.rows import ABSTRACT, ULP
 from bounds.theory.stable_forms import Forms
 from bounds.theory.symbols import (
@@ -25,32 +27,25 @@ from bounds.theory.symbols import (
     eps,
     global_penalty,
     keys_of,
-    leak_one,
-    leak_two,
     leakage_ref,
     least_loss,
     loss_found,
-    loss_one,
     loss_ref,
-    loss_two,
     m,
     multiplier,
     n,
     penalty,
-    penalty_one,
-    penalty_two,
     row,
     rows_,
     target,
     threshold,
 )
-from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Rows, Theorem
+from bounds.theory.theorem import Hypothesis, Level, ProofStep, Relation, Theorem
 
 C3, C4 = (f"{ABSTRACT}, claim {claim}; derived here" for claim in ("C3", "C4"))
 
 _each = (row, 1, rows_)
 CEILING: Expr = (loss_ref - loss_found) / penalty
-RATE: Expr = (loss_two - loss_one) / (leak_one - leak_two)
 MASKED: Expr = loss_found + global_penalty * leakage_ref
 ABOVE: Expr = eps / threshold
 _spread = log(block_of[row] + (keys_of[row] - block_of[row]) * exp(-multiplier))
@@ -68,26 +63,6 @@ FORMS: Forms = {
 _v, _s = Symbol("v", positive=True), Symbol("s", positive=True)  # eps = 1/(1 + v), n = m + s
 
 
-def _losses(rows: Rows) -> np.ndarray:
-    """Relative error of a quotient of differences of losses: 8 ulp of the losses over their difference."""
-    return np.asarray(64 * ULP)
-
-
-def _of_losses(*names: str):
-    """Absolute room for the rounding of losses that are subtracted, over what the difference is divided by."""
-
-    def room(rows: Rows) -> np.ndarray:
-        divisor = rows["leakage_one"] - rows["leakage_two"] if "leakage_one" in names else rows["penalty"]
-        size = sum(np.abs(rows[name]) for name in names if not name.startswith("leakage"))
-        return 64 * ULP * size / np.abs(divisor)
-
-    return room
-
-
-def _no_worse(one: str, other: str, words: str) -> Hypothesis:
-    return Hypothesis(words, lambda rows: rows[one] <= rows[other])
-
-
 _ENOUGH = Hypothesis("eps is at least the mean leakage", lambda rows: rows["leakage"] >= rows["observed_leakage"])
 _SUMS_TO_ONE = Hypothesis("every row sums to one", lambda rows: rows["row_sum"] == 1)
 
@@ -102,11 +77,11 @@ THEOREMS: tuple[Theorem, ...] = (
         relation=Relation.AT_MOST,
         formula=CEILING,
         hypotheses=(
-            _no_worse("objective_found", "objective_reference", "J(found) <= J(reference), on the same data"),
+            no_worse("objective_found", "objective_reference", "J(found) <= J(reference), on the same data"),
             Hypothesis("the reference has leakage 0", lambda rows: rows["leakage_reference"] == 0),
         ),
         bound=lambda rows: closed_forms.penalised_leakage(rows["loss_reference"], rows["loss_found"], rows["penalty"]),
-        rounding=_losses,
+        rounding=of_difference,
         proof=(
             ProofStep(
                 "L_found + lambda Omega <= L_ref",
@@ -116,84 +91,10 @@ THEOREMS: tuple[Theorem, ...] = (
         source=C3,
         level=Level.GATED,
         trivial="leakage over several heads has no bound of its own",
-        tolerance=_of_losses("loss_reference", "loss_found"),
+        tolerance=of_losses("loss_reference", "loss_found"),
         attained=True,
     ),
-    Theorem(
-        key="exchange_leakage",
-        claims=("C3",),
-        title="A larger penalty leaves no more leakage",
-        statement="Two solutions, each no worse than the other at its own penalty, lambda_1 < lambda_2: Omega_2 <= "
-        "Omega_1, and L_1 <= L_2.",
-        quantity="leakage_two",
-        relation=Relation.AT_MOST,
-        formula=leak_one,
-        hypotheses=(
-            _no_worse("objective_one", "objective_one_of_two", "J_1(1) <= J_1(2)"),
-            _no_worse("objective_two", "objective_two_of_one", "J_2(2) <= J_2(1)"),
-            Hypothesis("lambda_1 < lambda_2", lambda rows: rows["penalty_one"] < rows["penalty_two"]),
-        ),
-        bound=lambda rows: rows["leakage_one"],
-        rounding=_losses,
-        proof=(
-            ProofStep(
-                "The sum of the two inequalities is (lambda_2 - lambda_1)(Omega_2 - Omega_1) <= 0",
-                residual=simplify(
-                    (loss_one + penalty_one * leak_one - loss_two - penalty_one * leak_two)
-                    + (loss_two + penalty_two * leak_two - loss_one - penalty_two * leak_one)
-                    - (penalty_two - penalty_one) * (leak_two - leak_one)
-                ),
-            ),
-        ),
-        source=C3,
-        level=Level.GATED,
-        trivial="leakage over several heads has no bound of its own",
-        tolerance=lambda rows: (
-            64
-            * ULP
-            * (np.abs(rows["loss_one"]) + np.abs(rows["loss_two"]))
-            / (rows["penalty_two"] - rows["penalty_one"])
-        ),
-        attained=True,
-    ),
-    Theorem(
-        key="exchange_rate",
-        claims=("C3", "C6"),
-        title="What leakage is exchanged for loss at",
-        statement="Two solutions, each no worse than the other at its own penalty, Omega_1 > Omega_2: lambda_1 <= "
-        "(L_2 - L_1)/(Omega_1 - Omega_2) <= lambda_2.",
-        quantity="penalty_two",
-        relation=Relation.AT_LEAST,
-        formula=RATE,
-        hypotheses=(
-            _no_worse("objective_two", "objective_two_of_one", "J_2(2) <= J_2(1)"),
-            Hypothesis("Omega_1 > Omega_2", lambda rows: rows["leakage_one"] > rows["leakage_two"]),
-        ),
-        bound=lambda rows: (rows["loss_two"] - rows["loss_one"]) / (rows["leakage_one"] - rows["leakage_two"]),
-        rounding=_losses,
-        proof=(
-            ProofStep(
-                "L_2 + lambda_2 Omega_2 <= L_1 + lambda_2 Omega_1, divided by Omega_1 - Omega_2",
-                residual=simplify(
-                    (loss_one + penalty_two * leak_one - loss_two - penalty_two * leak_two) / (leak_one - leak_two)
-                    - (penalty_two - RATE)
-                ),
-            ),
-            ProofStep(
-                "L_1 + lambda_1 Omega_1 <= L_2 + lambda_1 Omega_2 gives the other side",
-                residual=simplify(
-                    (loss_two + penalty_one * leak_two - loss_one - penalty_one * leak_one) / (leak_one - leak_two)
-                    - (RATE - penalty_one)
-                ),
-            ),
-        ),
-        source=C3,
-        level=Level.GATED,
-        trivial="any exchange of leakage for loss is possible without it",
-        needs=("exchange_leakage",),
-        tolerance=_of_losses("loss_one", "loss_two", "leakage_one"),
-        attained=True,
-    ),
+    *exchange.THEOREMS,
     Theorem(
         key="hard_mask_cost",
         claims=("C2", "C6"),

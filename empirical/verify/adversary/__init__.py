@@ -86,6 +86,7 @@ FAMILIES = (
     Family("bowls of gates", curved.bowls, "gate_basin"),
     Family("bent losses of one layer", curved.bent, "gate_curvature"),
     Family("gated solutions", gated.solutions, levels=(Level.GATED,)),
+    Family("supported points", gated.supported, "supported_points"),
 )
 """The place of a family seeds its inputs: a new one comes last."""
 

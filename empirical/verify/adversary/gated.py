@@ -1,4 +1,4 @@
-"""Solutions on the box of gates: losses and leakages of a few, the best at two penalties; rows that differ."""
+"""Solutions on the box of gates: losses and leakages of a few, the best at one penalty or two; rows that differ."""
 
 from __future__ import annotations
 
@@ -86,4 +86,29 @@ def solutions(rng: np.random.Generator, count: int) -> Rows:
         "steepest": np.where(reference == 0, np.maximum(steep, 0), np.inf),
         "global_penalty": np.maximum(steep, 0) * np.where(flag(rng, count) > 0, 0.5, 1.0),
         **_mixed_rows(rng, count),
+    }
+
+
+def supported(rng: np.random.Generator, count: int) -> Rows:
+    """A solution whose leakage is between two others', in some outside; at its penalty no worse, in some as good."""
+    penalty = np.exp(rng.standard_normal(count))
+    two, between, one = np.sort(rng.random((3, count)), 0)
+    outside = flag(rng, count) > 0  # on either side
+    beyond = np.where(rng.random(count) < 0.5, one + rng.random(count), two * rng.random(count))
+    best = np.where(outside, beyond, between)
+    objective = rng.normal(2, 1, count)
+    worse = rng.choice([0.0, 1.0], (2, count), p=[0.2, 0.8]) * rng.exponential(0.3, (2, count))
+    worse -= (rng.random((2, count)) < 0.05) * rng.random((2, count))
+    of_one, of_two = objective + worse
+    return {
+        "loss_best": objective - penalty * best,
+        "leakage_best": best,
+        "objective_best": objective,
+        "objective_best_of_one": of_one,
+        "objective_best_of_two": of_two,
+        "loss_one": of_one - penalty * one,
+        "loss_two": of_two - penalty * two,
+        "leakage_one": one,
+        "leakage_two": two,
+        "penalty": penalty,
     }

@@ -254,10 +254,12 @@ SOLUTIONS = {
     "objective_found": 0.9, "objective_reference": 1.0, "global_penalty": 2.6, "steepest": 2.5,
     "loss_one": 0.5, "loss_two": 0.9, "leakage_one": 0.5, "leakage_two": 0.2, "penalty_one": 1.0, "penalty_two": 2.0,
     "objective_one": 1.0, "objective_one_of_two": 1.1, "objective_two": 1.3, "objective_two_of_one": 1.5,
+    "loss_best": 0.65, "leakage_best": 0.35, "objective_best": 1.105, "objective_best_of_one": 1.15,
+    "objective_best_of_two": 1.16,
 }  # fmt: skip
 
 
-@pytest.mark.theorem("penalised_leakage", "exchange_leakage", "exchange_rate", "hard_mask_cost")
+@pytest.mark.theorem("penalised_leakage", "exchange_leakage", "exchange_rate", "supported_points", "hard_mask_cost")
 @pytest.mark.parametrize(
     ("key", "violated", "vacuous"),
     [
@@ -268,6 +270,10 @@ SOLUTIONS = {
         ("exchange_leakage", {"leakage_two": 0.6}, {"penalty_two": 0.9}),
         ("exchange_rate", {"penalty_two": 1.3}, {"objective_two": 1.6}),
         ("exchange_rate", {"penalty_two": 1.3}, {"leakage_two": 0.5}),
+        ("supported_points", {"loss_best": 0.71}, {"objective_best": 1.155}),
+        ("supported_points", {"loss_best": 0.71}, {"objective_best": 1.17}),
+        ("supported_points", {"loss_best": 0.71}, {"leakage_best": 0.6}),
+        ("supported_points", {"loss_best": 0.71}, {"leakage_best": 0.1}),
         ("hard_mask_cost", {"loss_reference": 1.1}, {"global_penalty": 2.4}),
     ],
 )
