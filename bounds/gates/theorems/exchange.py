@@ -136,8 +136,9 @@ THEOREMS: tuple[Theorem, ...] = (
         title="Minimisers are the supported points of leakage and loss",
         statement="A solution that is no worse than two others at one penalty lies on their chord or below it: L_best "
         "<= ((Omega_best - Omega_2) L_1 + (Omega_1 - Omega_best) L_2)/(Omega_1 - Omega_2) for Omega_2 <= Omega_best <= "
-        "Omega_1. Conversely, one that lies so against all others, and that nothing with less leakage undercuts, is best "
-        "at some penalty: global minimisers are on the lower convex hull, and no penalty selects what lies above it.",
+        "Omega_1. Conversely, one that lies so against all others, and that nothing with less leakage undercuts, is "
+        "best at some penalty: global minimisers are on the lower convex hull, and no penalty selects what lies above "
+        "it.",
         quantity="loss_best",
         relation=Relation.AT_MOST,
         formula=CHORD,
@@ -171,8 +172,8 @@ THEOREMS: tuple[Theorem, ...] = (
                 ),
             ),
             ProofStep(
-                "conversely: slopes (L_best - L_1)/(Omega_1 - Omega_best) to all that leak more are at most those to all "
-                "that leak less, which are not negative, and a penalty between them serves",
+                "conversely: slopes (L_best - L_1)/(Omega_1 - Omega_best) to all that leak more are at most those to "
+                "all that leak less, which are not negative, and a penalty between them serves",
                 lemma="definition",
             ),
         ),
