@@ -1,17 +1,8 @@
-"""Plain tables of the command line: columns as wide as their widest cell, numbers rounded to the safe side."""
+"""Plain tables of the command line: columns as wide as their widest cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
-
-SIDES = {"down": ROUND_FLOOR, "up": ROUND_CEILING, "nearest": ROUND_HALF_EVEN}
-
-
-def rounded(value: float, side: str = "nearest", digits: int = 6) -> str:
-    """`digits` significant digits of a finite number; "down" promises no more than `value`, "up" no less."""
-    context = Context(prec=digits, rounding=SIDES[side])
-    return f"{float(context.create_decimal(Decimal(float(value)))):.{digits}g}"
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

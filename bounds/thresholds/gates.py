@@ -13,7 +13,7 @@ from bounds.gates.calculators import (
 )
 from bounds.numbers.search import Unreachable
 from bounds.thresholds.ends import Ends
-from bounds.thresholds.result import Line
+from bounds.thresholds.lines import Line
 
 
 def _critical_gate(at: Ends, loss_slope: float, leakage_slope: float) -> Iterator[Line]:

@@ -2,73 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bounds.numbers.search import Unreachable
+from bounds.thresholds.lines import Line, Missing, Number, Region
+from bounds.thresholds.sentence import sentence
 from bounds.thresholds.setting import PenaltySetting, Setting
-
-BITS = 1 / math.log(2)
-Number = float | int | Unreachable
-
-
-@dataclass(frozen=True)
-class Line:
-    """One threshold: a number, or an `Unreachable` that says why there is none.
-
-    `one_anchor` is what it is with one anchor in the block, where nobody said how many there are: `value` is then that
-    of a block whose keys are all anchors, the best that there can be. `means`: what is so beyond it, in a sentence.
-    """
-
-    key: str
-    label: str
-    value: Number
-    unit: str
-    theorem: str
-    one_anchor: Number | None = None
-    means: str = ""
-
-    @property
-    def reason(self) -> str | None:
-        return self.value.reason if isinstance(self.value, Unreachable) else None
-
-    @property
-    def bits(self) -> float | None:
-        return self.value * BITS if self.unit == "nats" and not isinstance(self.value, Unreachable) else None
-
-    def as_dict(self) -> dict[str, Any]:
-        plain = {"key": self.key, "label": self.label, "value": _json_number(self.value), "unit": self.unit}
-        bits = {} if self.bits is None else {"bits": self.bits}
-        one = {} if self.one_anchor is None else {"one_anchor": _json_number(self.one_anchor)}
-        means = {"means": self.means} if self.means else {}
-        return {**plain, **bits, **one, "theorem": self.theorem, "reason": self.reason, **means}
-
-
-@dataclass(frozen=True)
-class Region:
-    """Where a target lies at this x = margin/temperature and D = logit_range/temperature (None: not known)."""
-
-    target: str
-    wanted: float
-    region: str
-    theorem: str
-    x: float
-    scaled_range: float | None
-    one_anchor: str | None = None  # the region with one anchor, where nobody said how many there are
-
-    def as_dict(self) -> dict[str, Any]:
-        said = {k: _json_number(v) for k, v in asdict(self).items()}
-        return said if self.one_anchor is not None else {k: v for k, v in said.items() if k != "one_anchor"}
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A threshold that is not given, and the inputs that it still needs."""
-
-    gives: str
-    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -97,9 +38,14 @@ class Design:
         assumed = any(item.one_anchor is not None for item in (*self.lines, *self.regions))
         return self.setting.n_block if assumed else None
 
+    def conclusion(self) -> str:
+        """In a sentence or two: what the margin guarantees, and what would meet the targets that it does not."""
+        return sentence(self.setting, self.lines, self.regions, self.anchors_assumed)
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: an infinity is "inf" or "-inf", a threshold that cannot be met is null with its reason."""
         return {
+            "conclusion": self.conclusion(),
             "setting": asdict(self.setting),
             "penalty": None if self.penalty is None else asdict(self.penalty),
             "anchors_assumed": self.anchors_assumed,
@@ -111,7 +57,7 @@ class Design:
         }
 
     def table(self) -> str:
-        """Aligned text: what was given, thresholds, why some are unreachable, and what more inputs would give."""
+        """Aligned text: the conclusion, what was given, thresholds, why some are unreachable, what is missing."""
         text = repr if self.rigorous else _text  # six digits would round to either side
 
         def cell(value: Number | None) -> str:
@@ -131,7 +77,8 @@ class Design:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in ruled]
         reasons = [f"{line.label}: {line.reason}" for line in self.lines if line.reason is not None]
         means = [f"{line.label}: {line.means}" for line in self.lines if line.means]
-        return "\n".join([*self._head(), "", *lines, *reasons, *([""] if means else []), *means, *self._more()])
+        shown = (*lines, *reasons, *([""] if means else []), *means)
+        return "\n".join([self.conclusion(), *self._head(), "", *shown, *self._more()])
 
     def _head(self) -> Iterator[str]:
         if (anchors := self.anchors_assumed) is not None:
@@ -162,12 +109,6 @@ def said(owner: Setting | PenaltySetting | None) -> dict[str, Any]:
 
 def _given(values: Mapping[str, Any]) -> list[str]:
     return [f"{name} {_text(value)}" for name, value in values.items() if value is not None]
-
-
-def _json_number(value: Any) -> Any:
-    if isinstance(value, Unreachable):
-        return None
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _text(value: float | int) -> str:

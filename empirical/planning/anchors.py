@@ -32,10 +32,11 @@ from bounds import (
     pointer_information,
 )
 from bounds.anchors.packing import Packing, pack, room, searched
+from bounds.numbers.decimals import rounded
 from bounds.thresholds.design import Line
 from empirical.errors import BadInput
 from empirical.planning.redundancy import COURSES, draw_redundancy, landmarks, redundancy
-from empirical.tables import rounded, table
+from empirical.tables import table
 
 FILES = ("anchors.npy", "anchors.json", "redundancy.png", "redundancy.svg")
 SIDE = {"coherence": "nearest", "coherence_limit": "nearest", "leakage_ceiling": "up", "anchors_for_fidelity": "up"}

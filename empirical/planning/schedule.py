@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from bounds.depth.schedules import LAST, OPTIMUM, Layers, compare
+from bounds.numbers.decimals import rounded
 from empirical.errors import BadInput
 from empirical.files import read_object, reason
-from empirical.tables import rounded, table
+from empirical.tables import table
 
 FIELDS = {"diameters": "diameters", "lipschitz": "lipschitz", "available": "leakage"}  # ours: the file's
 
