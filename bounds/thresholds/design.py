@@ -94,11 +94,11 @@ def _within_reach(part: Callable[..., Iterator[Line]], absent: Sequence[str], to
     own = [name for name in needs if name in PENALTY_FIELDS]
     if not own:
         return len(absent) == 1 and len(needs) > 1
-    return any(name in told for name in own) and (part in GATE_PARTS) == any(name in told for name in _of_gates())
+    return any(name in told for name in own) and (part in GATE_PARTS) == any(name in told for name in of_gates())
 
 
 @cache
-def _of_gates() -> frozenset[str]:
+def of_gates() -> frozenset[str]:
     """Inputs that parts of gates alone ask for."""
     return GATE_INPUTS - {name for part in PARTS if part not in GATE_PARTS for names in _inputs(part) for name in names}
 

@@ -31,7 +31,7 @@ from empirical.laboratory.fields import (
     several,
     whole,
 )
-from empirical.laboratory.penalty_config import GATES, PenaltyConfig, gate_bounds, refuse_misfits
+from empirical.laboratory.penalty_config import GATES, PenaltyConfig, gate_bounds, refuse_misfits, without_gates
 
 SCHEMA_VERSION = 1
 STARTS = tuple(start.value for start in Start)
@@ -273,7 +273,7 @@ class Config:
 def digest_of(plain: Mapping[str, Any]) -> str:
     """`Config.digest` of plain values as they were saved, whatever fields a later release knows."""
     sweep = {name: value for name, value in plain["sweep"].items() if name != "workers"}
-    return json_digest({**plain, "sweep": sweep})
+    return json_digest({**plain, "sweep": sweep, "penalty": without_gates(plain["penalty"])})
 
 
 def _require(name: str, good: bool, allowed: str, value: Any) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from bounds.penalty.fields import Start
+from bounds.thresholds.design import of_gates
 from bounds.thresholds.gates import GATE_INPUTS
 from bounds.thresholds.result import said
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting
@@ -53,6 +55,14 @@ class PenaltyConfig(PenaltySetting, _Kind):
     def setting(self) -> PenaltySetting:
         """What thresholds follow from."""
         return PenaltySetting(**{item.name: getattr(self, item.name) for item in fields(PenaltySetting)})
+
+
+def without_gates(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration of norms says, in the words of the time before there were gates: its digest stays."""
+    if plain.get("kind", NORMS) == GATES:
+        return dict(plain)
+    later = {item.name for item in fields(_Kind)} | {name for name in of_gates() if plain.get(name) is None}
+    return {name: value for name, value in plain.items() if name not in later}
 
 
 def gate_bounds(level_bounds: Mapping[str, float], vocabulary: int, fidelity: float | None) -> dict[str, float]:

@@ -16,7 +16,7 @@ from empirical.laboratory.assemble import assemble
 from empirical.laboratory.sweep import sweep
 from empirical.observe.files import FILE, open_observations
 from empirical.observe.rows import observe_attention
-from empirical.observe.schema import SCHEMA
+from empirical.observe.schema import GATED, SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,8 @@ def test_saved_observations_open_alike(run):
 
 def test_every_variable_has_its_dims_unit_and_meaning(run):
     dataset = open_observations(run)
-    fields = {
-        name: field for name, field in SCHEMA.items() if name != "kappa"
-    }  # of a checkpoint, whose kernel rounds it
+    others = {"kappa", *GATED}  # of a checkpoint, whose kernel rounds it; of gates, where they are trained
+    fields = {name: field for name, field in SCHEMA.items() if name not in others}
     assert set(dataset.data_vars) == set(fields)
     for name, (dims, unit, meaning) in fields.items():
         assert dataset[name].dims == dims

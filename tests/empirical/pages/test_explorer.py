@@ -255,7 +255,7 @@ def test_what_is_copied_is_a_configuration_a_call_and_a_command_of_the_same_thre
         penalty = {k: v for k, v in wanted.items() if k in PenaltySetting.__dataclass_fields__}
         setting = {k: v for k, v in wanted.items() if k not in penalty}
         assert config.setting == Setting(**setting)
-        assert config.penalty == PenaltySetting(**penalty)
+        assert config.penalty.setting == PenaltySetting(**penalty)
     for copy in copied[:3]:
         assert main(copy["command"].split()[1:]) == 0
         by_command = capsys.readouterr().out
