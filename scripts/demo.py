@@ -29,7 +29,8 @@ def run(example: str, out: Path) -> int:
     """One example into a folder of its name; what it prints into a file beside it."""
     print(f"{example} ...", file=sys.stderr, flush=True)
     with (out / f"{example}.txt").open("w", encoding="utf-8") as said:
-        command = [*LOCALIST, "run", str(EXAMPLES / f"{example}.toml"), "--out", str(out / example), "--resume"]
+        config = str(EXAMPLES / f"{example}.toml")
+        command = [*LOCALIST, "run", config, "--out", str(out / example), "--resume", "--verbose"]
         return subprocess.run(command, stdout=said).returncode
 
 

@@ -1,9 +1,10 @@
-"""Verdicts as text: one line a theorem, then tightest rows, what was VACUOUS and why, and the witnesses."""
+"""Verdicts as text: one line a theorem, by topic, what must be seen; then tightest rows, why VACUOUS, the witnesses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from bounds.theory.theorem import Relation, Verdict
@@ -12,23 +13,33 @@ from empirical.check.verdicts import Checked
 from empirical.files import one_line
 from empirical.observe.schema import ROW_FIELDS
 
+VERBOSE = "--verbose shows tightest rows, why what is VACUOUS is so, and how near witness rows come."
+"""What a table without details says of them on the command line."""
 
-def verdict_table(outcomes: Sequence[Checked], asked: bool = False) -> str:
-    """Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm.
+
+def verdict_table(outcomes: Sequence[Checked], asked: bool = False, verbose: bool = True) -> str:
+    """One line a theorem, by topic; what is VIOLATED or UNKNOWN and why; with `verbose` the details.
+
+    Entropy slacks are in nats, leakage and fidelity slacks in attention mass, gradients in loss per norm.
 
     "says more": the rows on which the bound says more than what is known without it (`Theorem.trivial`). `asked`: each
     of the theorems was asked for, so that what one without rows lacks is said.
     """
     counts = ("HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "says more")
-    header = ("theorem", "verdict", *counts, "least slack", "median slack")
-    rows = [header, *(tuple(_cells(outcome)) for outcome in outcomes if outcome.rows)]
+    header = ("topic", "theorem", "verdict", *counts, "least slack", "median slack")
+    judged = [outcome for outcome in outcomes if outcome.rows]
+    rows: list[tuple[str, ...]] = [header]
+    for topic, members in groupby(judged, key=lambda outcome: outcome.theorem.topic):
+        rows += [("" if at else topic, *_cells(outcome)) for at, outcome in enumerate(members)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     rows.insert(1, tuple("-" * width for width in widths))
     lines: list[str] = []
     for row in rows:
-        cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        cells = [c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, *_explanations(outcomes, asked)])
+    details = _details(outcomes) if verbose else ()
+    lacking = _lacking(outcomes, asked) if asked or verbose or not judged else ()
+    return "\n".join([*lines, *details, *lacking, *_findings(outcomes)])
 
 
 def conclusion(saved: Iterable[Mapping[str, Any]]) -> str:
@@ -87,7 +98,8 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if part in (0, whole) else f"{min(max(percent, 0.1), 99.9):.1f} %"
 
 
-def _explanations(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
+def _details(outcomes: Sequence[Checked]) -> Iterator[str]:
+    """What explains the table: tightest rows, why VACUOUS, what "says more" means, how many witnesses attain."""
     said = [o for o in outcomes if o.worst]
     if said:
         yield from ("", "Tightest row:")
@@ -100,19 +112,30 @@ def _explanations(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
         yield f"  {outcome.theorem.key}: {share(outcome.counts[Verdict.VACUOUS], outcome.rows)}"
         for statement, count in outcome.failed.items():
             yield f"    not on {share(count, outcome.rows)}: {statement}"
-    reasons = [o for o in outcomes if o.unknown]
-    if reasons:
-        yield from ("", "UNKNOWN, whatever the arithmetic:")
-    for outcome in reasons:
-        yield f"  {outcome.theorem.key}: {outcome.unknown}"
     told = {o.theorem.trivial_words: "" for o in outcomes if o.rows and o.says_more is not None}
     if told:
         yield from ("", f"says more: than what is known without the theorem, of these {', '.join(told)}.")
+    tight = [o.witness for o in outcomes if o.witness is not None]
+    if tight:
+        yield from ("", f"Witness rows attain {sum(w.attained for w in tight)} of {len(tight)} tight theorems.")
+
+
+def _lacking(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
+    """Which theorems have no rows; of those that were asked for, what would give them some."""
     absent = [o for o in outcomes if not o.rows]
     if absent:
         yield from ("", f"No rows: the observations lack the fields of {', '.join(o.theorem.key for o in absent)}.")
     for outcome in absent if asked else ():
         yield f"  {outcome.theorem.key} needs {', '.join(outcome.lacks)}: {_way_to(outcome.lacks)}"
+
+
+def _findings(outcomes: Sequence[Checked]) -> Iterator[str]:
+    """What is UNKNOWN whatever the arithmetic, and what is VIOLATED, by rows or by a witness."""
+    reasons = [o for o in outcomes if o.unknown]
+    if reasons:
+        yield from ("", "UNKNOWN, whatever the arithmetic:")
+    for outcome in reasons:
+        yield f"  {outcome.theorem.key}: {outcome.unknown}"
     wrong = [o for o in outcomes if o.counts[Verdict.VIOLATED]]
     for outcome in wrong:
         yield from ("", f"VIOLATED {outcome.theorem.key}, worst at {outcome.worst}: {outcome.theorem.statement}")
@@ -123,7 +146,3 @@ def _explanations(outcomes: Sequence[Checked], asked: bool) -> Iterator[str]:
                 f"VIOLATED {outcome.theorem.key}: the row that attains it (n={n}, m={m}, r={r}, x={x:g}) reaches "
                 f"{outcome.witness.ratio:.6f} of it; the theorem, its constant or the observer is wrong"
             )
-    tight = [o for o in outcomes if o.witness is not None]
-    if tight:
-        good = sum(o.witness is not None and o.witness.attained for o in tight)
-        yield from ("", f"Witness rows attain {good} of {len(tight)} tight theorems.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from empirical.cli.arguments import add_checkpoint, add_requirement, given, required
 from empirical.cli.exits import OK, REFUTED
+from empirical.cli.verdicts import add_verbose, judged
 from empirical.errors import BadInput, Missed
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def add_parsers(commands: Commands) -> None:
     observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
     add_requirement(observe, "dial=0.9")
+    add_verbose(observe)
     observe.set_defaults(run=_observe)
 
     generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
@@ -68,12 +70,13 @@ def _observe(arguments: argparse.Namespace) -> int:
     dataset, heads, misses = observe_model(request)
     make_folder(out)
     save_dataset(dataset, out / FILE)
-    print(f"{summary(dataset)}\n")
-    from empirical.cli.runs import draw, verdicts
+    from empirical.cli.runs import draw
 
-    status, outcomes = verdicts(dataset, requirements, (), out)
-    draw(dataset, out / "figures", outcomes)
-    status = (_weights(heads, out) if heads else OK) or status
+    found = judged(dataset, requirements)
+    print(found.words(arguments.verbose, summary(dataset)), end="\n\n")
+    found.save(out)
+    draw(dataset, out / "figures", found.outcomes)
+    status = (_weights(heads, out) if heads else OK) or found.status
     if misses and request.guard is not None:  # all is saved by now
         raise Missed(request.guard, misses)
     return status

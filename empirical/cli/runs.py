@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from empirical.cli import gates, studies
 from empirical.cli.arguments import add_requirement, required
-from empirical.cli.exits import OK, REFUTED, UNDECIDED
+from empirical.cli.exits import OK
 from empirical.cli.thresholds import table
+from empirical.cli.verdicts import Judged, add_verbose, document, judged
 from empirical.errors import BadInput
 from empirical.observe import npz_format
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bounds.theory.theorem import Theorem
-    from empirical.check.requirement import Known, Requirement
+    from empirical.check.requirement import Known
     from empirical.check.verdicts import Checked
     from empirical.cli.arguments import Commands
     from empirical.laboratory.config import Config
@@ -52,6 +51,7 @@ def add_parsers(commands: Commands) -> None:
     run.add_argument("--workers", type=int, metavar="N", help="one-thread processes; changes no result")
     run.add_argument("--device", choices=("cpu", "cuda", "mps", "auto"), help="auto: the faster one")
     add_requirement(run, "start=zero")
+    add_verbose(run)
     run.set_defaults(run=_run)
 
     check = commands.add_parser(
@@ -62,6 +62,7 @@ def add_parsers(commands: Commands) -> None:
     check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
     add_requirement(check, "dial=1")
     check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
+    add_verbose(check)
     check.add_argument("--json", action="store_true", help="print verdicts alone, as JSON; no figure unless --out")
     check.add_argument(
         "--out",
@@ -138,10 +139,11 @@ def _run(arguments: argparse.Namespace) -> int:
     print(thresholds, "" if topics is None else _blocks(config, topics), sep="\n", flush=True)
     train()
     dataset = assemble(arguments.out)
-    print(f"\n{_settled(dataset)}\n")
-    status, outcomes = verdicts(dataset, requirements, (), arguments.out)
-    draw(dataset, arguments.out / "figures", outcomes)
-    return status
+    found = judged(dataset, requirements)
+    print(f"\n{found.words(arguments.verbose, _settled(dataset))}")
+    found.save(arguments.out)
+    draw(dataset, arguments.out / "figures", found.outcomes)
+    return found.status
 
 
 def _places(config: Config) -> Known:
@@ -166,16 +168,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
     if arguments.out is not None:
         usable_folder(arguments.out)
-    if studies.is_study(arguments.path):
-        status, outcomes = studies.check(arguments)
-    else:
-        status, outcomes = _check_observations(arguments)
+    found = (studies.check if studies.is_study(arguments.path) else _check_observations)(arguments)
     if arguments.out is not None or not (arguments.json or arguments.theorem):
-        _draw_verdicts(outcomes, arguments.out or _beside(arguments.path), quiet=arguments.json)
-    return status
+        _draw_verdicts(found.outcomes, arguments.out or _beside(arguments.path), quiet=arguments.json)
+    return found.status
 
 
-def _check_observations(arguments: argparse.Namespace) -> tuple[int, tuple[Checked, ...]]:
+def _check_observations(arguments: argparse.Namespace) -> Judged:
     from bounds.theorems import by_key
     from empirical.check.requirement import fields_of, parse, places_of, refuse
     from empirical.check.verdicts import refuse_unobserved
@@ -189,9 +188,15 @@ def _check_observations(arguments: argparse.Namespace) -> tuple[int, tuple[Check
     with open_observations(arguments.path, lazy=True) as dataset:
         for requirement in requirements:
             refuse(requirement, fields_of(dataset), places_of(dataset), "these observations")
-        if not arguments.json:
-            print(_settled(dataset) if "converged" in dataset else by_head(dataset), end="\n\n")
-        return verdicts(dataset, requirements, theorems, folder, arguments.json)
+        found = judged(dataset, requirements, theorems)
+        if arguments.json:
+            print(document(found.saved))
+        else:
+            beside = _settled(dataset) if "converged" in dataset else by_head(dataset)
+            print(found.words(arguments.verbose, beside))
+    if folder is not None:  # printed first: what cannot be saved is not lost
+        found.save(folder)
+    return found
 
 
 def _beside(path: Path) -> Path:
@@ -209,45 +214,6 @@ def _draw_verdicts(outcomes: Sequence[Checked], out: Path, quiet: bool) -> None:
         return
     if files and not quiet:
         print(f"\nobserved against bound: {files[0]}")
-
-
-def verdicts(
-    dataset: xr.Dataset,
-    requirements: Sequence[Requirement],
-    theorems: Sequence[Theorem],
-    folder: Path | None,
-    as_json: bool = False,
-) -> tuple[int, tuple[Checked, ...]]:
-    """Prints the verdicts, saves them as verdicts.json in `folder`; returns the exit status and what was found."""
-    from bounds.theorems import Verdict
-    from empirical.check.report import conclusion, verdict_table
-    from empirical.check.requirement import meets
-    from empirical.check.verdicts import check_dataset
-    from empirical.files import make_folder, write_atomically
-
-    try:
-        outcomes = check_dataset(dataset, theorems or None, cloud=True)
-        met = [meets(requirement, dataset) for requirement in requirements]
-    except OSError as error:  # a file that is read as it is used shows its damage only now
-        source = dataset.encoding.get("source", "observations")
-        raise BadInput(f"DIR|FILE must be readable to its end, got {source!r} ({error})") from None
-    saved = {
-        "config_digest": dataset.attrs.get("config_digest"),
-        "commit": dataset.attrs.get("commit"),
-        "outcomes": [outcome.as_dict() for outcome in outcomes],
-        "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
-    }
-    text = json.dumps(saved, indent=2)
-    said = [conclusion(saved["outcomes"]), "", verdict_table(outcomes, bool(theorems)), *(str(m) for m in met)]
-    print(text if as_json else "\n".join(said))
-    if folder is not None:  # printed first: what cannot be saved is not lost
-        make_folder(folder)
-        write_atomically(folder / "verdicts.json", (text + "\n").encode())
-    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
-        return REFUTED, outcomes
-    asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
-    undecided = not asked(outcome.decided for outcome in outcomes) or any(not m.rows for m in met)
-    return (UNDECIDED if undecided else OK), outcomes
 
 
 def _plot(arguments: argparse.Namespace) -> int:
@@ -270,4 +236,4 @@ def draw(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> No
     from empirical.figures import plot
 
     files = plot(dataset, out, outcomes)
-    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    print(f"{sum(f.suffix == '.png' for f in files)} figures in {out}")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.exits import OK, REFUTED, UNDECIDED
+from empirical.cli.exits import OK
+from empirical.cli.verdicts import Judged, document, judged_study
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
-    from empirical.check.verdicts import Checked
     from empirical.laboratory.config import Config
 
 
@@ -34,42 +33,32 @@ def preset(arguments: argparse.Namespace) -> Config:
 
 
 def run(arguments: argparse.Namespace, config: Config) -> int:
-    from empirical.studies.frame import run_study
+    from empirical.studies import frame
 
-    outcomes = run_study(arguments.study, config, arguments.out, arguments.resume)
-    return verdicts(outcomes, arguments.out) or draw(arguments.out, arguments.out / "figures")
+    found = judged_study(frame.run_study(arguments.study, config, arguments.out, arguments.resume))
+    print(found.words(arguments.verbose, frame.table(arguments.out)))
+    found.save(arguments.out)
+    return found.status or draw(arguments.out, arguments.out / "figures")
 
 
-def check(arguments: argparse.Namespace) -> tuple[int, tuple[Checked, ...]]:
-    """The exit status, and the outcomes with where their rows lie."""
+def check(arguments: argparse.Namespace) -> Judged:
+    """The verdicts, printed and saved, with where their rows lie."""
     from empirical.studies import frame
 
     for name in ("theorem", "require"):
         if getattr(arguments, name):
             raise BadInput(f"--{name} must go with observations, got the folder of a study")
-    outcomes = frame.verdicts(arguments.path, cloud=True)
-    return verdicts(outcomes, arguments.path, arguments.json), outcomes
-
-
-def verdicts(outcomes: Sequence[Checked], folder: Path, as_json: bool = False) -> int:
-    """Prints and saves the verdicts; every theorem must have a decided row."""
-    from bounds.theorems import Verdict
-    from empirical.check.report import verdict_table
-    from empirical.files import write_atomically
-
-    text = json.dumps({"outcomes": [outcome.as_dict() for outcome in outcomes]}, indent=2)
-    print(text if as_json else verdict_table(outcomes))
-    write_atomically(folder / "verdicts.json", (text + "\n").encode())
-    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
-        return REFUTED
-    return OK if outcomes and all(outcome.decided for outcome in outcomes) else UNDECIDED
+    found = judged_study(frame.verdicts(arguments.path, cloud=True))
+    print(document(found.saved) if arguments.json else found.words(arguments.verbose, frame.table(arguments.path)))
+    found.save(arguments.path)
+    return found
 
 
 def draw(folder: Path, out: Path) -> int:
     from empirical.studies.frame import draw_study
 
     files = draw_study(folder, out)
-    print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    print(f"{sum(f.suffix == '.png' for f in files)} figures in {out}")
     return OK
 
 

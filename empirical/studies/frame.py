@@ -84,7 +84,7 @@ def preset(name: str, quick: bool) -> Config:
 
 
 def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tuple[Checked, ...]:
-    """Measures what the folder does not hold yet, then verdicts, table and figures from what it holds."""
+    """Measures what the folder does not hold yet, then verdicts from what it holds."""
     from empirical.laboratory.tasks import device_of
     from empirical.laboratory.text import text_digest
     from empirical.threads import one_thread
@@ -106,7 +106,6 @@ def run_study(name: str, config: Config, out: Path, resume: bool = False) -> tup
         "commit": commit(),
     }
     write_atomically(store.folder / FILE, (json.dumps(with_seal(saved), indent=1) + "\n").encode())
-    print(study.table(found.numbers), "\n", sep="")
     return verdicts(out)
 
 
@@ -121,6 +120,12 @@ def read_study(folder: Path) -> dict[str, Any]:
     if saved.get("study") not in STUDIES or seal_is_broken(saved):
         raise BadInput(f"DIR must hold a finished study, got {str(path)!r} that is none, or was changed")
     return saved
+
+
+def table(folder: Path) -> str:
+    """What a finished study measured, as text."""
+    saved = read_study(folder)
+    return measures(saved["study"]).table(saved["numbers"])
 
 
 def verdicts(folder: Path, cloud: bool = False) -> tuple[Checked, ...]:

@@ -282,3 +282,21 @@ def test_check_is_pure(dataset):
     assert all(
         np.array_equal(rows[name], before[name], equal_nan=True) for name in rows if rows[name].dtype.kind == "f"
     )
+
+
+def test_without_details_what_is_violated_or_undecidable_stays_and_the_rest_goes(outcomes):
+    brief = verdict_table(tuple(outcomes.values()), verbose=False)
+    assert "Tightest row" not in brief
+    assert "VACUOUS, because" not in brief
+    rows = replace(next(iter(outcomes.values())), unknown="the inputs move", worst={"query": 3})
+    wrong = replace(rows, counts={**rows.counts, Verdict.VIOLATED: 1})
+    brief = verdict_table([wrong], verbose=False)
+    assert f"VIOLATED {wrong.theorem.key}, worst at {{'query': 3}}" in brief
+    assert f"{wrong.theorem.key}: the inputs move" in brief
+
+
+def test_a_topic_is_named_once_on_the_first_of_its_lines(outcomes):
+    _, _, *lines = verdict_table(tuple(outcomes.values()), verbose=False).split("\n\n")[0].splitlines()
+    named = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert len(named) == len(set(named)) > 2
+    assert len(named) < len(lines)

@@ -135,8 +135,14 @@ def test_check_needs_only_saved_data(run, capsys, monkeypatch):
     before = (run / "verdicts.json").read_text()
     assert main(["check", str(run)]) == OK
     out = capsys.readouterr().out
-    assert "leakage_ceiling" in out
+    assert out.startswith("Nothing is violated; ")
+    assert "concentration  leakage_ceiling" in out
+    assert "--verbose shows" in out
+    assert "Tightest row" not in out
+    assert main(["check", str(run), "--verbose"]) == OK
+    out = capsys.readouterr().out
     assert "VACUOUS, because" in out
+    assert "Tightest row" in out
     assert (run / "verdicts.json").read_text() == before
     assert main(["plot", str(run / "observations.nc"), "--out", str(run.parent / "again")]) == OK
     for name in ("transition.png", "points.csv"):

@@ -15,8 +15,8 @@ from small import SMALL, TOPICS, configured
 
 from bounds.theorems import Verdict
 from empirical.cli import main
-from empirical.cli import studies as command
 from empirical.cli.exits import UNDECIDED
+from empirical.cli.verdicts import judged_study
 from empirical.errors import BadInput
 from empirical.laboratory.config import BRANCHES, load
 from empirical.studies import STUDIES
@@ -245,5 +245,7 @@ def test_presets_are_read_as_they_are(tmp_path):
 
 
 def test_a_study_that_no_theorem_judges_decides_nothing(tmp_path):
-    assert command.verdicts((), tmp_path) == UNDECIDED
+    found = judged_study(())
+    found.save(tmp_path)
+    assert found.status == UNDECIDED
     assert json.loads((tmp_path / "verdicts.json").read_text())["outcomes"] == []
