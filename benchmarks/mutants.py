@@ -1,30 +1,36 @@
 """Do the tests notice a wrong sign? Mutants of bounds/ and of the checks of empirical/, drawn before any is run.
 
-    python benchmarks/mutants.py [--count 150] [--seed 0] [--list] [--resume]
+    python benchmarks/mutants.py [--count 150] [--seed 0] [--list] [--resume] [--without TEST ...]
 
 A candidate is one change of one place that cosmic-ray (`pip install cosmic-ray`) can make: an operator for its
 opposite, a comparison for its neighbour or its negation, a number one more or less, and for or, a condition negated, an
 exception or a decorator dropped, a loop that does not run. Annotations, and files that are printed from others, are no
 places. `--count` candidates are drawn with `--seed` from all of them, and each is made alone in a copy of the
-repository: first the tests that are named after its file, then those that stand where it stands, then those that import
-it over `FAR` imports or fewer, nearest first; tests of rooms above, which use it through others, are not asked, nor
-studies, which train. Tests of freshness are left out: any change makes printed files stale, noticed otherwise or not.
+repository: first the tests that are named after its file, in its room or above it, then its room's, then those that
+import it, then those of its package that do so over `FAR` imports or fewer; not asked are tests farther away, which use
+it through others, studies, which train, pages, which need a browser, and of a theorem's file the cases of theorems that
+stand elsewhere. What is asked less kills less, never more. Tests of freshness are left out, and the digests of a
+theorem's evidence are renewed: any change makes printed files stale, noticed otherwise or not.
 
 A mutant is killed when a test fails, or when one takes more CPU time than any test should, which is counted apart.
-Whatever killed one is run on the original in the end, and must pass there. Survivors are listed with their difference,
+Whatever killed one is run on the original in the end, and must pass there: `--without` leaves out a test that does not,
+and is saved. Survivors are listed with their difference,
 and with the reason why no test can notice where `EQUIVALENT` gives one. All is saved after every mutant; `--resume`
-keeps what was killed and asks only the others again. Exit status 1 below 95 % of those that are not equivalent.
+keeps what was killed, asks again those that survived, and goes on with the draw, which must be from the same sources.
+Exit status 1 below 95 % of those that are not equivalent, or while some of the draw are not judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import importlib
 import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -54,9 +60,11 @@ except ImportError:
     sys.exit("mutants are made by cosmic-ray: pip install cosmic-ray")
 
 MUTATED = ("bounds", "empirical/check", "empirical/dial", "empirical/observe")
-SECONDS = 150  # of CPU time: a test that takes longer is not one of the original
+SECONDS = 60  # of CPU time: a test that takes longer is not one of the original
 BYTES = 16 * 2**30  # of address space: what a mutant may ask for
-FAR = {"bounds": 3, "empirical": 2}  # imports from a test to the mutated module: tests farther away are not asked
+FAR = {"bounds": 2, "empirical": 1}  # imports from a test to the mutated module: tests farther away are not asked
+NEVER = ("studies", "pages")  # rooms of tests that are not asked
+FRESHNESS = ("fresh", "stale", "of_this_version", "of_todays")  # in names of tests that any change breaks
 LIMIT = 0.95
 PRELOADED = ("flint", "hypothesis", "matplotlib.pyplot", "scipy.optimize", "sympy", "torch", "xarray")
 OPPOSITE = (
@@ -116,6 +124,11 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
+def digest() -> str:
+    """Names what the draw is from."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:16]
+
+
 def annotations(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Where annotations begin and end: no code that runs."""
     found: list[ast.expr | None] = []
@@ -167,32 +180,54 @@ def away(test: Path) -> dict[str, int]:
     return found
 
 
+def only(name: str) -> bool:
+    """Whether one module alone has this name."""
+    return sum(module.split(".")[-1] == name for module in graph()[1]) == 1
+
+
 def tests_of(path: str) -> list[list[str]]:
-    """The tests to run, nearest first: the file's own, its room's, those that import it."""
-    parts = Path(path).with_suffix("").parts
-    room = ROOT / Path("tests", *parts[:-1])
+    """The tests to run, nearest first: the file's own, its room's, those that import it, by how many imports."""
+    package, *inner = Path(path).with_suffix("").parts
+    room = ROOT / Path("tests", package, *inner[:-1])
     while not room.is_dir():
         room = room.parent
-    every = sorted(file for name in ("bounds", "empirical") for file in (ROOT / "tests" / name).rglob("test_*.py"))
-    every = [file for file in every if file.parent.name != "studies"]
-    word, module = parts[-2] if parts[-1] == "__init__" else parts[-1], graph()[0][ROOT / path]
-    named = [file for file in every if word in file.stem and file.is_relative_to(ROOT / "tests" / parts[0])]
+    asked = [file for file in sorted((ROOT / "tests").glob("*/**/test_*.py")) if file.parent.name not in NEVER]
+    every = [file for file in asked if file.is_relative_to(ROOT / "tests" / package)]
+    above, module = (room, *room.parents), graph()[0][ROOT / path]
+    named = [file for file in every if file.parent in above and any(word in file.stem for word in inner[-2:])]
+    named += [file for file in asked if inner[-1].rstrip("s") in file.stem and only(inner[-1])]
     near = [file for file in every if file.is_relative_to(room)] if room.parent.name != "tests" else []
-    far = [file for file in every if away(file).get(module, 9) <= FAR[file.relative_to(ROOT / "tests").parts[0]]]
+    most = FAR[package] + len(inner) - min(len(inner), 2)  # a folder inside a room passes its names on
+    far = [[file for file in asked if away(file).get(module) == 1]]
+    far += [[file for file in every if away(file).get(module) == distance] for distance in range(2, most + 1)]
     groups: list[list[str]] = []
     seen: set[Path] = set()
-    for group in (named, near, sorted(far, key=lambda file: away(file)[module])):
-        fresh = [file for file in group if file not in seen]
-        seen |= set(fresh)
-        groups += [[str(file.relative_to(ROOT)) for file in fresh]] if fresh else []
+    for group in (named, near, *far):
+        new = [file for file in dict.fromkeys(group) if file not in seen]
+        seen |= set(new)
+        groups += [[str(file.relative_to(ROOT)) for file in new]] if new else []
     return groups
+
+
+def keys_in(path: str) -> set[str]:
+    """The theorems that stand in a file, by key."""
+    return set(re.findall(r'\bkey="(\w+)"', (ROOT / path).read_text(encoding="utf-8"))) if "theorems" in path else set()
 
 
 class First:
     """Tells the first test that fails, and ends the process with SIGPROF where one takes too long."""
 
-    def __init__(self, sender: Connection) -> None:
-        self.sender = sender
+    def __init__(self, sender: Connection, keys: set[str]) -> None:
+        self.sender, self.keys = sender, keys
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leaves out the cases of other theorems than the mutated file's."""
+        if self.keys:
+            from bounds.ledger import evidence
+
+            others = {file.stem for file in evidence.FOLDER.glob("*.json")} - self.keys
+            items[:] = [item for item in items if not others & {*item.name.rstrip("]").replace("[", "-").split("-")}]
+            renew(self.keys)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.running = item.nodeid
@@ -207,30 +242,40 @@ class First:
             self.sender.send(report.nodeid)
 
 
-def within(copy: Path, tests: list[str], sender: Connection, keeps: bool) -> None:
+def renew(keys: set[str]) -> None:
+    """The digests that the evidence of the copy has of these theorems, as `localist verify` would write them."""
+    from bounds.ledger import evidence
+
+    for theorem in (evidence.THEOREMS[key] for key in sorted(keys)):
+        file = evidence.file_of(theorem.key)
+        known = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps(known | {"digest": evidence.digest(theorem)}), encoding="utf-8")
+
+
+def within(copy: Path, tests: list[str], sender: Connection, keys: set[str], options: list[str]) -> None:
     """pytest in this process, which is forked from one that has loaded what all tests need."""
     for name in [name for name in sys.modules if name.split(".")[0] in ("bounds", "empirical", "common")]:
         del sys.modules[name]
     os.chdir(copy)
     sys.path.insert(0, str(copy))
     os.environ |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    sys.dont_write_bytecode = not keeps  # of mutants; a file of the same size and second would pass for the original
+    # Of mutants none: a file of the same size and second would pass for the original.
+    sys.dont_write_bytecode = "--collect-only" not in options
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)  # for what is imported
-    words = ["-x", "-p", "no:cacheprovider", "--tb=no", "-k", "not fresh"]
+    words = ["-x", "-p", "no:cacheprovider", "--tb=no", "-k", " and ".join(f"not {word}" for word in FRESHNESS)]
     words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what the parent has loaded
-    words += [*(["--collect-only"] if keeps else []), *tests]
-    os._exit(pytest.main(words, plugins=[First(sender)]))
+    os._exit(pytest.main([*words, *options, *tests], plugins=[First(sender, keys)]))
 
 
-def failing(copy: Path, tests: list[str], keeps: bool = False) -> tuple[str, bool] | None:
-    """The first of the tests that fails, and whether only for its time; or nothing."""
+def failing(copy: Path, tests: list[str], keys: set[str], options: list[str]) -> tuple[str, bool] | None:
+    """The first of the tests that fails, and whether only for its time; or nothing. `options` are pytest's."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=within, args=(copy, tests, sender, keeps))
+    process = multiprocessing.get_context("fork").Process(target=within, args=(copy, tests, sender, keys, options))
     process.start()
     sender.close()
     process.join()
@@ -243,21 +288,22 @@ def failing(copy: Path, tests: list[str], keeps: bool = False) -> tuple[str, boo
         return ("took too long" if slow else f"ended with {process.exitcode}"), slow
 
 
-def run(mutant: Mutant, copy: Path) -> Outcome:
+def run(mutant: Mutant, copy: Path, options: list[str]) -> Outcome:
     target = copy / mutant.path
     original, times = target.read_text(encoding="utf-8"), target.stat()
     target.write_text(mutant.code(), encoding="utf-8")
     try:
         for group in tests_of(mutant.path):
-            if found := failing(copy, group):
+            if found := failing(copy, group, keys_in(mutant.path), options):
                 return Outcome(mutant, True, *found)
         return Outcome(mutant, False)
     finally:
+        subprocess.run(["git", "checkout", "-q", "--", "bounds/ledger/evidence"], cwd=copy, check=True)
         target.write_text(original, encoding="utf-8")
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def summary(outcomes: list[Outcome], drawn: int, candidates: int, seed: int) -> dict[str, Any]:
+def summary(outcomes: list[Outcome], drawn: int, candidates: int, asked: argparse.Namespace) -> dict[str, Any]:
     judged = [outcome for outcome in outcomes if outcome.killed or not outcome.mutant.why]
     killed = [outcome for outcome in outcomes if outcome.killed]
     survivors = [outcome.mutant for outcome in outcomes if not outcome.killed]
@@ -266,7 +312,9 @@ def summary(outcomes: list[Outcome], drawn: int, candidates: int, seed: int) -> 
         "candidates": candidates,
         "drawn": drawn,
         "run": len(outcomes),
-        "seed": seed,
+        "seed": asked.seed,
+        "without": asked.without,
+        "sources": digest(),
         "cosmic_ray": version("cosmic-ray"),
         "judged": len(judged),
         "killed": len(killed),
@@ -280,9 +328,11 @@ def summary(outcomes: list[Outcome], drawn: int, candidates: int, seed: int) -> 
 
 
 def saved(path: Path) -> dict[Mutant, Outcome]:
-    """What an earlier run found killed."""
-    rows = json.loads(path.read_text(encoding="utf-8"))["mutants"] if path.exists() else []
-    known = [(Mutant(row["path"], row["operator"], row["occurrence"]), row) for row in rows]
+    """What an earlier run found killed. Ends where its draw was from other sources."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"mutants": [], "sources": digest()}
+    if found["sources"] != digest():
+        sys.exit(f"--resume goes on with a draw from the same sources, got one from those of commit {found['commit']}")
+    known = [(Mutant(row["path"], row["operator"], row["occurrence"]), row) for row in found["mutants"]]
     return {mutant: Outcome(mutant, True, row["by"], row["slow"]) for mutant, row in known if row["killed"]}
 
 
@@ -291,7 +341,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="draw and print; run none")
-    parser.add_argument("--resume", action="store_true", help="keep what is saved as killed; run the others")
+    parser.add_argument("--resume", action="store_true", help="keep what is saved as killed; run the rest")
+    parser.add_argument("--without", nargs="+", default=[], metavar="TEST", help="tests that fail on the original")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     every = candidates()
@@ -302,24 +353,25 @@ def main() -> None:
         return
     known = saved(asked.out) if asked.resume else {}
     outcomes = [known[mutant] for mutant in drawn if mutant in known]
-    result = summary(outcomes, len(drawn), len(every), asked.seed)
+    result = summary(outcomes, len(drawn), len(every), asked)
     for name in PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
-        if wrong := failing(copy, ["tests/bounds", "tests/empirical"], keeps=True):  # bytecode for all
+        every_test = sorted({test for mutant in drawn for group in tests_of(mutant.path) for test in group})
+        if wrong := failing(copy, every_test, set(), ["--collect-only"]):  # bytecode for all
             sys.exit(f"{wrong[0]} cannot be collected")
         for mutant in drawn:
             if mutant in known:
                 continue
-            outcomes.append(run(mutant, copy))
+            outcomes.append(run(mutant, copy, [f"--deselect={test}" for test in asked.without]))
             words = f"killed by {outcomes[-1].by}" if outcomes[-1].killed else f"SURVIVES {mutant.why}"
             print(mutant.path, mutant.operator, *mutant.difference(), words, sep="\n    ", flush=True)
-            result = summary(outcomes, len(drawn), len(every), asked.seed)
+            result = summary(outcomes, len(drawn), len(every), asked)
             save(result, asked.out)
         killers = {outcome.by for outcome in outcomes if "::" in outcome.by and not outcome.slow}
-        wrong = failing(copy, sorted(killers))
+        wrong = failing(copy, sorted(killers), set(), [])
     print(f"{result['killed']} of {result['judged']} killed ({result['ratio']:.1%}), of {len(every):,} candidates")
     if wrong:
         print(f"which says nothing: {wrong[0]} fails on the original")

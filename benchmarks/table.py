@@ -173,11 +173,15 @@ def gates(saved: Saved) -> list[Line]:
     ]
 
 
+def mutants(saved: Saved) -> list[Line]:
+    return [Line(f"mutants killed, {saved['run']} judged of {saved['drawn']} drawn", saved["ratio"], saved["limit"])]
+
+
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
     reader.__name__: reader
     for reader in (
         *(startup, rows, sweep, steps, closed_forms, growth, studies, streaming, observe, weights),
-        *(pages, selection, gates),
+        *(pages, selection, gates, mutants),
     )
 }
 
