@@ -6,11 +6,11 @@ A candidate is one change of one place that cosmic-ray (`pip install cosmic-ray`
 opposite, a comparison for its neighbour or its negation, a number one more or less, and for or, a condition negated, an
 exception or a decorator dropped, a loop that does not run. Annotations, and files that are printed from others, are no
 places. `--count` candidates are drawn with `--seed` from all of them, and each is made alone in a copy of the
-repository: first the tests that are named after its file, in its room or above it, then its room's, then those that
-import it, then those of its package that do so over `FAR` imports or fewer; not asked are tests farther away, which use
-it through others, studies, which train, pages, which need a browser, and of a theorem's file the cases of theorems that
-stand elsewhere. What is asked less kills less, never more. Tests of freshness are left out, and the digests of a
-theorem's evidence are renewed: any change makes printed files stale, noticed otherwise or not.
+repository: first the tests that are named after its file, in its room or above it, then its room's; of bounds/ also
+those that import it, and tests of bounds/ that do so over `FAR` imports or fewer. Not asked are tests farther away,
+which use it through others, studies, which train, pages, which need a browser, and of a theorem's file the cases of
+theorems that stand elsewhere. What is asked less kills less, never more. Tests of freshness are left out, and the
+digests of a theorem's evidence are renewed: any change makes printed files stale, noticed otherwise or not.
 
 A mutant is killed when a test fails, or when one takes more CPU time than any test should, which is counted apart.
 Whatever killed one is run on the original in the end, and must pass there: `--without` leaves out a test that does not,
@@ -62,7 +62,7 @@ except ImportError:
 MUTATED = ("bounds", "empirical/check", "empirical/dial", "empirical/observe")
 SECONDS = 60  # of CPU time: a test that takes longer is not one of the original
 BYTES = 16 * 2**30  # of address space: what a mutant may ask for
-FAR = {"bounds": 2, "empirical": 1}  # imports from a test to the mutated module: tests farther away are not asked
+FAR = {"bounds": 2, "empirical": 0}  # imports from a test to the mutated module: tests farther away are not asked
 NEVER = ("studies", "pages")  # rooms of tests that are not asked
 FRESHNESS = ("fresh", "stale", "of_this_version", "of_todays")  # in names of tests that any change breaks
 LIMIT = 0.95
@@ -198,8 +198,8 @@ def tests_of(path: str) -> list[list[str]]:
     named += [file for file in asked if inner[-1].rstrip("s") in file.stem and only(inner[-1])]
     near = [file for file in every if file.is_relative_to(room)] if room.parent.name != "tests" else []
     most = FAR[package] + len(inner) - min(len(inner), 2)  # a folder inside a room passes its names on
-    far = [[file for file in asked if away(file).get(module) == 1]]
-    far += [[file for file in every if away(file).get(module) == distance] for distance in range(2, most + 1)]
+    far = [[file for file in asked if away(file).get(module) == distance] for distance in range(1, most + 1)]
+    far = [[file for file in group if distance == 0 or file in every] for distance, group in enumerate(far)]
     groups: list[list[str]] = []
     seen: set[Path] = set()
     for group in (named, near, *far):

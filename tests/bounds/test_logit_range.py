@@ -51,3 +51,10 @@ def test_a_plain_range_holds_where_common_parts_cancel(seed):
         truth = 2 * mpmath.mpf(SCALING) * radius * other * (row * radius + offset)
         found = plain_range(side(**query, centred=True), side(**key, centred=True), SCALING)
         assert truth <= found <= truth * (1 + mpmath.mpf(0.1))
+
+
+def test_the_size_of_an_offset_is_that_of_its_parts_not_of_what_is_left_of_them():
+    """W s + b = 0 is rounded as its parts are: by ulp of |W| |s| + |b|."""
+    one = side(np.array([[3.0, 4.0]]), np.ones(2), shift=np.array([3.0, 4.0]), bias=np.array([-25.0]))
+    assert one.offset == 0
+    assert one.offset_size == 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bounds.entropy.calculators import entropy_ceiling
 from bounds.ledger import evidence_page, pages, paper_page
 from bounds.ledger.claims import CLAIMS
+from bounds.ledger.graph import HEIGHT, WIDTH, draw
 from bounds.ledger.marked_tests import marked_tests, of_every_theorem, that_name
 from bounds.theorems import FALSE_READINGS, THEOREMS
 from empirical.cli.command_line import main, parser
@@ -31,6 +33,14 @@ def test_a_stale_file_is_noticed(tmp_path, monkeypatch):
     assert pages.main(["--check"]) == 0
     paper_page.FILE.write_text(paper_page.FILE.read_text() + " ")
     assert pages.main(["--check"]) == 1
+
+
+def test_no_box_of_the_graph_covers_another():
+    drawn = draw(tuple(THEOREMS.values()), dict.fromkeys(THEOREMS, "formal"))
+    corners = [tuple(map(int, found)) for found in re.findall(r'<g>.*?<rect x="(\d+)" y="(\d+)"', drawn)]
+    assert len(corners) == len(THEOREMS)
+    for (x, y), (other_x, other_y) in itertools.combinations(corners, 2):
+        assert abs(x - other_x) >= WIDTH or abs(y - other_y) >= HEIGHT
 
 
 MARKED = marked_tests()

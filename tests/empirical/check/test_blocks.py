@@ -266,6 +266,13 @@ def test_boxes_without_chunks_come_in_c_order():
     assert np.array_equal(np.concatenate(places), np.arange(60))
 
 
+@pytest.mark.parametrize(
+    ("limit", "chunks", "count"), [(60, {}, 1), (20, {}, 3), (10, {}, 6), (4, {}, 24), (59, {"a": 2}, 2)]
+)
+def test_boxes_are_as_large_as_the_limit_allows(limit, chunks, count):
+    assert len(list(boxes({"a": 3, "b": 4, "c": 5}, limit, chunks))) == count
+
+
 @pytest.mark.parametrize("size", [1, 2, 99, 100, 101, 5000])
 def test_the_median_is_exact_while_slacks_are_kept_and_within_half_a_bin_beyond(monkeypatch, size):
     monkeypatch.setattr(verdict_counts, "EXACT", 100)
