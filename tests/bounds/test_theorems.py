@@ -99,6 +99,27 @@ def test_no_row_of_any_logits_violates_a_theorem(n, data):
         assert theorem.verdicts(row) != Verdict.VIOLATED.code, (theorem.key, theorem.slack(row), theorem.room(row))
 
 
+EDGES = [  # a hypothesis with its fields where it just holds, and where it just fails
+    ("rows_above", "no leakage is negative", {"least_leakage": 0.0}, {"least_leakage": -1e-300}),
+    ("mean_entropy_mixed", "mu is not negative", {"multiplier": 0.0}, {"multiplier": -1e-300}),
+    ("weights_leakage", "every weight is positive", {"least_weight": 1e-300}, {"least_weight": 0.0}),
+    ("anchor_floor", "every cross block", {"active_cross_blocks": 0}, {"active_cross_blocks": 1}),
+    ("curvature_gain", "no loss lies more", {"gain": 2.0, "gain_bound": 2.0}, {"gain": 2.1, "gain_bound": 2.0}),
+    (
+        "hopfield_error",
+        "the pattern is separated",
+        *({"observed_separation": v, "separation": 2.0} for v in (2.0, 1.9)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "statement", "holding", "failing"), EDGES)
+def test_a_hypothesis_holds_at_its_edge_and_not_beyond(key, statement, holding, failing):
+    (hypothesis,) = (h for h in by_key(key).hypotheses if h.statement.startswith(statement))
+    assert hypothesis.holds({name: np.asarray(value) for name, value in holding.items()})
+    assert not hypothesis.holds({name: np.asarray(value) for name, value in failing.items()})
+
+
 def test_verdicts_are_four():
     theorem = by_key("leakage_ceiling")
     row = numpy_row(np.array([1.0, 0.0, 0.5]), 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from typing import Any
 
 import flint
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import exp
+from sympy import exp, lambdify, simplify
 
 import bounds
 from bounds.numbers.errors import BadInput
@@ -22,6 +23,7 @@ from bounds.rigour.balls import outward, working_precision
 from bounds.rigour.branch_and_bound import Decision, decide
 from bounds.rigour.enclosed import Enclosed
 from bounds.theorems import THEOREMS
+from bounds.theory import symbols as s
 from bounds.theory.boxes import Y
 from bounds.theory.statement import Statement
 from bounds.theory.symbols import x, y
@@ -213,6 +215,28 @@ def test_false_statements_are_refuted_at_a_point(statement):
     assert found.decision is Decision.REFUTED
     at = {s: mpmath.mpf(found.place[str(s)]) for s in statement.box}
     assert float((statement.larger - statement.smaller).subs(at).evalf(40)) < 0
+
+
+LOWERED = [one for one in STATEMENTS if "cannot be lowered" in one.words]
+
+
+@pytest.mark.parametrize("statement", LOWERED, ids=lambda one: one.words)
+def test_what_cannot_be_lowered_was_lowered_by_as_much_as_it_says(statement):
+    said = re.search(r"by ([\d.]+) %", statement.words)
+    assert said
+    assert statement.false
+    axes = [np.geomspace(max(low, 1e-6), min(high, 30.0), 300) for low, high in statement.box.values()]
+    ratio = lambdify(list(statement.box), statement.smaller / statement.larger)(*np.meshgrid(*axes))
+    assert np.max(ratio) == pytest.approx(1 / (1 - float(said[1]) / 100), rel=2e-4)
+
+
+def test_statements_about_a_bound_have_its_formula():
+    """y is the leakage ceiling's (n-m) e^-x / r for the floor, and the error's (N-1) e^(-beta (Delta - 2 M d))."""
+    floor, error = THEOREMS["fidelity_floor"], THEOREMS["retrieval_error"]
+    odds = (s.n - s.m) * exp(-s.x) / s.r
+    assert simplify(floor.enclosures[0].larger.subs(y, odds) - floor.formula) == 0
+    odds = (s.K - 1) * exp(-s.beta * (s.Delta - 2 * s.M * s.distance))
+    assert simplify(2 * s.M * error.enclosures[0].smaller.subs(y, odds) - error.formula) == 0
 
 
 def test_a_statement_may_stay_open_and_a_box_must_be_one():
