@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from bounds.dial.closed_forms import kappa_leakage
 from bounds.numbers.search import Unreachable
 from bounds.samples import (
+    EXACT,
     ROUNDING,
     _doubt,
+    _trusted,
     audit,
     least_count,
     most_count_met,
@@ -89,6 +91,13 @@ def test_ranks_are_those_of_brute_force(count, share, confidence):
 @pytest.mark.parametrize(("count", "share", "confidence"), [(4, 0.5, 0.9375), (7, 0.5, 0.5), (10, 0.25, 0.9990234375)])
 def test_an_equality_in_rational_numbers_counts_as_met(count, share, confidence):
     assert tolerance_rank(count, share, confidence) == brute_rank(count, share, confidence)
+
+
+def test_what_rounding_leaves_open_beyond_the_counts_decided_exactly_is_not_trusted():
+    count, share = EXACT + 1, 0.999
+    edge = 1 - _doubt(count, count, share)
+    assert not _trusted(count, count, share, edge)
+    assert _trusted(count, count, share, edge * (1 - 1e-9))
 
 
 def test_the_rounding_allowed_for_is_more_than_there_is():

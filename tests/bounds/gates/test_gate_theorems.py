@@ -347,3 +347,9 @@ def test_at_the_rate_of_a_bent_loss_no_gates_of_the_layer_are_better_than_the_ma
     assert verdict("gate_curvature", {**rows, "loss_change": change * 1.001}) == Verdict.VIOLATED
     for name in ("layers_open", "steepest", "curvature", "apart", "worst_leakage"):
         assert verdict("gate_curvature", {**rows, name: 2 * rows[name]}) == Verdict.VACUOUS
+
+
+def test_a_gate_of_rows_without_attention_on_both_sides_has_no_room_for_rounding():
+    rows = {"splits": np.array([[0.0, 0.0], [0.5, 0.5]]), "rates": np.array([[1.0, 2.0]] * 2), "penalty": np.ones(2)}
+    none, some = THEOREMS["gate_self_check"].tolerance(rows)
+    assert none == 0 < some < 1e-11

@@ -118,6 +118,23 @@ def test_faults_and_what_is_worse_are_worded():
     assert status(replace(theorem, proof=(ProofStep("words alone"),)), good) == "argued"
 
 
+def test_a_witness_further_from_the_bound_is_worse():
+    theorem = by_key("rule_mass")
+    good = gather(theorem, tally(theorem), [])
+    near, far = ({**good, "witness": {"attained": True, "ratio": ratio}} for ratio in (0.9999, 0.999))
+    assert list(worse(near, far)) == []
+    assert (
+        list(worse(far, near))
+        == list(worse({**good, "witness": None}, near))
+        == ["the witness is further from the bound"]
+    )
+
+
+def test_the_digest_is_of_the_formula_where_that_is_more_than_the_step():
+    for theorem in (by_key("depth_sum"), next(t for t in THEOREMS.values() if t.step is not None)):
+        assert digest(replace(theorem, formula=theorem.formula + 1)) != digest(theorem)
+
+
 def test_worse_evidence_is_not_written_and_exits_1(tmp_path, capsys, monkeypatch):
     theorem = by_key("reload_limit")
     better = gather(theorem, tally(theorem), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,15 @@ def test_json_and_table_say_the_same(outcomes):
         assert outcome.theorem.key in text
     assert "Witness rows attain 10 of 10 tight theorems." in text
     assert "not on 100 %: the block has anchors" in text
+
+
+def test_names_stand_from_the_left_of_their_columns_and_numbers_from_the_right(outcomes):
+    _, rule, *lines = verdict_table([outcomes["leakage_ceiling"], outcomes["kkt_zero"]]).splitlines()
+    columns = [column.span() for column in re.finditer("-+", rule)]
+    for line in lines[:2]:
+        words, numbers = ([line[slice(*column)] for column in part] for part in (columns[:2], columns[2:]))
+        assert all(word[0] != " " for word in words)
+        assert all(number.rstrip() in ("", number) for number in numbers)
 
 
 def test_shares_say_all_only_of_all():

@@ -16,6 +16,7 @@ from bounds.dial.closed_forms import kappa_leakage, kappa_needed
 from bounds.theorems import Verdict, by_key
 from empirical.check.verdicts import check
 from empirical.dial.changes import adaptive_dial, dial, least_kappa, steer, turned
+from empirical.dial.drift import Trace, least
 from empirical.dial.guard import Guard, keeps
 from empirical.errors import BadInput, Missed
 from empirical.laboratory.model import Layout, forward, initial_parameters
@@ -248,3 +249,15 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     save_file({"forms": torch.zeros(1, 2)}, path, {"config": json.dumps(CONFIG.as_dict())})
     with pytest.raises(BadInput, match=r"MODEL must hold the tensors of its configuration, got .*forms"):
         load_model(path)
+
+
+def test_errors_and_leakage_removed_are_means_over_tokens():
+    strayed, moved = torch.arange(12.0).reshape(2, 2, 3), torch.arange(12.0).reshape(2, 2, 3).square()
+    trace = Trace(torch.zeros(3, 2, 3, 4), torch.zeros(2, 2, 3, 4), strayed, moved, torch.ones(2, 2), [1.0, 1.0])
+    assert trace.errors.tolist() == [[1, 4], [7, 10]]
+    torch.testing.assert_close(trace.removed, torch.tensor([[5.0, 50.0], [149.0, 302.0]]) / 3)
+
+
+@pytest.mark.parametrize(("goal", "expected"), [(-1.0, 0.0), (2.0, math.sqrt(2.0)), (90.0, 9.0)])
+def test_the_least_argument_that_reaches_a_goal(goal, expected):
+    assert least(lambda x: x * x, goal, 9.0) == pytest.approx(expected, rel=1e-15)

@@ -14,7 +14,8 @@ import pytest
 from empirical.cli import main
 from empirical.cli.exits import BAD_INPUT, OK
 from empirical.errors import BadInput
-from empirical.observe.files import observations, open_observations
+from empirical.observe.files import observations, open_observations, save_dataset
+from empirical.observe.summary import by_head
 
 ROOT = Path(__file__).parents[3]
 ATTENTION = np.array([[[0.7, 0.1, 0.2], [0.3, 0.3, 0.4], [0.25, 0.25, 0.5]], [[0.5, 0.25, 0.25]] * 3])  # head, T, T
@@ -96,3 +97,19 @@ def test_arrays_at_hand_give_what_their_file_gives(here):
 def test_arrays_at_hand_are_refused_as_their_file_is(arrays, said):
     with pytest.raises(BadInput, match=said):
         observations(**arrays)
+
+
+def test_of_many_heads_those_of_least_fidelity_are_shown_and_said_to_be():
+    few = by_head(observations(attention=ATTENTION, block=BLOCK))
+    assert "of least fidelity of" not in few
+    many = by_head(observations(attention=np.tile(ATTENTION, (20, 1, 1)), block=BLOCK)).splitlines()
+    assert "the 32 of least fidelity of 40" in many[0]
+    fidelities = [line.split()[3] for line in many[2:]]
+    assert fidelities == ["0.6000"] * 20 + ["0.7500"] * 12
+
+
+def test_many_rows_are_saved_in_less_room_than_they_take(tmp_path):
+    attention = np.full((1, 1, 1, 20_000, 2), 0.5)
+    rows = observations(attention=attention, query_block=np.zeros(20_000, int), key_block=np.arange(2))
+    save_dataset(rows, tmp_path / "rows.nc")
+    assert (tmp_path / "rows.nc").stat().st_size < rows.nbytes / 10

@@ -15,6 +15,7 @@ from bounds import dial_leakage
 from empirical.errors import BadInput
 from empirical.observe.rows import observe_attention, row_statistics
 from empirical.observe.schema import ROW_FIELDS
+from empirical.observe.streaming import _bounded, stream_rows
 
 
 def by_definition(logits: list[float], inside: list[bool], tau: float, dial: float = 0.0) -> dict[str, float]:
@@ -180,3 +181,22 @@ def test_it_is_public():
     assert empirical.observe_attention is observe_attention
     with pytest.raises(AttributeError, match="no attribute 'attention'"):
         _ = empirical.attention
+
+
+def test_streamed_rows_are_those_of_the_whole_matrix():
+    """By default the margin of one anchor; also a few queries at a time."""
+    random = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, 2, 6, 3, generator=random, dtype=torch.float64)
+    block = torch.tensor([[0, 0, 1, 1, 1, 2]])
+    whole = row_statistics(0.7 * query @ key.mT, block.mT == block, torch.tensor(True), 1, 1.0, cut=True)
+    for entries in (10**6, 12):
+        found = stream_rows(query=query, key=key, query_block=block, key_block=block, scaling=0.7, entries=entries)
+        assert found.keys() == whole.keys()
+        for name, values in whole.items():
+            torch.testing.assert_close(found[name], values, equal_nan=True)
+
+
+def test_products_are_sure_to_be_finite_only_where_query_and_key_together_are():
+    one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    for query, key, finite in ((1e300, 1e10, False), (1e10, 1e300, False), (1e-300, 1e300, True), (1e300, 1e-9, True)):
+        assert _bounded(query * one, key * one, 1.0) == finite
