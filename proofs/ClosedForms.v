@@ -264,6 +264,9 @@ Definition gate_basin (M gate_slope gates_norm : R) : R :=
 Definition gate_curvature (V M leakage_ref layer_rows largest_pair largest_leakage : R) : R :=
   leakage_ref * (M * layer_rows * V ^ 2 * largest_leakage / 2 + largest_pair).
 
+Definition gate_gram (class_share logit_slope mean_slope : R) : R :=
+  class_share * (logit_slope - mean_slope) ^ 2.
+
 End Bound.
 
 Module Form.

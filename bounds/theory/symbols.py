@@ -237,8 +237,8 @@ leak_best: Symbol = _symbol("Omega_best", "its penalised leakage", nonnegative=T
 threshold: Symbol = _symbol("t", "leakage that a row exceeds", positive=True, field="threshold")
 gate_slope: Symbol = _symbol("gamma", "slope of the objective in a gate, at least", "loss", positive=True, field="gap")
 target: Symbol = _symbol("Omega_goal", "penalised leakage allowed", positive=True)
-rows_: Symbol = _symbol("N_r", "rows of a layer, or pairs of a gate", positive=True, integer=True)
-row: Symbol = _symbol("i", "index of a row, or of a pair", positive=True, integer=True)
+rows_: Symbol = _symbol("N_r", "rows of a layer, pairs of a gate, or tokens", positive=True, integer=True)
+row: Symbol = _symbol("i", "index of a row, a pair, or a token", positive=True, integer=True)
 """The sums that follow run over `row`, from 1 to `rows_`."""
 share_of: IndexedBase = _indexed("a", "attention mass of the gate's group in row i", nonnegative=True)
 pull_of: IndexedBase = _indexed("d", "<g_i, o_c,i - o_i>: gradient along the group's mean less the output", real=True)
@@ -249,6 +249,11 @@ split_of: IndexedBase = _indexed("h", "eps_i (1 - eps_i) of row i", nonnegative=
 rate_of: IndexedBase = _indexed("r", "N_l <-g_i, o_out,i - o_in,i>: loss that row i's leakage takes off", real=True)
 keys_of: IndexedBase = _indexed("n", "visible keys of row i", positive=True)
 block_of: IndexedBase = _indexed("m", "keys of row i's block", positive=True)
+classes: Symbol = _symbol("N_k", "classes that a token's logits are of", positive=True, integer=True)
+at_class: Symbol = _symbol("k", "index of a class", nonnegative=True, integer=True)
+other_class: Symbol = _symbol("k_o", "index of a class", nonnegative=True, integer=True)
+probability_of: IndexedBase = _indexed("p", "probability of class k at token i, as trained", positive=True)
+slope_of: IndexedBase = _indexed("u", "slope of the logit of class k at token i along the gates that move", real=True)
 layer_rows: Symbol = _symbol(
     "N_l", "rows of a layer, over which its leakage is a mean", positive=True, field="layer_rows"
 )
@@ -270,6 +275,9 @@ pair_odds: Symbol = _symbol("w_p", "weight of one pair over the weight inside th
 pair_penalty: Symbol = _symbol("lambda_p", "critical penalty of one pair alone", "loss", real=True)
 gate_part: Symbol = _symbol("L_c", "slope of the loss in one gate", "loss", real=True)
 speed: Symbol = _symbol("v_c", "speed of one gate along a path", real=True)
+class_share: Symbol = _symbol("p_k", "probability of one class at one token, as trained", nonnegative=True)
+logit_slope: Symbol = _symbol("u_k", "slope of its logit along the gates that move", real=True)
+mean_slope: Symbol = _symbol("u_mean", "mean of the token's logit slopes under its probabilities", real=True)
 split: Symbol = _symbol("h_i", "eps (1 - eps) of one row", nonnegative=True)
 row_rate: Symbol = _symbol("r_i", "N_l <-g, o_out - o_in> of one row", "loss", real=True)
 steepest: Symbol = _symbol(

@@ -4,6 +4,7 @@
     Shapley value of a       mean over orders in which gates are shut of what a's shutting adds to the loss
     Gram matrix              Hessian in the gates at s = 1; of KL(as trained || gated) it is the sum over tokens of
                              J^T (diag p - p p^T) J, J of the logits: positive semi-definite, a convex model of the cost
+                             (theorem gate_gram)
 
 Nothing here is submodular by itself: one number a gate does not say what several cost. For documents in one context,
 gates go by `block_key`.

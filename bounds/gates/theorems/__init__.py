@@ -7,9 +7,9 @@ Omega: sum over layers and heads of their mean leakage; J = L + lambda Omega.
 
 from __future__ import annotations
 
-from bounds.gates.theorems import curvature, leakage, prices, stationarity
+from bounds.gates.theorems import curvature, gram, leakage, prices, stationarity
 from bounds.theory.stable_forms import Forms
 
 FORMS: Forms = prices.FORMS | stationarity.FORMS | leakage.FORMS | curvature.FORMS
-THEOREMS = (*prices.THEOREMS, *stationarity.THEOREMS, *leakage.THEOREMS, *curvature.THEOREMS)
+THEOREMS = (*prices.THEOREMS, *stationarity.THEOREMS, *leakage.THEOREMS, *curvature.THEOREMS, *gram.THEOREMS)
 FALSE_READINGS = stationarity.FALSE_READINGS

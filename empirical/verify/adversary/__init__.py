@@ -13,7 +13,19 @@ from functools import partial
 import numpy as np
 
 from bounds.theorems import THEOREMS, Level, Theorem
-from empirical.verify.adversary import curved, descent, duals, gated, gates, geometry, heads, mechanisms, rows, weights
+from empirical.verify.adversary import (
+    curved,
+    descent,
+    divergences,
+    duals,
+    gated,
+    gates,
+    geometry,
+    heads,
+    mechanisms,
+    rows,
+    weights,
+)
 
 Sample = Callable[[np.random.Generator, int], dict[str, np.ndarray]]
 
@@ -87,6 +99,7 @@ FAMILIES = (
     Family("bent losses of one layer", curved.bent, "gate_curvature"),
     Family("gated solutions", gated.solutions, levels=(Level.GATED,)),
     Family("supported points", gated.supported, "supported_points"),
+    Family("divergences of gates", divergences.gram, "gate_gram"),
 )
 """The place of a family seeds its inputs: a new one comes last."""
 

@@ -25,7 +25,7 @@ def flag(rng: np.random.Generator, count: int, share: float = 0.1) -> np.ndarray
     return (rng.random(count) < share).astype(float)
 
 
-class _Layer:
+class Layer:
     """Rows of one layer: outputs inside the block and of each group of keys, odds of the groups, a smooth loss."""
 
     def __init__(self, rng: np.random.Generator, count: int, rows: int = ROWS, groups: int = KEYS) -> None:
@@ -57,7 +57,7 @@ class _Layer:
 
 def prices(rng: np.random.Generator, count: int) -> Rows:
     """The slope of the loss in one gate of several, at any gates; in some the gate is applied after the softmax."""
-    layer, at = _Layer(rng, count), rng.choice([0.0, 1.0, 0.3, 0.9], (count, KEYS))
+    layer, at = Layer(rng, count), rng.choice([0.0, 1.0, 0.3, 0.9], (count, KEYS))
     after = flag(rng, count)
     stepped = at.astype(complex)
     stepped[:, 0] += 1j * STEP
@@ -77,7 +77,7 @@ def prices(rng: np.random.Generator, count: int) -> Rows:
 
 def pairs(rng: np.random.Generator, count: int) -> Rows:
     """One gate over all outside pairs of a layer: minus its slope of the loss over that of the leakage."""
-    layer, at = _Layer(rng, count), np.where(flag(rng, count) > 0, 0.3, 0.0)
+    layer, at = Layer(rng, count), np.where(flag(rng, count) > 0, 0.3, 0.0)
     gates = np.tile(at[:, None], (1, KEYS)) + 1j * STEP
     outputs, leakage = layer.outputs(gates), layer.shares(gates).sum(-1).mean(-1)
     gradient = layer.gradient(np.real(outputs))
@@ -92,7 +92,7 @@ def pairs(rng: np.random.Generator, count: int) -> Rows:
 
 def shares(rng: np.random.Generator, count: int) -> Rows:
     """Shares of a loss along curved paths of the gates; in some the loss jumps on the way, as across a routing."""
-    layer, jumps = _Layer(rng, count), flag(rng, count)
+    layer, jumps = Layer(rng, count), flag(rng, count)
     layer.along *= 0.5  # flat enough for the quadratures
     power = rng.choice([1.0, 2.0, 3.0], (count, KEYS))
 
@@ -232,7 +232,7 @@ def points(rng: np.random.Generator, count: int) -> Rows:
     """Gates of one layer after projected steps, penalties around level A and far below; some as in `_shared`."""
     few = count // 10
     some = count - few
-    layer = _Layer(rng, some)
+    layer = Layer(rng, some)
     layer.curved[:] = 0
     one = rng.random(some) < 0.3  # a single row and gate, its loss linear and along the values: level A is attained
     layer.odds[one, 1:] = layer.odds[one, :, 1:] = 0.0

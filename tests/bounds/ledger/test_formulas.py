@@ -45,6 +45,8 @@ INDEXED |= {
     s.rate_of: "rates",
     s.keys_of: "row_keys",
     s.block_of: "row_blocks",
+    s.probability_of: "probabilities",
+    s.slope_of: "logit_slopes",
 }
 
 
@@ -65,13 +67,18 @@ def evaluated(formula: Any, key: str, row: dict[str, np.ndarray]) -> float:
             values[symbol] = -sympy.log(1 - exact(float(row["dial"])))
         elif symbol in (s.layers, s.reloads, s.rows_):
             values[symbol] = sympy.Integer(lengths.pop())
+        elif symbol == s.classes:
+            values[symbol] = sympy.Integer(row["probabilities"].shape[-1])
         elif symbol == s.budget:
             values[symbol] = exact(float(row["budget"]))
         elif symbol in fields:
             values[symbol] = exact(float(row[fields[symbol]]))
     written = sympy.sympify(formula).subs(values).doit()
     entries = {
-        base[i + 1]: exact(entry) for base, name in INDEXED.items() if name in row for i, entry in enumerate(row[name])
+        base[tuple(i + 1 for i in at)]: exact(entry)
+        for base, name in INDEXED.items()
+        if name in row
+        for at, entry in np.ndenumerate(row[name])
     }
     number = written.xreplace(entries)
     assert not number.free_symbols, f"symbols.py must say which field of a row these are: {number.free_symbols}"
