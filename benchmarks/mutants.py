@@ -14,17 +14,17 @@ digests of a theorem's evidence are renewed: any change makes printed files stal
 
 A mutant is killed when a test fails, or when one takes more CPU time than any test should, which is counted apart.
 Whatever killed one is run on the original in the end, and must pass there: `--without` leaves out a test that does not,
-and is saved. Survivors are listed with their difference,
-and with the reason why no test can notice where `EQUIVALENT` gives one. All is saved after every mutant; `--resume`
-keeps what was killed, asks again those that survived, and goes on with the draw, which must be from the same sources.
-Exit status 1 below 95 % of those that are not equivalent, or while some of the draw are not judged.
+and is saved. Survivors are listed with their difference, and with the reason why no test can notice where `EQUIVALENT`
+gives one. The whole draw is saved, and after every mutant what is known: `--resume` draws none anew, keeps what was
+killed, judges the rest, and asks those that survived again. It finds a mutant by its change, wherever the line stands
+now; one whose line is no more stays as it was. Exit status 1 below 95 % of those that are not equivalent, or while some
+of the draw are not judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
 import importlib
 import json
 import multiprocessing
@@ -36,6 +36,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
@@ -47,6 +48,8 @@ from typing import Any
 
 import pytest
 from common import save
+
+from empirical.provenance import commit
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -79,7 +82,7 @@ OPERATORS = (
     *(f"core/{name}" for name in ("ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceUnaryOperator_Delete_USub")),
     *(f"core/{name}" for name in ("ExceptionReplacer", "RemoveDecorator", "ZeroIterationForLoop")),
 )
-# A survivor that no test can tell from the original -> why; by file and the changed line as it stands there.
+# A survivor that no test can tell from the original -> why; by the changed line.
 EQUIVALENT: dict[str, str] = {}
 
 
@@ -97,24 +100,39 @@ class Mutant:
         return MutationVisitor.mutate_code(text, get_operator(self.operator)(), self.occurrence)
 
     def difference(self) -> list[str]:
+        """The lines that it changes, before and after."""
         before = (ROOT / self.path).read_text(encoding="utf-8").splitlines()
         lines = list(unified_diff(before, self.code().splitlines(), n=0, lineterm=""))[2:]
-        return [line for line in lines if line[:1] in "@+-"]
+        return [line for line in lines if line[:1] in "+-"]
+
+
+@dataclass
+class Case:
+    """A drawn mutant, and what became of it: whether tests noticed, and the first that did."""
+
+    mutant: Mutant
+    difference: list[str]
+    killed: bool | None = None  # none: not judged yet
+    by: str = ""
+    slow: bool = False  # noticed only by the time it took
+    commit: str = ""  # at which it was judged
 
     @property
     def why(self) -> str:
         """Why no test can notice it, or nothing."""
-        return EQUIVALENT.get(f"{self.path}: {self.difference()[-1][1:].strip()}", "")
+        return EQUIVALENT.get(self.difference[-1][1:].strip(), "")
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a mutant: whether tests noticed, and the first that did."""
-
-    mutant: Mutant
-    killed: bool
-    by: str = ""
-    slow: bool = False  # noticed only by the time it took
+    def today(self) -> Mutant | None:
+        """The same change in the sources as they are, in its own file if it is still there."""
+        lines = [line[1:] for line in self.difference if line.startswith("-")]
+        files = [file for file in sources() if {*lines} <= {*file.read_text(encoding="utf-8").splitlines()}]
+        for file in sorted(files, key=lambda file: str(file.relative_to(ROOT)) != self.mutant.path):
+            text = file.read_text(encoding="utf-8").splitlines()
+            found = (mutant for mutant, line in places(file, self.mutant.operator) if text[line - 1] in lines)
+            for mutant in sorted(found, key=lambda one: abs(one.occurrence - self.mutant.occurrence)):
+                if mutant.difference() == self.difference:
+                    return mutant
+        return None
 
 
 def sources() -> Iterator[Path]:
@@ -122,11 +140,6 @@ def sources() -> Iterator[Path]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             if "generated" not in path.read_text(encoding="utf-8")[:300].lower():
                 yield path
-
-
-def digest() -> str:
-    """Names what the draw is from."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:16]
 
 
 def annotations(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -142,19 +155,23 @@ def annotations(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
+def places(file: Path, name: str) -> Iterator[tuple[Mutant, int]]:
+    """Every change that an operator can make in a file, with its line."""
+    operator, skipped = get_operator(name)(), annotations(file.read_text(encoding="utf-8"))
+    found = (place for node in nodes_of(file) for place in operator.mutation_positions(node))
+    for number, (start, *_) in enumerate(found):
+        if not any(first <= tuple(start) < last for first, last in skipped):
+            yield Mutant(str(file.relative_to(ROOT)), name, number), start[0]
+
+
+@cache
+def nodes_of(file: Path) -> list[Any]:
+    return list(ast_nodes(get_ast(file.read_text(encoding="utf-8"))))
+
+
 def candidates() -> list[Mutant]:
     """Every change of every place, in the order of files, operators and places."""
-    found: list[Mutant] = []
-    for path in sources():
-        text = path.read_text(encoding="utf-8")
-        nodes, skipped = list(ast_nodes(get_ast(text))), annotations(text)
-        for name in OPERATORS:
-            operator = get_operator(name)()
-            places = (place for node in nodes for place in operator.mutation_positions(node))
-            for number, (start, *_) in enumerate(places):
-                if not any(first <= tuple(start) < last for first, last in skipped):
-                    found.append(Mutant(str(path.relative_to(ROOT)), name, number))
-    return found
+    return [mutant for file in sources() for name in OPERATORS for mutant, _ in places(file, name)]
 
 
 @cache
@@ -259,8 +276,6 @@ def within(copy: Path, tests: list[str], sender: Connection, keys: set[str], opt
     os.chdir(copy)
     sys.path.insert(0, str(copy))
     os.environ |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    # Of mutants none: a file of the same size and second would pass for the original.
-    sys.dont_write_bytecode = "--collect-only" not in options
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -288,52 +303,52 @@ def failing(copy: Path, tests: list[str], keys: set[str], options: list[str]) ->
         return ("took too long" if slow else f"ended with {process.exitcode}"), slow
 
 
-def run(mutant: Mutant, copy: Path, options: list[str]) -> Outcome:
+def judge(case: Case, mutant: Mutant, copy: Path, options: list[str]) -> None:
+    """Makes the change in the copy, asks the tests, and undoes it."""
     target = copy / mutant.path
     original, times = target.read_text(encoding="utf-8"), target.stat()
     target.write_text(mutant.code(), encoding="utf-8")
+    later = time.time() + 10
+    os.utime(target, (later, later))  # its bytecode must not pass for the original's, written in the same second
+    case.killed, case.by, case.slow, case.commit = False, "", False, commit("benchmarks/*.json")
     try:
         for group in tests_of(mutant.path):
             if found := failing(copy, group, keys_in(mutant.path), options):
-                return Outcome(mutant, True, *found)
-        return Outcome(mutant, False)
+                case.killed, (case.by, case.slow) = True, found
+                return
     finally:
         subprocess.run(["git", "checkout", "-q", "--", "bounds/ledger/evidence"], cwd=copy, check=True)
         target.write_text(original, encoding="utf-8")
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def summary(outcomes: list[Outcome], drawn: int, candidates: int, asked: argparse.Namespace) -> dict[str, Any]:
-    judged = [outcome for outcome in outcomes if outcome.killed or not outcome.mutant.why]
-    killed = [outcome for outcome in outcomes if outcome.killed]
-    survivors = [outcome.mutant for outcome in outcomes if not outcome.killed]
-    ratio = len(killed) / max(len(judged), 1)
+def summary(cases: list[Case], draw: dict[str, Any]) -> dict[str, Any]:
+    judged = [case for case in cases if case.killed is not None]
+    killed = [case for case in judged if case.killed]
+    equivalent = [case for case in judged if not case.killed and case.why]
+    ratio = len(killed) / max(len(judged) - len(equivalent), 1)
     return {
-        "candidates": candidates,
-        "drawn": drawn,
-        "run": len(outcomes),
-        "seed": asked.seed,
-        "without": asked.without,
-        "sources": digest(),
-        "cosmic_ray": version("cosmic-ray"),
+        **draw,
+        "drawn": len(cases),
         "judged": len(judged),
         "killed": len(killed),
-        "slow": sum(outcome.slow for outcome in killed),
+        "slow": sum(case.slow for case in killed),
+        "equivalent": len(equivalent),
         "ratio": ratio,
         "limit": LIMIT,
-        "kept": len(outcomes) == drawn and ratio >= LIMIT,
-        "survivors": [{**asdict(one), "difference": one.difference(), "why": one.why} for one in survivors],
-        "mutants": [{**row.pop("mutant"), **row} for row in map(asdict, outcomes)],
+        "kept": len(judged) == len(cases) and ratio >= LIMIT,
+        "mutants": [{**asdict(case), "why": case.why} for case in cases],
     }
 
 
-def saved(path: Path) -> dict[Mutant, Outcome]:
-    """What an earlier run found killed. Ends where its draw was from other sources."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"mutants": [], "sources": digest()}
-    if found["sources"] != digest():
-        sys.exit(f"--resume goes on with a draw from the same sources, got one from those of commit {found['commit']}")
-    known = [(Mutant(row["path"], row["operator"], row["occurrence"]), row) for row in found["mutants"]]
-    return {mutant: Outcome(mutant, True, row["by"], row["slow"]) for mutant, row in known if row["killed"]}
+def saved(path: Path) -> tuple[list[Case], dict[str, Any]]:
+    """The draw of an earlier run with what it found, and what the draw was from."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cases = [
+        Case(**{name: row[name] for name in Case.__dataclass_fields__} | {"mutant": Mutant(**row["mutant"])})
+        for row in found["mutants"]
+    ]
+    return cases, {name: found[name] for name in ("candidates", "seed", "drawn_from")}
 
 
 def main() -> None:
@@ -341,38 +356,41 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="draw and print; run none")
-    parser.add_argument("--resume", action="store_true", help="keep what is saved as killed; run the rest")
+    parser.add_argument("--resume", action="store_true", help="of the draw that is saved: judge what was not killed")
     parser.add_argument("--without", nargs="+", default=[], metavar="TEST", help="tests that fail on the original")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
-    every = candidates()
-    drawn = random.Random(asked.seed).sample(every, asked.count)
+    if asked.resume:
+        cases, draw = saved(asked.out)
+    else:
+        every = candidates()
+        drawn = random.Random(asked.seed).sample(every, asked.count)
+        cases = [Case(mutant, mutant.difference()) for mutant in drawn]
+        draw = {"candidates": len(every), "seed": asked.seed, "drawn_from": commit()}
+    draw |= {"cosmic_ray": version("cosmic-ray"), "without": asked.without}
     if asked.list:
-        for mutant in drawn:
-            print(mutant.path, mutant.operator, *mutant.difference(), sep="\n    ")
+        for case in cases:
+            print(case.mutant.path, case.mutant.operator, *case.difference, sep="\n    ")
         return
-    known = saved(asked.out) if asked.resume else {}
-    outcomes = [known[mutant] for mutant in drawn if mutant in known]
-    result = summary(outcomes, len(drawn), len(every), asked)
+    save(summary(cases, draw), asked.out)
+    open_cases = sorted((case for case in cases if not case.killed), key=lambda case: case.killed is not None)
     for name in PRELOADED:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
-        every_test = sorted({test for mutant in drawn for group in tests_of(mutant.path) for test in group})
-        if wrong := failing(copy, every_test, set(), ["--collect-only"]):  # bytecode for all
-            sys.exit(f"{wrong[0]} cannot be collected")
-        for mutant in drawn:
-            if mutant in known:
+        for case in open_cases:
+            if (mutant := case.today()) is None:
+                print(case.mutant.path, *case.difference, "ITS LINE IS NO MORE", sep="\n    ")
                 continue
-            outcomes.append(run(mutant, copy, [f"--deselect={test}" for test in asked.without]))
-            words = f"killed by {outcomes[-1].by}" if outcomes[-1].killed else f"SURVIVES {mutant.why}"
-            print(mutant.path, mutant.operator, *mutant.difference(), words, sep="\n    ", flush=True)
-            result = summary(outcomes, len(drawn), len(every), asked)
-            save(result, asked.out)
-        killers = {outcome.by for outcome in outcomes if "::" in outcome.by and not outcome.slow}
+            judge(case, mutant, copy, [f"--deselect={test}" for test in asked.without])
+            words = f"killed by {case.by}" if case.killed else f"SURVIVES {case.why}"
+            print(mutant.path, mutant.operator, *case.difference, words, sep="\n    ", flush=True)
+            save(summary(cases, draw), asked.out)
+        killers = {case.by for case in open_cases if "::" in case.by and not case.slow}
         wrong = failing(copy, sorted(killers), set(), [])
-    print(f"{result['killed']} of {result['judged']} killed ({result['ratio']:.1%}), of {len(every):,} candidates")
+    result = summary(cases, draw)
+    print(f"{result['killed']} of {result['judged']} killed, {result['equivalent']} equivalent ({result['ratio']:.1%})")
     if wrong:
         print(f"which says nothing: {wrong[0]} fails on the original")
     sys.exit(bool(wrong) or not result["kept"])

@@ -174,7 +174,7 @@ def gates(saved: Saved) -> list[Line]:
 
 
 def mutants(saved: Saved) -> list[Line]:
-    return [Line(f"mutants killed, {saved['run']} judged of {saved['drawn']} drawn", saved["ratio"], saved["limit"])]
+    return [Line(f"mutants killed, {saved['judged']} judged of {saved['drawn']} drawn", saved["ratio"], saved["limit"])]
 
 
 READERS: dict[str, Callable[[Saved], list[Line]]] = {
