@@ -83,7 +83,26 @@ OPERATORS = (
     *(f"core/{name}" for name in ("ExceptionReplacer", "RemoveDecorator", "ZeroIterationForLoop")),
 )
 # A survivor that no test can tell from the original -> why; by the changed line.
-EQUIVALENT: dict[str, str] = {}
+ROOM = "room for rounding, several times what there is: a 64th more or less of it decides no row"
+EQUIVALENT: dict[str, str] = {
+    "if found > most:": "a ball that is the most exactly is the only whole number between its own ends, too",
+    'return f"{top} / {below[ -1]}" if len(below) == 1 else f"{top} / ({\' * \'.join(below)})"': "of one, the last is the first",
+    "if exponent.is_Integer and exponent > 0:": "sympy has no power with exponent 0: it is 1",
+    'tolerance=lambda rows: 255 * ULP * rows["value_size"],': ROOM,
+    'tolerance=lambda rows: 257 * ULP * rows["value_size"],': ROOM,
+    "rounding=lambda rows: np.asarray( 257 * ULP),": ROOM,
+    "rounding=lambda rows: np.asarray( 65 * ULP),": ROOM,
+    "rows = check.together(a[..., 0], allowed)[ -1].shape": "`together` gives all arrays one shape",
+    "steps = rounded(on_intervals(closed_forms.gate_steps), True, start, "
+    "np.where(pushes, gamma, 2.0), eta, whole=True)": "for slopes that do not push, whose steps are replaced by a reason",
+    "most = up.add(up.next_plus(least), width) if width <= NARROW else up.next_plus(_ln(self.digits, high))": (
+        "at that very width both are upper ends"
+    ),
+    "if (largest := _largest(found)) <= least:": "of packings that are equally good, either will do",
+    'ProofStep("and it follows from ours: u/(1+u) <= u", relation=(factor(_z - _z / (1 + _z)) >= 0)),': (
+        "what the step says is <=, which follows from either"
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -48,3 +48,9 @@ def test_penalty_inputs_stand_in_the_head():
     head = design(FULL, PENALTY).table().split("\n\n")[0]
     for name, value in asdict(PENALTY).items():
         assert value is None or f"{name} {value:g}" in head
+
+
+def test_what_one_anchor_would_give_stands_beside_only_where_nobody_said_how_many_there_are():
+    for setting, beside in ((FULL, False), (replace(FULL, n_anchors=None), True), (Setting(n_keys=64), False)):
+        result = design(setting, PENALTY)
+        assert any(item.one_anchor is not None for item in (*result.lines, *result.regions)) == beside

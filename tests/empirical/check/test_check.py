@@ -123,12 +123,13 @@ def test_json_and_table_say_the_same(outcomes):
 
 
 def test_names_stand_from_the_left_of_their_columns_and_numbers_from_the_right(outcomes):
-    _, rule, *lines = verdict_table([outcomes["leakage_ceiling"], outcomes["kkt_zero"]]).splitlines()
-    columns = [column.span() for column in re.finditer("-+", rule)]
+    header, rule, *lines = verdict_table([outcomes["leakage_ceiling"], outcomes["kkt_zero"]]).splitlines()
+    columns = {header[slice(*column.span())].strip(): slice(*column.span()) for column in re.finditer("-+", rule)}
+    assert {"theorem", "verdict", "HOLDS", "least slack"} <= {*columns}
     for line in lines[:2]:
-        words, numbers = ([line[slice(*column)] for column in part] for part in (columns[:2], columns[2:]))
-        assert all(word[0] != " " for word in words)
-        assert all(number.rstrip() in ("", number) for number in numbers)
+        for name, column in columns.items():
+            aligned = line[column].lstrip() if name in ("topic", "theorem", "verdict") else line[column].rstrip()
+            assert aligned in ("", line[column])
 
 
 def test_shares_say_all_only_of_all():
