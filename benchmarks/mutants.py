@@ -86,7 +86,9 @@ OPERATORS = (
 ROOM = "room for rounding, several times what there is: a 64th more or less of it decides no row"
 EQUIVALENT: dict[str, str] = {
     "if found > most:": "a ball that is the most exactly is the only whole number between its own ends, too",
-    'return f"{top} / {below[ -1]}" if len(below) == 1 else f"{top} / ({\' * \'.join(below)})"': "of one, the last is the first",
+    'return f"{top} / {below[ -1]}" if len(below) == 1 else f"{top} / ({\' * \'.join(below)})"': (
+        "of one, the last is the first"
+    ),
     "if exponent.is_Integer and exponent > 0:": "sympy has no power with exponent 0: it is 1",
     'tolerance=lambda rows: 255 * ULP * rows["value_size"],': ROOM,
     'tolerance=lambda rows: 257 * ULP * rows["value_size"],': ROOM,
@@ -94,7 +96,7 @@ EQUIVALENT: dict[str, str] = {
     "rounding=lambda rows: np.asarray( 65 * ULP),": ROOM,
     "rows = check.together(a[..., 0], allowed)[ -1].shape": "`together` gives all arrays one shape",
     "steps = rounded(on_intervals(closed_forms.gate_steps), True, start, "
-    "np.where(pushes, gamma, 2.0), eta, whole=True)": "for slopes that do not push, whose steps are replaced by a reason",
+    "np.where(pushes, gamma, 2.0), eta, whole=True)": "of slopes that do not push, whose steps a reason replaces",
     "most = up.add(up.next_plus(least), width) if width <= NARROW else up.next_plus(_ln(self.digits, high))": (
         "at that very width both are upper ends"
     ),

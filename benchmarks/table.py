@@ -174,7 +174,10 @@ def gates(saved: Saved) -> list[Line]:
 
 
 def mutants(saved: Saved) -> list[Line]:
-    return [Line(f"mutants killed, {saved['judged']} judged of {saved['drawn']} drawn", saved["ratio"], saved["limit"])]
+    return [
+        Line("mutants judged / drawn", saved["judged"] / saved["drawn"], 1.0),
+        Line("mutants killed / judged, equivalent ones left out", saved["ratio"], saved["limit"]),
+    ]
 
 
 READERS: dict[str, Callable[[Saved], list[Line]]] = {

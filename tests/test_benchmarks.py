@@ -17,7 +17,7 @@ from browsers import chromium_path
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 NAMES = (
     *("startup", "rows", "sweep", "steps", "closed_forms", "growth", "studies", "streaming", "observe", "weights"),
-    *("pages", "selection", "gates"),
+    *("pages", "selection", "gates", "mutants"),
 )
 
 
@@ -208,6 +208,7 @@ SAVED = {
         "memory": {"exponent": 1.0, "limit": 1.3}, "llama": {"peak": 2**33},
         "solver": {"residual": 1e-5, "limit_residual": 1e-4, "gradients": 20, "limit_gradients": 60},
     },
+    "mutants": {"drawn": 150, "judged": 150, "ratio": 0.96, "limit": 0.95},
 }  # fmt: skip
 
 
@@ -263,6 +264,8 @@ def test_the_table_of_what_was_saved(table, tmp_path, capsys):
         ("observe", {"memory_ratio": 0.3}, "MISSED"),
         ("pages", {"bytes": 7e6}, "MISSED"),
         ("gates", {"map": {"ratio": SPREAD | {"median": 1.4}, "limit": 1.3}}, "MISSED"),
+        ("mutants", {"judged": 149}, "MISSED"),
+        ("mutants", {"ratio": 0.94}, "MISSED"),
         ("rows", {"kept": False}, "rows.json says that a limit is missed"),
         ("growth", {"quick": True}, "growth.json is of a quick run"),
     ],
@@ -386,3 +389,33 @@ def test_weights(tmp_path, load, monkeypatch, capsys):
         assert weights.main(quick) == 1
         assert json.loads(out.read_text())["kept"] is False
         assert "MISSED" in capsys.readouterr().out
+
+
+def test_a_mutant_is_found_again_where_its_line_stands_now(load, tmp_path, monkeypatch):
+    pytest.importorskip("cosmic_ray")
+    mutants = load("mutants")
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    (tmp_path / "bounds").mkdir()
+    (tmp_path / "bounds" / "one.py").write_text("def f(a: int = 1 + 2) -> int:\n    return a + 1\n")
+    (drawn,) = (one for one in mutants.candidates() if one.difference() == ["-    return a + 1", "+    return a - 1"])
+    case = mutants.Case(drawn, drawn.difference())
+    assert case.today() == drawn
+    (tmp_path / "bounds" / "one.py").rename(tmp_path / "bounds" / "two.py")
+    mutants.nodes_of.cache_clear()
+    assert case.today() == mutants.Mutant("bounds/two.py", drawn.operator, drawn.occurrence)
+    (tmp_path / "bounds" / "two.py").write_text("def f(a):\n    return a + 3\n")
+    mutants.nodes_of.cache_clear()
+    assert case.today() is None
+
+
+def test_what_survives_counts_unless_no_test_can_tell_it_and_what_is_not_judged_is_no_kill(load, monkeypatch):
+    pytest.importorskip("cosmic_ray")
+    mutants = load("mutants")
+    one = mutants.Mutant("bounds/one.py", "core/AddNot", 0)
+    monkeypatch.setattr(mutants, "EQUIVALENT", {"same": "why"})
+    cases = [mutants.Case(one, ["-x", "+y"], killed) for killed in (True,) * 19 + (False,)]
+    alike = mutants.Case(one, ["-x", "+same"], False)
+    assert mutants.summary([*cases, alike], {})["kept"] is True
+    assert mutants.summary([*cases, alike], {})["ratio"] == 0.95
+    assert mutants.summary([*cases, mutants.Case(one, ["-x", "+y"], False)], {})["kept"] is False
+    assert mutants.summary([*cases, mutants.Case(one, ["-x", "+y"])], {})["kept"] is False
