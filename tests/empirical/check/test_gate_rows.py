@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 from gated_run import gated_run
 from synthetic_observations import observations
 
@@ -77,6 +78,17 @@ def test_leakage_above_its_ceiling_is_found_and_named(dataset):
     assert (codes[applies] == Verdict.VIOLATED.code).all()
     (outcome,) = check_dataset(dataset, [theorem], witnesses=False)
     assert outcome.worst["reference"] in REFERENCES
+
+
+def test_a_head_has_one_row_of_means_and_the_least_over_its_queries(dataset):
+    whole = {
+        name: xr.broadcast(dataset[name], dataset["leakage"])[0].transpose("setting", "layer", "head", "query").values
+        for name in ("leakage", "n_keys", "n_block")
+    }
+    split, above = (ROWS[key](dataset).rows for key in ("mean_entropy_split", "rows_above"))
+    for name, values in whole.items():
+        np.testing.assert_allclose(np.broadcast_to(split[name], values.shape[:3]), values.mean(-1), rtol=1e-14)
+    np.testing.assert_array_equal(above["least_leakage"][..., 0], whole["leakage"].min(-1))
 
 
 def test_where_training_ended_above_the_reference_the_ceiling_says_nothing(dataset):
