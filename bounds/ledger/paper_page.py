@@ -44,7 +44,7 @@ def _reading(reading: FalseReading, marked: tuple[Marked, ...]) -> Iterator[str]
     yield from ("", f"Tests: {listed(that_name(marked, 'refutes', reading.title))}.")
 
 
-def _conclusion() -> str:
+def conclusion() -> str:
     """The one sentence that the table below spells out."""
     counts = Counter(claim.status for claim in CLAIMS)
     return f"Of {len(CLAIMS)} claims: " + "; ".join(f"{number} {status}" for status, number in counts.items()) + "."
@@ -74,7 +74,7 @@ def _kinds_of_attention() -> Iterator[str]:
 def render() -> str:
     """The text of paper_checks.md."""
     marked = marked_tests()
-    lines = [OPENING + _conclusion(), "", *_screen(), SOURCES, "", GRAPH_CAPTION, "", "## The claims at length"]
+    lines = [OPENING + conclusion(), "", *_screen(), SOURCES, "", GRAPH_CAPTION, "", "## The claims at length"]
     lines += [*_at_length(), "", "## False in a reading"]
     for reading in FALSE_READINGS:
         lines += _reading(reading, marked)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +41,36 @@ def add_checkpoint(parser: argparse.ArgumentParser, text: str = "--text") -> Non
     parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+
+
+def add_json(parser: argparse._ActionsContainer, words: str = "one JSON document on stdout in place of text") -> None:
+    parser.add_argument("--json", action="store_true", help=words)
+
+
+def beside(as_json: bool) -> AbstractContextManager[Any]:
+    """Inside, what is said beside a JSON document goes to stderr."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+
+
+def document(plain: Any) -> str:
+    """The text of one JSON document; what no row has, NaN, is null, an infinity "inf" or "-inf"."""
+    return json.dumps(_json(plain), indent=2, allow_nan=False)
+
+
+def _json(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {str(key): _json(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_json(value) for value in plain]
+    if hasattr(plain, "tolist"):  # of NumPy
+        return _json(plain.tolist())
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return None if math.isnan(plain) else str(plain)
+    return plain
+
+
+def drawn(files: Iterable[Path], out: Path) -> str:
+    return f"{sum(file.suffix == '.png' for file in files)} figures in {out}"
 
 
 def add_requirement(parser: argparse.ArgumentParser, places: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from empirical.cli.arguments import add_checkpoint, given
+from empirical.cli.arguments import add_checkpoint, add_json, beside, document, drawn, given
 from empirical.cli.exits import OK
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _asks(parser: argparse.ArgumentParser) -> None:
         "--loss", metavar="NAME", help="next_token, kl or cosine; default: next_token, kl of an encoder"
     )
     parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
+    add_json(parser)
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
@@ -94,8 +96,13 @@ def _price(arguments: argparse.Namespace) -> int:
     found = price_text(asked, paths, not arguments.no_ablations, _left)
     make_folder(arguments.out)
     save_dataset(found, arguments.out / PRICES)
-    print(_said(found))
-    _drawn(plot_prices(found, arguments.out / "figures"))
+    if arguments.json:
+        layers = {name: values.values for name, values in _by_layer(found).items()}
+        print(document({"conclusion": _conclusion(found), **found.attrs, "layers": layers}))
+    else:
+        print(_said(found))
+    with beside(arguments.json):
+        _draw(plot_prices(found, arguments.out / "figures"))
     return OK
 
 
@@ -111,13 +118,27 @@ def draw(path: Path, out: Path) -> int:
 
     for name, plot in ((PRICES, plot_prices), (PATH, plot_path)):
         if (path / name).is_file():
-            _drawn(plot(open_observations(path / name), out))
+            _draw(plot(open_observations(path / name), out))
     return OK
 
 
-def _drawn(files: list[Path]) -> None:
+def _draw(files: list[Path]) -> None:
     if files:
-        print(f"\n{sum(f.suffix == '.png' for f in files)} figures in {files[0].parent}")
+        print(f"\n{drawn(files, files[0].parent)}")
+
+
+def _conclusion(found: xr.Dataset) -> str:
+    said = found.attrs
+    return (
+        f"the mask changes the loss by {said['change']:+.4f} nats a token ({said['loss_as_trained']:.4f} as trained, "
+        f"{said['loss_mask']:.4f}), on {said['documents']} documents"
+    )
+
+
+def _by_layer(found: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What is said of each layer's gates, put together."""
+    names = [name for name in SHOWN if name in found and "layer" in found[name].dims]
+    return {name: getattr(found[name], SHOWN[name])(set(found[name].dims) - {"layer"}) for name in names}
 
 
 def _said(found: xr.Dataset) -> str:
@@ -127,18 +148,15 @@ def _said(found: xr.Dataset) -> str:
     said = found.attrs
     outside = said["rows_in_blocks"] - said["rows_gated"]
     lines = [
-        f"the mask changes the loss by {said['change']:+.4f} nats a token ({said['loss_as_trained']:.4f} as trained, "
-        f"{said['loss_mask']:.4f}), on {said['documents']} documents",
+        _conclusion(found),
         f"{said['statement']} ({words(said['lambda_crit_low'], said['lambda_crit_high'], '.4g')})",
     ]
     if outside:
         lines.append(f"not gated: {outside:,} of {said['rows_in_blocks']:,} rows, which see no key of their own block")
-    by_layer = [name for name in SHOWN if name in found and "layer" in found[name].dims]
-    if by_layer:
+    if by_layer := _by_layer(found):
         lines.append("layer" + "".join(f"{name:>18}" for name in by_layer))
-        tables = [getattr(found[name], SHOWN[name])(set(found[name].dims) - {"layer"}) for name in by_layer]
         lines += [
-            f"{layer:5}" + "".join(f"{float(table[layer]):18.5f}" for table in tables)
+            f"{layer:5}" + "".join(f"{float(table[layer]):18.5f}" for table in by_layer.values())
             for layer in range(len(found["layer"]))
         ]
     for name in ("share", "stair_share"):
@@ -162,12 +180,14 @@ def _localise(arguments: argparse.Namespace) -> int:
     save_gates(out, found.gates, texts.groups, texts.model, texts.layout, said)
     save_dataset(found.path, out / PATH)
     at = "the mask itself" if said["penalty"] is None else f"at penalty {said['penalty']:.4g}"
-    print(f"{said['shut']} of {said['gates']} gates exactly shut, {at}")
-    _judgements(said)
+    conclusion = f"{said['shut']} of {said['gates']} gates exactly shut, {at}"
+    lines = [conclusion, *_judgements(said)]
     if "training" in said:
-        print(f"with the weights as they were, {_frozen(said)}")
-        print(f"weights trained with gates: {save_weights(out, texts)}, a checkpoint that these gates are of")
-    _drawn(plot_path(found.path, out / "figures"))
+        lines.append(f"with the weights as they were, {_frozen(said)}")
+        lines.append(f"weights trained with gates: {save_weights(out, texts)}, a checkpoint that these gates are of")
+    print(document({"conclusion": conclusion, **said}) if arguments.json else "\n".join(lines))
+    with beside(arguments.json):
+        _draw(plot_path(found.path, out / "figures"))
     return OK
 
 
@@ -182,7 +202,7 @@ def _training(arguments: argparse.Namespace) -> Any:
     return Training(**asked) if arguments.weights else None
 
 
-def _judgements(said: dict[str, Any]) -> None:
+def _judgements(said: dict[str, Any]) -> Iterator[str]:
     from empirical.gates.resampling import said as words
 
     for name, which in (("chosen_on", "documents that chose"), ("held_out", "documents held out")):
@@ -190,7 +210,7 @@ def _judgements(said: dict[str, Any]) -> None:
         low, high = one["change_interval"] or (math.nan, math.nan)
         between = words(low, high, "+.4f")
         kept = "UNKNOWN" if one["leakage_kept"] is None else f"{one['leakage_kept']:.3f}"
-        print(
+        yield (
             f"{which}: loss {one['loss']:.4f}, as trained {one['loss_as_trained']:.4f} "
             f"({one['change']:+.4f}, {between}), all open {one['loss_open']:.4f}, mask {one['loss_mask']:.4f}; "
             f"leakage kept {kept}"

@@ -6,9 +6,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from empirical.cli.arguments import add_checkpoint, add_requirement, given, required
+from empirical.cli.arguments import add_checkpoint, add_json, add_requirement, beside, document, given, required
 from empirical.cli.exits import OK, REFUTED
 from empirical.cli.verdicts import add_verbose, judged
 from empirical.errors import BadInput, Missed
@@ -34,6 +34,7 @@ def add_parsers(commands: Commands) -> None:
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
     add_requirement(observe, "dial=0.9")
     add_verbose(observe)
+    add_json(observe)
     observe.set_defaults(run=_observe)
 
     generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
@@ -65,6 +66,7 @@ def _observe(arguments: argparse.Namespace) -> int:
     requirements = required(arguments, places, "these observations")
     usable_folder(out, new=True)
     from empirical.checkpoints.observe import observe_model, summary
+    from empirical.checkpoints.weights import outside
     from empirical.observe.files import FILE, save_dataset
 
     dataset, heads, misses = observe_model(request)
@@ -73,30 +75,39 @@ def _observe(arguments: argparse.Namespace) -> int:
     from empirical.cli.runs import draw
 
     found = judged(dataset, requirements)
-    print(found.words(arguments.verbose, summary(dataset)), end="\n\n")
+    if arguments.json:
+        weights = {"weights": _by_head(heads)} if heads else {}
+        print(document({**found.saved, **weights}))
+    else:
+        print(found.words(arguments.verbose, summary(dataset)))
     found.save(out)
-    draw(dataset, out / "figures", found.outcomes)
-    status = (_weights(heads, out) if heads else OK) or found.status
+    with beside(arguments.json):
+        print(f"\n{draw(dataset, out / 'figures', found.outcomes)}")
+        if heads:
+            print(f"\n{_weights(heads, out)}")
+    status = (REFUTED if outside(heads) else OK) or found.status
     if misses and request.guard is not None:  # all is saved by now
         raise Missed(request.guard, misses)
     return status
 
 
-def _weights(heads: Sequence[Head], out: Path) -> int:
-    """What the weights say, beside what was observed, as weights.json and a figure; 1 where a row lies outside."""
+def _by_head(heads: Sequence[Head]) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from empirical.checkpoints.weights import outside, table
+    return [{**asdict(head), "hard_mask_only": head.hard_mask_only} for head in heads]
+
+
+def _weights(heads: Sequence[Head], out: Path) -> str:
+    """What the weights say, beside what was observed, as weights.json and a figure; in words."""
+    from empirical.checkpoints.weights import table
     from empirical.figures import style
     from empirical.figures.ranges import ranges
     from empirical.files import write_atomically
 
-    saved = [{**asdict(head), "hard_mask_only": head.hard_mask_only} for head in heads]
-    write_atomically(out / "weights.json", (json.dumps(saved, indent=1) + "\n").encode())
-    print(f"\n{table(heads)}")
+    write_atomically(out / "weights.json", (json.dumps(_by_head(heads), indent=1) + "\n").encode())
     with style.drawing():
         style.save(ranges(heads), out / "figures", "ranges")
-    return REFUTED if outside(heads) else OK
+    return table(heads)
 
 
 def _generate(arguments: argparse.Namespace) -> int:

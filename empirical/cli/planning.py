@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.arguments import flag, given
+from empirical.cli.arguments import add_json, document, flag, given
 from empirical.cli.exits import OK
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def _add_anchors(commands: Commands) -> None:
         metavar, required = "N" if kind is int else "X", name in ("blocks", "dim")
         anchors.add_argument(flag(name), type=kind, metavar=metavar, required=required, help=words)
     anchors.add_argument("--out", metavar="DIR", type=Path, help="new or empty: anchors.npy, anchors.json, figure")
-    anchors.add_argument("--json", action="store_true")
+    add_json(anchors)
     anchors.set_defaults(run=_anchors)
 
 
@@ -52,7 +51,7 @@ def _add_schedule(commands: Commands) -> None:
     ):
         schedule.add_argument(flag(name), type=float, nargs="+", metavar="X", help=words)
     schedule.add_argument("--budget", type=float, required=True, metavar="X", help="drift allowed at the output")
-    schedule.add_argument("--json", action="store_true")
+    add_json(schedule)
     schedule.set_defaults(run=_schedule)
 
 
@@ -60,7 +59,7 @@ def _anchors(arguments: argparse.Namespace) -> int:
     from empirical.planning.anchors import AnchorPlan, run, text
 
     result, files = run(AnchorPlan(**given(arguments, AnchorPlan)), arguments.out)
-    print(json.dumps(result, indent=2) if arguments.json else "\n".join([text(result), *map(str, files)]))
+    print(document(result) if arguments.json else "\n".join([text(result), *map(str, files)]))
     return OK
 
 
@@ -69,5 +68,5 @@ def _schedule(arguments: argparse.Namespace) -> int:
 
     layers = gathered(arguments.file, arguments.diameters, arguments.lipschitz, arguments.available)
     result = shared_out(layers, arguments.budget)
-    print(json.dumps(result, indent=2, allow_nan=False) if arguments.json else text(result))
+    print(document(result) if arguments.json else text(result))
     return OK

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empirical.cli import gates, studies
-from empirical.cli.arguments import add_requirement, required
+from empirical.cli.arguments import add_json, add_requirement, beside, document, drawn, required
 from empirical.cli.exits import OK
 from empirical.cli.thresholds import table
-from empirical.cli.verdicts import Judged, add_verbose, document, judged
+from empirical.cli.verdicts import Judged, add_verbose, judged
 from empirical.errors import BadInput
 from empirical.observe import npz_format
 
@@ -63,7 +63,7 @@ def add_parsers(commands: Commands) -> None:
     add_requirement(check, "dial=1")
     check.add_argument("--theorem", action="append", default=[], metavar="KEY", help="only this one; may be repeated")
     add_verbose(check)
-    check.add_argument("--json", action="store_true", help="print verdicts alone, as JSON; no figure unless --out")
+    add_json(check, "one JSON document on stdout in place of text; no figure unless --out")
     check.add_argument(
         "--out",
         metavar="DIR",
@@ -142,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
     found = judged(dataset, requirements)
     print(f"\n{found.words(arguments.verbose, _settled(dataset))}")
     found.save(arguments.out)
-    draw(dataset, arguments.out / "figures", found.outcomes)
+    print(f"\n{draw(dataset, arguments.out / 'figures', found.outcomes)}")
     return found.status
 
 
@@ -170,7 +170,8 @@ def _check(arguments: argparse.Namespace) -> int:
         usable_folder(arguments.out)
     found = (studies.check if studies.is_study(arguments.path) else _check_observations)(arguments)
     if arguments.out is not None or not (arguments.json or arguments.theorem):
-        _draw_verdicts(found.outcomes, arguments.out or _beside(arguments.path), quiet=arguments.json)
+        with beside(arguments.json):
+            _draw_verdicts(found.outcomes, arguments.out or _beside(arguments.path))
     return found.status
 
 
@@ -192,8 +193,8 @@ def _check_observations(arguments: argparse.Namespace) -> Judged:
         if arguments.json:
             print(document(found.saved))
         else:
-            beside = _settled(dataset) if "converged" in dataset else by_head(dataset)
-            print(found.words(arguments.verbose, beside))
+            told = _settled(dataset) if "converged" in dataset else by_head(dataset)
+            print(found.words(arguments.verbose, told))
     if folder is not None:  # printed first: what cannot be saved is not lost
         found.save(folder)
     return found
@@ -203,7 +204,7 @@ def _beside(path: Path) -> Path:
     return (path if path.is_dir() else path.parent) / "figures"
 
 
-def _draw_verdicts(outcomes: Sequence[Checked], out: Path, quiet: bool) -> None:
+def _draw_verdicts(outcomes: Sequence[Checked], out: Path) -> None:
     """The figure of the verdicts; a folder that cannot be written is said, and takes no verdict back."""
     from empirical.figures import plot_verdicts
 
@@ -212,7 +213,7 @@ def _draw_verdicts(outcomes: Sequence[Checked], out: Path, quiet: bool) -> None:
     except BadInput as reason:
         print(f"figure not drawn: {reason}", file=sys.stderr)
         return
-    if files and not quiet:
+    if files:
         print(f"\nobserved against bound: {files[0]}")
 
 
@@ -227,13 +228,12 @@ def _plot(arguments: argparse.Namespace) -> int:
         return studies.draw(path, out)
     if gates.is_saved(path):
         return gates.draw(path, out)
-    draw(open_observations(path), out)
+    print(draw(open_observations(path), out))
     return OK
 
 
-def draw(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> None:
-    """Every figure; the first from `outcomes`, which are found anew where none are given."""
+def draw(dataset: xr.Dataset, out: Path, outcomes: Sequence[Checked] = ()) -> str:
+    """Draws every figure, and says where; the first from `outcomes`, which are found anew where none are given."""
     from empirical.figures import plot
 
-    files = plot(dataset, out, outcomes)
-    print(f"{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    return drawn(plot(dataset, out, outcomes), out)

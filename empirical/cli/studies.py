@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from empirical.cli.arguments import document, drawn
 from empirical.cli.exits import OK
-from empirical.cli.verdicts import Judged, document, judged_study
+from empirical.cli.verdicts import Judged, judged_study
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def check(arguments: argparse.Namespace) -> Judged:
 def draw(folder: Path, out: Path) -> int:
     from empirical.studies.frame import draw_study
 
-    files = draw_study(folder, out)
-    print(f"{sum(f.suffix == '.png' for f in files)} figures in {out}")
+    print(drawn(draw_study(folder, out), out))
     return OK
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
-from empirical.cli.arguments import flag, given
+from empirical.cli.arguments import add_json, document, flag, given
 from empirical.cli.exits import OK
 from empirical.errors import BadInput
 
@@ -28,7 +27,7 @@ NO_LEVEL_OF_GATES = (
 def add_parsers(commands: Commands) -> None:
     thresholds = commands.add_parser("thresholds", help="every threshold that a configuration, or flags, determine")
     thresholds.add_argument("config", nargs="?", metavar="CONFIG.toml", type=Path)
-    thresholds.add_argument("--json", action="store_true", help="machine-readable, nats and bits")
+    add_json(thresholds)
     thresholds.add_argument("--rigorous", action="store_true", help="the safe end of a rigorous enclosure of each")
     for kind, title in ((Setting, "[setting]"), (PenaltySetting, "[penalty]")):
         group = thresholds.add_argument_group(f"{title}: flags win over the file")
@@ -61,7 +60,7 @@ def _thresholds(arguments: argparse.Namespace) -> int:
             missing = lacking(setting, penalty, name)
             needed = ", ".join(map(flag, missing.needs))
             raise BadInput(f"{flag(name)} must go with {needed} ({missing.gives}), got {flags[name]} without")
-    print(json.dumps(result.as_dict(), indent=2) if arguments.json else table(result, config))
+    print(document(result.as_dict()) if arguments.json else table(result, config))
     return OK
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from empirical.cli.arguments import document
 from empirical.cli.exits import OK, REFUTED, UNDECIDED
 from empirical.errors import BadInput
 
@@ -43,11 +43,6 @@ class Judged:
 
         make_folder(folder)
         write_atomically(folder / "verdicts.json", f"{document(self.saved)}\n".encode())
-
-
-def document(plain: Any) -> str:
-    """The text of one JSON document."""
-    return json.dumps(plain, indent=2)
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:

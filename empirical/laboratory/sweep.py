@@ -225,7 +225,7 @@ def time_left(gone: float, done: float) -> float | None:
 
 
 class Bar:
-    """Progress on stderr: cells done, settings still moving, time left."""
+    """Progress on stderr, where that is a terminal: cells done, settings still moving, time left."""
 
     def __init__(self, total: int, done: int, shown: bool):
         self.fractions: dict[Cell, tuple[float, int]] = {}
@@ -236,7 +236,7 @@ class Bar:
         from tqdm import tqdm
 
         form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone{postfix}"
-        self.bar = tqdm(total=total, initial=done, bar_format=form, desc="sweep", mininterval=0.5)
+        self.bar = tqdm(total=total, initial=done, bar_format=form, desc="sweep", mininterval=0.5, disable=None)
 
     def moving(self, cell: Cell, step: int, steps: int, moving: int) -> None:
         self.fractions[cell] = (step / steps, moving)
@@ -250,7 +250,7 @@ class Bar:
 
     def _show(self) -> None:
         self.last = time.monotonic()
-        if self.bar is None:
+        if self.bar is None or self.bar.disable:
             return
         self.bar.n = self.done + sum(fraction for fraction, _ in self.fractions.values())
         still = sum(moving for _, moving in self.fractions.values())
