@@ -11,6 +11,8 @@ import sympy
 
 from bounds.concentration import closed_forms as concentration
 from bounds.concentration import theorems as concentration_theorems
+from bounds.depth import closed_forms as depth
+from bounds.depth import theorems as depth_theorems
 from bounds.dial import closed_forms as dial
 from bounds.dial import theorems as dial_theorems
 from bounds.entropy import closed_forms as entropy
@@ -182,3 +184,11 @@ def test_forms_of_the_penalty(eps):
     leaking = {**values, s.eps: eps}
     assert_close(penalty.leakage_aware(*arguments, np.float64(eps)), reference(th.LEAKAGE_AWARE, leaking))
     assert_close(penalty.leakage_aware_mean(*arguments, np.float64(eps)), reference(th.LEAKAGE_AWARE_MEAN, leaking))
+
+
+@pytest.mark.parametrize("name", depth_theorems.FORMS)
+@pytest.mark.parametrize("values", [(0.3, 0.7, 1.9), (0.9, 0.05, 0.4), (2.0, 0.75, 3.0)])
+def test_forms_of_the_depth(name, values):
+    arguments, form = depth_theorems.FORMS[name]
+    given = dict(zip(arguments, values))
+    assert_close(getattr(depth, name)(*map(np.float64, given.values())), reference(form, given), ulps=8)
