@@ -33,14 +33,16 @@ def given(arguments: argparse.Namespace, kind: type[DataclassInstance]) -> dict[
 def add_checkpoint(parser: argparse.ArgumentParser, text: str = "--text") -> None:
     """The fields of a `Request` that every command on a checkpoint takes: what is read, its blocks, and how."""
     parser.add_argument("model", metavar="MODEL", help="a folder with config.json and safetensors, or a hub id")
-    parser.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
-    parser.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
-    parser.add_argument(
+    texts = parser.add_argument_group("text and its blocks")
+    texts.add_argument(text, dest="text", required=True, metavar="FILE.jsonl", type=Path, help="documents, one a line")
+    texts.add_argument("--blocks", default="spans", metavar="WAY", help="spans, roles, sections or clusters:K")
+    texts.add_argument(
         "--relation", nargs="+", metavar="BLOCK=BLOCK,...", help="what a block's queries may see beside their own block"
     )
-    parser.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
+    texts.add_argument("--keep", nargs="+", metavar="BLOCK", help="visible to all; none: the tokens of no block")
+    machine = parser.add_argument_group("device and precision")
+    machine.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    machine.add_argument("--dtype", choices=("float32", "float64", "bfloat16"), default="float32")
 
 
 def add_json(parser: argparse._ActionsContainer, words: str = "one JSON document on stdout in place of text") -> None:

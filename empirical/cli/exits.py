@@ -14,6 +14,23 @@ from empirical.files import one_line
 OK, REFUTED, BAD_INPUT, UNDECIDED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 
+MEANINGS = {
+    OK: "0: done",
+    REFUTED: "1: violated, or a promise or requirement missed",
+    BAD_INPUT: "2: bad input",
+    UNDECIDED: "3: nothing is decided",
+    INTERRUPTED: "130: interrupted",
+    TERMINATED: "143: terminated",
+}
+
+
+def epilog(example: str, gives: str, *others: int) -> str:
+    """What the help of a command ends with: an example, what comes out, the statuses beside those of every command."""
+    statuses = sorted({OK, BAD_INPUT, INTERRUPTED, TERMINATED, *others})
+    ends = ";\n  ".join("; ".join(MEANINGS[s] for s in part) for part in (statuses[:-2], statuses[-2:]))
+    return f"example:\n  {example}\n\ncomes out:\n  {gives}\n\nexit status:\n  {ends}"
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: a command ends of it as of an interrupt."""
 

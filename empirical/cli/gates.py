@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empirical.cli.arguments import add_checkpoint, add_json, beside, document, drawn, given
-from empirical.cli.exits import OK
+from empirical.cli.exits import OK, epilog
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,10 @@ def add_parsers(commands: Commands) -> None:
     price = commands.add_parser(
         "price",
         help="what each head's attention outside its block is worth, on a text",
-        epilog="example: localist price MODEL --text documents.jsonl --out runs/prices",
+        epilog=epilog(
+            "localist price MODEL --text documents.jsonl --out runs/prices",
+            "what the mask costs, then prices by layer; in DIR prices.nc, figures/",
+        ),
     )
     _asks(price)
     price.add_argument(
@@ -40,16 +43,21 @@ def add_parsers(commands: Commands) -> None:
     localise = commands.add_parser(
         "localise",
         help="gates that make a checkpoint local, at a penalty or within a budget",
-        epilog="example: localist localise MODEL --text documents.jsonl --loss-budget 0.01 --out runs/local\n"
-        "then:    localist observe MODEL --text others.jsonl --gates runs/local --out runs/observed",
+        epilog=epilog(
+            "localist localise MODEL --text documents.jsonl --loss-budget 0.01 --out runs/local\n"
+            "  localist observe MODEL --text others.jsonl --gates runs/local --out runs/observed",
+            "how many gates are exactly shut, losses chosen on and held out; in DIR gates.json, path.nc, figures/",
+        ),
     )
     _asks(localise)
-    localise.add_argument("--penalty", type=float, metavar="X", help="of a unit of leakage, summed over heads")
-    localise.add_argument("--loss-budget", type=float, metavar="Y", help="nats a token above the model as trained")
-    localise.add_argument("--target-fidelity", type=float, metavar="F", help="mean over rows and heads, at least")
-    localise.add_argument("--weights", action="store_true", help="train weights with gates; saved beside them")
-    localise.add_argument("--steps", type=int, metavar="N", help="of --weights, a document each; default 200")
-    localise.add_argument("--rate", type=float, metavar="X", help="of AdamW with --weights; default 1e-4")
+    aim = localise.add_argument_group("the aim, one of them")
+    aim.add_argument("--penalty", type=float, metavar="X", help="of a unit of leakage, summed over heads")
+    aim.add_argument("--loss-budget", type=float, metavar="Y", help="nats a token above the model as trained")
+    aim.add_argument("--target-fidelity", type=float, metavar="F", help="mean over rows and heads, at least")
+    training = localise.add_argument_group("weights trained with the gates")
+    training.add_argument("--weights", action="store_true", help="train weights with gates; saved beside them")
+    training.add_argument("--steps", type=int, metavar="N", help="of --weights, a document each; default 200")
+    training.add_argument("--rate", type=float, metavar="X", help="of AdamW with --weights; default 1e-4")
     localise.set_defaults(run=_localise)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empirical.cli.arguments import add_json, document
-from empirical.cli.exits import OK, REFUTED
+from empirical.cli.exits import OK, REFUTED, epilog
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def add_parsers(commands: Commands) -> None:
-    verify = commands.add_parser("verify", help="the evidence on every theorem; exit 1 where it is worse than before")
+    verify = commands.add_parser(
+        "verify",
+        help="the evidence on every theorem; exit 1 where it is worse than before",
+        epilog=epilog(
+            "localist verify --claim C4 --quick",
+            "how many theorems stand as they should, then a line each: proof steps, needed hypotheses, attacks",
+            REFUTED,
+        ),
+    )
     verify.add_argument("theorem", nargs="*", metavar="THEOREM", help="only these; default: all")
     verify.add_argument("--claim", action="append", default=[], metavar="KEY", help="those of a claim, C1 to C14, too")
     verify.add_argument("--quick", action="store_true", help="20,000 inputs each in place of a million; writes nothing")
@@ -27,7 +35,11 @@ def add_parsers(commands: Commands) -> None:
     add_json(verify)
     verify.set_defaults(run=_verify)
 
-    claims = commands.add_parser("claims", help="paper_checks.md and its graph, from the theorems and their evidence")
+    claims = commands.add_parser(
+        "claims",
+        help="paper_checks.md and its graph, from the theorems and their evidence",
+        epilog=epilog("localist claims --latex", "the pages written, or a table, or whether files are stale", REFUTED),
+    )
     claims.add_argument("--check", action="store_true", help="change nothing; exit 1 where a file is stale")
     claims.add_argument(
         "--latex", action="store_true", help="print the claims and verdicts as a LaTeX table; write nothing"

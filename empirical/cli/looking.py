@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from empirical.cli.exits import OK
+from empirical.cli.exits import OK, epilog
 from empirical.errors import BadInput
 from empirical.files import one_line
 
@@ -21,9 +21,11 @@ def add_parsers(commands: Commands) -> None:
     report = commands.add_parser(
         "report",
         help="one self-contained page of what was found: a run, study, checkpoint, prices or gates; or several",
-        epilog="example:\n  localist report runs/blocks runs/topics --out report.html\n\n"
-        "One HTML file that needs no network: the conclusion first, then verdicts, figures, worst rows, hypotheses,\n"
-        "provenance, how to reproduce it. Exit status 0; 2 where a folder is foreign, damaged or unfinished.",
+        epilog=epilog(
+            "localist report runs/blocks runs/topics --out report.html",
+            "one HTML file that needs no network: the conclusion first, then verdicts, figures, worst rows,\n"
+            "  hypotheses, provenance, how to reproduce it; a folder that is foreign, damaged or unfinished is refused",
+        ),
     )
     report.add_argument("paths", metavar="DIR", nargs="+", type=Path, help="as run, observe, price, localise wrote it")
     report.add_argument("--out", metavar="FILE", type=Path, default=Path("report.html"), help="default: report.html")
@@ -32,9 +34,10 @@ def add_parsers(commands: Commands) -> None:
     explore = commands.add_parser(
         "explore",
         help="one self-contained page of sliders: every bound of a row, live, with observed rows on top",
-        epilog="example:\n  localist explore --run runs/blocks --out explorer.html\n\n"
-        "One HTML file that needs no network; its address keeps its state. Exit status 0; 2 where a folder is\n"
-        "foreign or damaged.",
+        epilog=epilog(
+            "localist explore --run runs/blocks --out explorer.html",
+            "one HTML file that needs no network; its address keeps its state; a foreign or damaged folder is refused",
+        ),
     )
     explore.add_argument("--out", metavar="FILE", type=Path, default=Path("explorer.html"), help="explorer.html")
     explore.add_argument("--run", dest="of", metavar="DIR|FILE", type=Path, help="observed rows to draw on top")

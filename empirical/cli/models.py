@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from empirical.cli.arguments import add_checkpoint, add_json, add_requirement, beside, document, given, required
-from empirical.cli.exits import OK, REFUTED
+from empirical.cli.exits import OK, REFUTED, UNDECIDED, epilog
 from empirical.cli.verdicts import add_verbose, judged
 from empirical.errors import BadInput, Missed
 
@@ -21,23 +21,38 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: Commands) -> None:
     """The parsers of both commands, and what each runs."""
-    observe = commands.add_parser("observe", help="a checkpoint's attention on real text, against every theorem")
-    _asks(observe)
-    observe.add_argument("--attention", default="self", help="self, encoder or cross; default: self")
-    observe.add_argument("--layers", type=int, nargs="+", metavar="N", help="only these, from 0; default: all")
-    observe.add_argument(
-        "--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1"
+    observe = commands.add_parser(
+        "observe",
+        help="a checkpoint's attention on real text, against every theorem",
+        epilog=epilog(
+            "localist observe MODEL --text documents.jsonl --dial 0.9 --out runs/observed",
+            "a sentence, medians of each layer, verdicts by topic; in DIR observations.nc, verdicts.json, figures/",
+            *(REFUTED, UNDECIDED),
+        ),
     )
-    observe.add_argument("--batch", type=int, default=1, metavar="N", help="documents at once, padded; default 1")
-    observe.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
-    observe.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
+    _asks(observe)
+    seen = observe.add_argument_group("what is observed")
+    seen.add_argument("--attention", default="self", help="self, encoder or cross; default: self")
+    seen.add_argument("--layers", type=int, nargs="+", metavar="N", help="only these, from 0; default: all")
+    seen.add_argument("--n-anchors", type=int, default=1, metavar="N", help="best keys that a margin counts; default 1")
+    seen.add_argument("--batch", type=int, default=1, metavar="N", help="documents at once, padded; default 1")
+    seen.add_argument("--certify", action="store_true", help="what the weights alone say of every head's logits")
+    seen.add_argument("--keep-text", action="store_true", help="save the text beside what was observed")
     observe.add_argument("--out", required=True, metavar="DIR", type=Path, help="a new or empty folder")
     add_requirement(observe, "dial=0.9")
     add_verbose(observe)
     add_json(observe)
     observe.set_defaults(run=_observe)
 
-    generate = commands.add_parser("generate", help="text continued by a checkpoint at a dial")
+    generate = commands.add_parser(
+        "generate",
+        help="text continued by a checkpoint at a dial",
+        epilog=epilog(
+            "localist generate MODEL --prompt prompts.jsonl --dial 0.9 --tokens 32",
+            "each prompt's continuation on stdout",
+            REFUTED,
+        ),
+    )
     _asks(generate, "--prompt")
     generate.add_argument("--tokens", type=int, default=64, metavar="N", help="new tokens; default 64")
     generate.add_argument("--sample", action="store_true", help="draw tokens; default: the most likely one")
@@ -48,13 +63,14 @@ def add_parsers(commands: Commands) -> None:
 def _asks(parser: argparse.ArgumentParser, text: str = "--text") -> None:
     """What a checkpoint is given beside its text: what is relevant, the dial, rules, a guard."""
     add_checkpoint(parser, text)
-    parser.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
-    parser.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
-    parser.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
-    parser.add_argument(
+    change = parser.add_argument_group("what is relevant, and what changes attention")
+    change.add_argument("--relevant", metavar="BLOCK", help="relevant to every query; default: the query's own block")
+    change.add_argument("--dial", dest="dials", type=float, nargs="+", default=[], metavar="X", help="in [0, 1]")
+    change.add_argument("--rules", metavar="FILE.toml", type=Path, help="rules to inject, blocks by name")
+    change.add_argument(
         "--gates", metavar="DIR", type=Path, help="what `localist localise` saved of this model and blocks"
     )
-    parser.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")
+    change.add_argument("--guard", type=float, metavar="F", help="end with status 1 where a row keeps less fidelity")
 
 
 def _observe(arguments: argparse.Namespace) -> int:

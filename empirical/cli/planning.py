@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from empirical.cli.arguments import add_json, document, flag, given
-from empirical.cli.exits import OK
+from empirical.cli.exits import OK, epilog
 
 if TYPE_CHECKING:
     from empirical.cli.arguments import Commands
@@ -19,7 +19,16 @@ def add_parsers(commands: Commands) -> None:
 
 
 def _add_anchors(commands: Commands) -> None:
-    anchors = commands.add_parser("anchors", help="anchors packed on the sphere, and what they guarantee")
+    anchors = commands.add_parser(
+        "anchors",
+        help="anchors packed on the sphere, and what they guarantee",
+        epilog=epilog(
+            "localist anchors --blocks 12 --dim 8 --target-fidelity 0.9 --out anchors",
+            "how far apart they are, what that guarantees, redundancy; in DIR anchors.npy, anchors.json, a figure",
+        ),
+    )
+    packing = anchors.add_argument_group("what is packed")
+    attention = anchors.add_argument_group("the attention that it is for")
     for name, kind, words in (
         ("blocks", int, "K anchors, one a block; required"),
         ("dim", int, "dimensions d; required"),
@@ -32,15 +41,23 @@ def _add_anchors(commands: Commands) -> None:
         ("seed", int, "of the search, where one is needed; default 0"),
         ("restarts", int, "random starts of the search; default 6 to 24"),
     ):
+        group = packing if name in ("blocks", "dim", "seed", "restarts") else attention
         metavar, required = "N" if kind is int else "X", name in ("blocks", "dim")
-        anchors.add_argument(flag(name), type=kind, metavar=metavar, required=required, help=words)
+        group.add_argument(flag(name), type=kind, metavar=metavar, required=required, help=words)
     anchors.add_argument("--out", metavar="DIR", type=Path, help="new or empty: anchors.npy, anchors.json, figure")
     add_json(anchors)
     anchors.set_defaults(run=_anchors)
 
 
 def _add_schedule(commands: Commands) -> None:
-    schedule = commands.add_parser("schedule", help="a drift budget shared out among layers, the optimum beside others")
+    schedule = commands.add_parser(
+        "schedule",
+        help="a drift budget shared out among layers, the optimum beside others",
+        epilog=epilog(
+            "localist schedule --diameters 2 1 1 --lipschitz 1 1 1 --budget 2",
+            "how much leakage can be dialled away, in which layers, and what other schedules reach",
+        ),
+    )
     schedule.add_argument(
         "file", nargs="?", metavar="SCHEDULE.json", type=Path, help="study.json of the study schedule"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from empirical.cli import gates, studies
 from empirical.cli.arguments import add_json, add_requirement, beside, document, drawn, required
-from empirical.cli.exits import OK
+from empirical.cli.exits import OK, REFUTED, UNDECIDED, epilog
 from empirical.cli.thresholds import table
 from empirical.cli.verdicts import Judged, add_verbose, judged
 from empirical.errors import BadInput
@@ -35,13 +35,25 @@ def add_parsers(commands: Commands) -> None:
     from empirical.laboratory.penalty_config import KINDS, NORMS
     from empirical.studies import STUDIES
 
-    init = commands.add_parser("init", help="a configuration with every field and its meaning, to stdout")
+    init = commands.add_parser(
+        "init",
+        help="a configuration with every field and its meaning, to stdout",
+        epilog=epilog("localist init > my.toml", "a TOML file that localist run takes"),
+    )
     init.add_argument("--task", choices=("blocks", "topics"), default="blocks", help="what is learned; default blocks")
     init.add_argument("--penalty", choices=KINDS, default=NORMS, help=f"what is penalised; default {NORMS}")
     init.add_argument("--text-dir", metavar="DIR", help="topics: text files, one a topic, whose blocks are named")
     init.set_defaults(run=_init)
 
-    run = commands.add_parser("run", help="thresholds, sweep, observations, verdicts and figures; or a study")
+    run = commands.add_parser(
+        "run",
+        help="thresholds, sweep, observations, verdicts and figures; or a study",
+        epilog=epilog(
+            "localist run my.toml --out runs/mine",
+            "thresholds, then a sentence and verdicts by topic; in DIR observations.nc, verdicts.json, figures/",
+            *(REFUTED, UNDECIDED),
+        ),
+    )
     run.add_argument("config", metavar="CONFIG.toml", type=Path, nargs="?", help="with --study: in place of its preset")
     run.add_argument("--study", metavar="NAME", help=", ".join(STUDIES))
     run.add_argument("--quick", action="store_true", help="the smaller preset of a study: a minute or so")
@@ -53,11 +65,20 @@ def add_parsers(commands: Commands) -> None:
     add_requirement(run, "start=zero")
     add_verbose(run)
     run.set_defaults(run=_run)
+    _add_saved(commands)
 
+
+def _add_saved(commands: Commands) -> None:
+    """What looks at saved results."""
     check = commands.add_parser(
         "check",
         help="verdicts on saved observations, or on anybody's attention",
-        epilog=npz_format.said(),
+        epilog=f"{npz_format.said()}\n\n"
+        + epilog(
+            "localist check runs/mine --require 'fidelity>=0.9@penalty=1'",
+            "a sentence, then verdicts by topic; verdicts.json and the figure of observed against bound",
+            *(REFUTED, UNDECIDED),
+        ),
     )
     check.add_argument("path", metavar="DIR|FILE.nc|FILE.npz", type=Path)
     add_requirement(check, "dial=1")
@@ -72,7 +93,11 @@ def add_parsers(commands: Commands) -> None:
     )
     check.set_defaults(run=_check)
 
-    plot = commands.add_parser("plot", help="every figure, from saved observations alone")
+    plot = commands.add_parser(
+        "plot",
+        help="every figure, from saved observations alone",
+        epilog=epilog("localist plot runs/mine", "how many figures, and where: each as PNG and SVG, points as CSV"),
+    )
     plot.add_argument("path", metavar="DIR|FILE.nc", type=Path)
     plot.add_argument("--out", metavar="DIR", type=Path, help="default: figures/ in or beside the observations")
     plot.set_defaults(run=_plot)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bounds.thresholds.setting import LEVEL_BOUNDS, PenaltySetting, Setting
 from empirical.cli.arguments import add_json, document, flag, given
-from empirical.cli.exits import OK
+from empirical.cli.exits import OK, epilog
 from empirical.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,7 +25,14 @@ NO_LEVEL_OF_GATES = (
 
 
 def add_parsers(commands: Commands) -> None:
-    thresholds = commands.add_parser("thresholds", help="every threshold that a configuration, or flags, determine")
+    thresholds = commands.add_parser(
+        "thresholds",
+        help="every threshold that a configuration, or flags, determine",
+        epilog=epilog(
+            "localist thresholds --n-keys 64 --n-block 16 --n-anchors 1 --margin 6 --fidelity 0.95",
+            "a sentence, then a table: thresholds with unit and theorem, regions of targets, what more would give",
+        ),
+    )
     thresholds.add_argument("config", nargs="?", metavar="CONFIG.toml", type=Path)
     add_json(thresholds)
     thresholds.add_argument("--rigorous", action="store_true", help="the safe end of a rigorous enclosure of each")
