@@ -72,7 +72,9 @@ def test_the_wheel_says_what_it_is_and_needs(wheel):
         *("numpy", "sympy", "scipy", "torch", "safetensors", "matplotlib"),
         *("xarray", "h5netcdf", "h5py", "tqdm", "python-flint", "jinja2"),
     }
-    assert {"rigorous", "hf", "pretrained", "all", "docs", "dev"} == set(said.get_all("Provides-Extra", []))
+    assert {"rigorous", "hf", "completion", "pretrained", "all", "docs", "dev"} == set(
+        said.get_all("Provides-Extra", [])
+    )
     assert "localist = empirical.cli:main" in entries
 
 

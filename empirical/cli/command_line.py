@@ -7,6 +7,7 @@ no theorem has; 130 interrupted, 143 terminated. Everything heavy is imported by
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from bounds import __version__
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         whole = parser()
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
+            import argcomplete  # pyright: ignore[reportMissingImports]  (an extra)
+
+            argcomplete.autocomplete(whole)
         whole.parse_args(argv, arguments)
         if arguments.command is None:
             raise BadInput(f"localist must be given a command ({', '.join(commands_of(whole))}), got none")
