@@ -132,7 +132,7 @@ def _title(found: Sequence[Group]) -> tuple[str, str]:
     count = sum(o.counts[Verdict.VIOLATED] for o in beyond)
     theorems = style.counted(sum(bool(o.decided) for o in outcomes), "theorem")
     said = f"{style.counted(decided, 'decided verdict')} of {theorems}"
-    claim = f"No row lies beyond its bound: {said}"
+    claim = f"No decided row lies beyond its bound: {said}"
     if beyond:
         names = shorten(", ".join(o.theorem.key for o in beyond), 120, placeholder=", ...")
         claim = f"BEYOND THE BOUND: {count:,} VIOLATED ({names}) among {said}"
@@ -272,7 +272,7 @@ def _trivial(axes: Axes, group: Group, scale: _Scale) -> None:
 def _key(drawn: Sequence[Group]) -> list:
     handles: list = [
         Patch(fc=SHADES[Verdict.HOLDS](0.6), label="HOLDS"),
-        Patch(fc=SHADES[Verdict.UNKNOWN](0.6), label="UNKNOWN: within rounding"),
+        Patch(fc=SHADES[Verdict.UNKNOWN](0.6), label="UNKNOWN: undecided, on either side"),
         Line2D([], [], ls="", marker="X", color=style.RED, mec="white", ms=6, label="VIOLATED"),
         Line2D([], [], color=style.BLACK, lw=0.8, label="attained"),
         Patch(fc=style.PALE, label="beyond the bound"),

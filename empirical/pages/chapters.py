@@ -150,8 +150,9 @@ def judged_tables(outcomes: Sequence[Checked]) -> Iterator[Table]:
         ]
     columns = ("theorem", "verdict", *(v.name for v in shown), "says more", "least slack", "median slack", "unit")
     words = (
-        "VACUOUS: a hypothesis does not hold there, so the theorem says nothing. UNKNOWN: within rounding. "
-        "Says more: the rows on which the bound says more than is known without the theorem."
+        "VACUOUS: a hypothesis does not hold there, so the theorem says nothing. UNKNOWN: within rounding, "
+        "or a hypothesis is not certified. Says more: the rows on which the bound says more than is known without the "
+        "theorem."
     )
     yield Table("Verdicts", columns, tuple(rows), words)
     worst = tuple(

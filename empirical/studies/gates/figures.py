@@ -102,10 +102,13 @@ def zeros(numbers: Numbers) -> Figure:
     sharp = [one["sharp"] for _, ones in _subjects(numbers) for one in ones]
     shut = sum(one["open_solved"][0] == 0 for one in sharp)
     opened = sum(one["open_solved"][1] > 0 for one in sharp)
+    later = sum(
+        bool((np.array(one["shut"][1]) < one["shut"][0]).any()) for _, ones in _subjects(numbers) for one in ones
+    )
     figure, panels = _panels(
         numbers,
         f"At 1.001 of the critical penalty every gate stays exactly 0 in {shut} of {len(sharp)} models, at 0.999 one "
-        f"opens in {opened}; from the other end gates shut later",
+        f"opens in {opened}; solved from the other end gates shut at a larger penalty in {later}",
         "share of gates exactly 0; critical penalty: predicted from one backward pass at the mask",
     )
     for name, axes, ones in panels:
@@ -164,13 +167,15 @@ def levels(numbers: Numbers) -> Figure:
     above = sum(int(np.count_nonzero(one["open_above"])) for one in starts)
     half = sum(int(np.count_nonzero(one["open_half"])) for one in starts)
     total = sum(len(one["open_above"]) for one in starts)
+    found = f"above it {above} of {total} starts end open, at half the witness {half}"
     figure = style.sheet(
         7.2,
         1.9 + 0.32 * len(rows) + 0.32 * len(numbers["seeds"]),
-        f"The penalty from which every stationary point is the mask is proved to within "
-        f"{max(told, default=np.nan):.2g} times what was found; above it {above} of "
-        f"{total} starts end open, at half the witness {half}",
-        "weights frozen, but for the rows `together`: there level A holds at every weights under the caps",
+        f"A penalty above which the mask is the one stationary point is proved, at most {max(told):.2g} times the "
+        f"witness: {found}"
+        if told
+        else "No penalty above which the mask is the one stationary point is proved; below are those that were found",
+        f"proved for {len(told)} of {len(rows)} models; weights frozen, in rows `together` any that the caps allow",
     )
     axes = figure.subplots()
     labels: list[str] = []
@@ -180,16 +185,26 @@ def levels(numbers: Numbers) -> Figure:
         shown = [entry for entry in LEVELS if one["told"] or entry[0] in ("critical", "witness", "measured")]
         values = [one[field] for field, *_ in shown if one[field] > 0]
         axes.plot([min(values), max(values)], [y, y], color=style.PALE, lw=3, zorder=0)
-        for field, marker, colour, _ in shown:
+        axes.plot(one["critical"], y, "o", color=style.BLUE, mfc="none", ms=10, zorder=1)  # often the witness itself
+        for field, marker, colour, _ in shown[1:]:
             _point(axes, one[field], y, marker, colour)
     for seed in numbers["seeds"]:
         labels.append(f"capped twin, together, seed {seed['seed']}")
         _point(axes, seed["twins"]["capped"]["together"]["level"], len(labels) - 1, "X", style.GREY)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xscale="log", xlabel="penalty $\\lambda$ (nats a unit of leakage)", ylim=(len(labels) - 0.5, -0.5))
-    handles = [Line2D([], [], ls="", marker=m, color=c, mec="white", mew=0.3, label=w) for _, m, c, w in LEVELS]
-    style.legend_below(figure, handles, 2)
+    axes.xaxis.set_major_formatter(_one_two_five)
+    axes.xaxis.set_minor_formatter(_one_two_five)
+    (_, _, blue, local), *others = LEVELS
+    ring = Line2D([], [], ls="", marker="o", color=blue, mfc="none", ms=8, label=local)
+    handles = [Line2D([], [], ls="", marker=m, color=c, mec="white", mew=0.3, label=w) for _, m, c, w in others]
+    style.legend_below(figure, [ring, *handles], 2)
     return figure
+
+
+def _one_two_five(value: float, _: float | None = None) -> str:
+    """A plain number at 1, 2 and 5 of a decade: an axis of less than one has no power of ten to read."""
+    return f"{value:g}" if f"{value:e}"[0] in "125" else ""
 
 
 def _point(axes: Axes, value: Any, y: int, marker: str, colour: str) -> None:

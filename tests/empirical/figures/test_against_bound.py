@@ -67,7 +67,7 @@ def test_a_row_one_per_cent_beyond_its_bound_is_drawn_as_violated(dataset, plant
     assert (places[:, 1] > places[:, 0]).all()
     assert any(np.allclose(place, [bound, 1.01 * bound], rtol=1e-12) for place in places)
     assert "BEYOND THE BOUND: 2 VIOLATED (entropy_ceiling, frontier)" in words_of(figure)
-    assert "No row lies beyond its bound" in words_of(drawn(outcomes_of(dataset)))
+    assert "No decided row lies beyond its bound" in words_of(drawn(outcomes_of(dataset)))
 
 
 def test_every_row_that_is_not_vacuous_is_drawn_under_its_verdict(dataset):

@@ -178,6 +178,12 @@ def test_figures_say_what_was_found_and_fit_their_sheets(finished):
         figures = draws("gates").draw(numbers)
         assert set(figures) == {"paths", "zeros", "ceilings", "levels"}
         assert [name for name, figure in figures.items() if cut_off(figure)] == []
+        for seed in numbers["seeds"]:
+            for twin in seed["twins"].values():
+                twin["told"] = False
+        untold = draws("gates").draw(numbers)["levels"]
+    assert "No penalty above which" in words_of(untold)
+    assert " is proved, at most " in words_of(figures["levels"])
     assert "every gate stays exactly 0 in" in words_of(figures["zeros"])
     assert "proved (over witness)" in measure.table(numbers)
 
