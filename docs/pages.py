@@ -13,6 +13,7 @@ import argparse
 import re
 import shutil
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def theory() -> Iterator[tuple[Path, str]]:
 
 def _code(theorem: Theorem) -> Iterator[str]:
     if hasattr(bounds, theorem.key):
-        yield f"- {{py:func}}`bounds.{theorem.topic}.calculators.{theorem.key}` evaluates it."
+        yield f"- {{py:func}}`bounds.{theorem.key}` evaluates it."
     yield f"- `bounds/{theorem.topic}/`: the theorem, its calculators, and these on Arb balls."
 
 
@@ -118,19 +119,19 @@ def commands() -> Iterator[tuple[Path, str]]:
 
 
 def api() -> Iterator[tuple[Path, str]]:
+    """A page a module; the names of a topic stand under `bounds`, where they are imported from."""
     folder = HERE / "api"
     for name in PUBLIC:
-        title = f"``{name}``"
-        members = [f".. automodule:: {name}", "   :members:"]
-        if (HERE.parent / name.replace(".", "/") / "calculators.py").exists():
-            members = [
-                f".. automodule:: {name}",
-                "   :no-members:",
-                "",
-                f".. automodule:: {name}.calculators",
-                "   :members:",
-            ]
-        yield folder / f"{name}.rst", "\n".join([title, "=" * len(title), "", *members]) + "\n"
+        title, names = f"``{name}``", getattr(import_module(name), "__all__", ())
+        lines = [title, "=" * len(title), "", f".. automodule:: {name}"]
+        if name.removeprefix("bounds.") in TOPICS:
+            lines += ["   :no-members:", ""]
+            for one in names:
+                kind = "class" if isinstance(getattr(bounds, one), type) else "function"
+                lines += [f".. auto{kind}:: bounds.{one}", ""]
+        else:
+            lines += ["   :members:"]
+        yield folder / f"{name}.rst", "\n".join(lines) + "\n"
     tree = ["Python", "======", "", "Every name below is public: `stability <../stability.html>`__.", ""]
     yield folder / "index.rst", "\n".join([*tree, ".. toctree::", "", *(f"   {name}" for name in PUBLIC)]) + "\n"
 
@@ -172,8 +173,17 @@ def docstring(app: Sphinx, what: str, name: str, thing: object, options: object,
     lines[:] = found
 
 
+def signature(
+    app: Sphinx, what: str, name: str, thing: object, options: object, text: str, back: str
+) -> tuple[str, str]:
+    """Aliases by their names."""
+    plain = [re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", part) if part else part for part in (text, back)]
+    return plain[0], plain[1]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write)
     app.connect("source-read", readable)
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
