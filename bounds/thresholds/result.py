@@ -1,15 +1,21 @@
 """What `design` gives: thresholds, where each target lies, what was of no use and what is missing; as text and JSON."""
 
+# pandas has no types here.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from bounds.numbers.search import Unreachable
 from bounds.thresholds.lines import Line, Missing, Number, Region
 from bounds.thresholds.sentence import sentence
 from bounds.thresholds.setting import PenaltySetting, Setting
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,19 @@ class Design:
             "unused": list(self.unused),
             "missing": [{"gives": one.gives, "needs": list(one.needs)} for one in self.missing],
         }
+
+    to_dict = as_dict
+
+    def to_frame(self) -> DataFrame:
+        """A row a threshold, NaN where it is unreachable; needs pandas."""
+        import pandas as pd
+
+        frame = pd.DataFrame([line.as_dict() for line in self.lines])
+        return frame.assign(value=frame["value"].astype(float)).set_index("key")
+
+    def _repr_html_(self) -> str:
+        """The table, as a notebook shows it."""
+        return f"<pre>{escape(self.table())}</pre>"
 
     def table(self) -> str:
         """Aligned text: the conclusion, what was given, thresholds, why some are unreachable, what is missing."""

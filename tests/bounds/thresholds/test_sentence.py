@@ -71,3 +71,13 @@ def test_anchors_that_nobody_gave_are_told_with_what_one_would_do():
 def test_without_a_target_the_first_threshold_is_told():
     gates = PenaltySetting(loss_reference=3.0, target_leakage=0.1)
     assert design(Setting(), gates).conclusion().startswith("Gates: penalty for leakage 0.1: 30 loss; from it on ")
+
+
+def test_a_design_reads_as_a_dictionary_a_frame_and_in_a_notebook():
+    found = design(Setting(**COUNTS, margin=6.0, fidelity=0.95))
+    assert found.to_dict() == found.as_dict()
+    frame = found.to_frame()
+    assert frame.loc["fidelity_floor", "value"] == found["fidelity_floor"]
+    assert list(frame.index) == [line.key for line in found.lines]
+    assert "fidelity &gt;= 0.95" in found._repr_html_()
+    assert "fidelity >= 0.95" not in found._repr_html_()
