@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -44,27 +45,33 @@ def verdict_table(outcomes: Sequence[Checked], asked: bool = False, verbose: boo
 
 def conclusion(saved: Iterable[Mapping[str, Any]]) -> str:
     """One sentence on outcomes as they are saved (`Checked.as_dict`), of one run or of several: what is violated, what
-    holds with the least slack, what no row decides.
+    holds with the least slack, which rows are UNKNOWN, what no row decides.
+
+    The least slack is of a theorem all of whose rows are decided: that of an UNKNOWN row is none.
     """
     from bounds.theorems import by_key
 
     verdicts: dict[str, set[str]] = {}
     slacks: dict[str, float] = {}
+    unknown: Counter[str] = Counter()
     for outcome in saved:
         key, slack = outcome["theorem"], outcome["least_slack"]
         if sum(outcome["counts"].values()):
             verdicts.setdefault(key, set()).add(outcome["verdict"])
             slacks[key] = min(slacks.get(key, math.inf), math.inf if slack is None else slack)
+            unknown[key] += outcome["counts"].get(Verdict.UNKNOWN.name, 0)
     order = (Verdict.VIOLATED, Verdict.HOLDS, Verdict.UNKNOWN, Verdict.VACUOUS)
     of = {key: next(v for v in order if v.name in found) for key, found in verdicts.items()}
     wrong, held = ([key for key, verdict in of.items() if verdict is v] for v in order[:2])
     open_ = [f"{key} ({verdict.name})" for key, verdict in of.items() if verdict in order[2:]]
     words = [f"VIOLATED: {', '.join(wrong)}" if wrong else "Nothing is violated"]
     if held:
-        bounded = [key for key in held if by_key(key).relation is not Relation.EQUAL]
+        bounded = [key for key in held if by_key(key).relation is not Relation.EQUAL and not unknown[key]]
         nearest = min(bounded, key=slacks.__getitem__, default=None)
-        least = "" if nearest is None else f", {nearest} with the least slack, {max(slacks[nearest], 0.0):.2g}"
+        least = "" if nearest is None else f", {nearest} with the least slack, {slacks[nearest]:.2g}"
         words.append(f"{len(held)} theorem{'s' * (len(held) != 1)} {'hold' if len(held) != 1 else 'holds'}{least}")
+    if rows := unknown.total():
+        words.append(f"{rows:,} row{'s are' if rows > 1 else ' is'} UNKNOWN, most of {unknown.most_common(1)[0][0]}")
     words.append(f"no row decides {', '.join(open_)}" if open_ else "every theorem that has rows is decided")
     return "; ".join(words) + "."
 

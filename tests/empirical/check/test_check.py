@@ -101,8 +101,8 @@ def test_the_conclusion_says_what_is_violated_nearest_and_undecided_over_several
     two.append(saved(Verdict.HOLDS, "kkt_zero", 1.0))
     lacking = {**saved(Verdict.VACUOUS, "rule_mass"), "counts": {}}
     assert conclusion([*one, *two, lacking]) == (
-        "Nothing is violated; 4 theorems hold, fidelity_floor with the least slack, 0.25; no row decides anchor_floor "
-        "(VACUOUS), frontier (UNKNOWN)."
+        "Nothing is violated; 4 theorems hold, leakage_ceiling with the least slack, 0.5; 6 rows are UNKNOWN, most of "
+        "fidelity_floor; no row decides anchor_floor (VACUOUS), frontier (UNKNOWN)."
     )
     more = [saved(Verdict.VIOLATED, "kkt_zero", -1.0), saved(Verdict.HOLDS, "anchor_floor", 0.1)]
     assert conclusion([*one, *more]) == (
