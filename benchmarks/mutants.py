@@ -100,6 +100,7 @@ EQUIVALENT: dict[str, str] = {
     "most = up.add(up.next_plus(least), width) if width <= NARROW else up.next_plus(_ln(self.digits, high))": (
         "at that very width both are upper ends"
     ),
+    "self[name] = np.ones(( 2,) * (len(PAIR) + 1))": "rows beside it have at most two of every dim: two fit like one",
     "if (largest := _largest(found)) <= least:": "of packings that are equally good, either will do",
     'ProofStep("and it follows from ours: u/(1+u) <= u", relation=(factor(_z - _z / (1 + _z)) >= 0)),': (
         "what the step says is <=, which follows from either"
