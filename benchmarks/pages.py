@@ -52,9 +52,10 @@ def measure(page: Path, runs: int, chromium: str) -> tuple[list[float], list[flo
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for _ in range(runs + 1):  # the first fills caches
-            context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)  # waiting evaluates text
+            context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
             tab = context.new_page()
             tab.goto(page.as_uri())
+            # Waiting evaluates text, which the page forbids.
             tab.wait_for_function(f"performance.getEntriesByName('first-contentful-paint').length && {PAINT} > 0")
             paints.append(float(tab.evaluate(PAINT)))
             sliders = [float(value) for value in tab.evaluate(SLIDERS)]
