@@ -29,8 +29,13 @@ def test_every_threshold_of_gates_by_hand_and_its_sentence():
     for line, saved in zip(found.lines, found.as_dict()["thresholds"]):
         assert f"{line.label}: {line.means}" in table
         assert saved["means"] == line.means
-    safe = {line.key: line.value for line in design(Setting(), GATES, rigorous=True).lines}
-    assert all(safe[key] >= value * (1 - 1e-16) for key, value in by_hand.items())
+
+
+def test_rigorous_thresholds_of_gates_are_on_the_safe_side():
+    pytest.importorskip("flint")
+    plain, safe = ({line.key: line.value for line in design(Setting(), GATES, rigorous=r).lines} for r in (False, True))
+    assert safe.keys() == plain.keys()
+    assert all(safe[key] >= plain[key] * (1 - 1e-16) for key in plain)
 
 
 def test_without_a_penalty_no_leakage_is_promised():

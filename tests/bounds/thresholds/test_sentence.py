@@ -43,6 +43,10 @@ def test_a_target_that_is_met_is_said_to_be_met_whatever_rounding_does_to_the_di
         "A margin of 8 guarantees fidelity 0.9841, at least the 0.95 wanted. A margin of 8 guarantees entropy of at "
         "most 2.783 nats, more than the 2 wanted."
     )
+
+
+def test_the_safe_end_of_an_enclosure_meets_the_target_that_it_was_computed_for():
+    pytest.importorskip("flint")
     least = bounds.margin_for_fidelity(0.95, 64, 16, 1)
     assert (
         "guarantees the fidelity 0.95 wanted."
@@ -73,11 +77,16 @@ def test_without_a_target_the_first_threshold_is_told():
     assert design(Setting(), gates).conclusion().startswith("Gates: penalty for leakage 0.1: 30 loss; from it on ")
 
 
-def test_a_design_reads_as_a_dictionary_a_frame_and_in_a_notebook():
+def test_a_design_reads_as_a_dictionary_and_in_a_notebook():
     found = design(Setting(**COUNTS, margin=6.0, fidelity=0.95))
     assert found.to_dict() == found.as_dict()
+    assert "fidelity &gt;= 0.95" in found._repr_html_()
+    assert "fidelity >= 0.95" not in found._repr_html_()
+
+
+def test_a_design_is_a_frame_by_key():
+    pytest.importorskip("pandas")
+    found = design(Setting(**COUNTS, margin=6.0, fidelity=0.95))
     frame = found.to_frame()
     assert frame.loc["fidelity_floor", "value"] == found["fidelity_floor"]
     assert list(frame.index) == [line.key for line in found.lines]
-    assert "fidelity &gt;= 0.95" in found._repr_html_()
-    assert "fidelity >= 0.95" not in found._repr_html_()
