@@ -148,7 +148,7 @@ def one(way: str, tokens: int) -> dict[str, Any]:
     return {
         "bytes": peak() - before, "peak": peak(), "seconds": process_time() - start, "tokens": tokens,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "lambda_crit": float(found.critical(problem).nan_to_num(0.0).max()),
+        "lambda_crit": found.lambda_crit(problem),
     }  # fmt: skip
 
 

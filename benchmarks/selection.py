@@ -30,15 +30,14 @@ from empirical.gates.coordinate import fitted
 from empirical.gates.pair_map import CellMap, cell_map
 from empirical.gates.price import priced
 from empirical.gates.problem import Problem
+from empirical.gates.resampling import drawn_again, interval
 from empirical.gates.selection import (
     Judged,
     Outside,
     ablated_anew,
     by_depth,
     cheapest_first,
-    drawn_again,
     hard_concrete,
-    interval,
     judged,
     outside,
     permuted,
@@ -74,7 +73,7 @@ def rounded(values: Any) -> Any:
 def solved(problem: Problem, trained: Outside, at_mask: CellMap) -> tuple[Tensor, dict[str, Any]]:
     """Gates along penalties on leakage, from all open; those below a level shut, and what is left refitted."""
     along, omega = fitted(problem, at_mask.omega_of(problem)), float(trained.mass.sum())
-    critical = float(at_mask.critical(problem).nan_to_num(0.0).max())
+    critical = at_mask.lambda_crit(problem)
     at, bent, found = torch.ones(problem.groups.count, dtype=torch.float64), None, []
     for worth in WORTH:
         one = minimised(problem, worth / omega, at, coordinate=along, curvature=bent, tolerance=1e-4 * critical)
@@ -120,23 +119,28 @@ def ordered(problem: Problem, trained: Outside, prices: xr.Dataset, most: int | 
 # One model ------------------------------------------------------------------------------------------------------------
 
 
+def ends(values: Tensor) -> list[float]:
+    """The interval of draws."""
+    return interval(values.numpy()).tolist()
+
+
+def candidate(found: Judged, at: int, costs: Tensor) -> dict[str, Any]:
+    """What one of them removes and costs, with what it costs documents drawn again."""
+    return {"removed": float(found.removed[at]), "cost": float(found.cost[at]), "cost_interval": ends(costs[:, at])}
+
+
 def told_of(found: Judged, weights: Tensor) -> dict[str, Any]:
     """What candidates remove and cost, and how far they reach within the budget."""
-    low, high = interval(found.reaches(BUDGET, weights))
     return {
         "removed": rounded(found.removed), "cost": rounded(found.cost),
-        "reach": found.reach(BUDGET), "reach_interval": [low, high],
+        "reach": found.reach(BUDGET), "reach_interval": ends(found.reaches(BUDGET, weights)),
     }  # fmt: skip
 
 
 def picked(choose: Judged, judge: Judged, weights: Tensor) -> dict[str, Any]:
     """The candidate that the documents to choose on would take, judged."""
     at = choose.pick(BUDGET)
-    cost = judge.drawn(weights)[1][:, at]
-    return {
-        "removed": float(judge.removed[at]), "cost": float(judge.cost[at]), "cost_interval": interval(cost),
-        "gates": rounded(judge.gates[at]),
-    }  # fmt: skip
+    return {**candidate(judge, at, judge.drawn(weights)[1]), "gates": rounded(judge.gates[at])}
 
 
 def judged_ways(
@@ -151,7 +155,7 @@ def judged_ways(
         name: {
             **told_of(there, weights),
             "picked": picked(here, there, weights),
-            "ours_less_this": interval(ours - there.reaches(BUDGET, weights)),
+            "ours_less_this": ends(ours - there.reaches(BUDGET, weights)),
         }
         for name, (here, there) in both.items()
     }
@@ -172,10 +176,7 @@ def layer_by_layer(problem: Problem, trained: Outside, weights: Tensor) -> list[
     """What it costs to shut the gates of one layer alone: which depths are cheap."""
     found = judged(problem, (~problem.groups.in_layer).double(), trained)
     costs = found.drawn(weights)[1]
-    return [
-        {"removed": float(found.removed[at]), "cost": float(found.cost[at]), "cost_interval": interval(costs[:, at])}
-        for at in range(problem.groups.layers)
-    ]
+    return [candidate(found, at, costs) for at in range(problem.groups.layers)]
 
 
 SHARES = (0.5, 0.8, 1.0)  # of outside attention, removed least leakage first
@@ -218,7 +219,7 @@ def measured(subject: Subject, sizes: Sizes, say: Callable[[str], None]) -> Iter
     """Everything of one model, as its JSON tells it: first by what way, then also chance and permuted blocks."""
     choose, judge = subject.problem(subject.choose), subject.problem(subject.judge)
     here, there = outside(choose), outside(judge)
-    weights = drawn_again(judge.documents, DRAWS)
+    weights = drawn_again(judge.documents, draws=DRAWS)
     gates, solver = solved(choose, here, cell_map(choose))
     say(f"solved: {solver}")
     prices = priced(choose, path=("diagonal",), tolerance=3e-2)
@@ -234,7 +235,7 @@ def measured(subject: Subject, sizes: Sizes, say: Callable[[str], None]) -> Iter
         "layers": choose.groups.layers, "heads": choose.groups.heads,
         "documents": {"choose": choose.documents, "judge": judge.documents},
         "as_trained": float(there.loss.sum() / there.scored.sum()), "omega": float(there.mass.sum()),
-        "mask": {"cost": float(mask.cost[0]), "cost_interval": interval(mask.drawn(weights)[1][:, 0])},
+        "mask": {"cost": float(mask.cost[0]), "cost_interval": ends(mask.drawn(weights)[1][:, 0])},
         "solver": solver, "ways": ways, "layer_by_layer": layer_by_layer(judge, there, weights),
     }  # fmt: skip
     yield result

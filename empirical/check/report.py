@@ -26,7 +26,7 @@ def verdict_table(outcomes: Sequence[Checked], asked: bool = False, verbose: boo
     "says more": the rows on which the bound says more than what is known without it (`Theorem.trivial`). `asked`: each
     of the theorems was asked for, so that what one without rows lacks is said.
     """
-    counts = ("HOLDS", "VIOLATED", "VACUOUS", "UNKNOWN", "decided", "says more")
+    counts = (*(verdict.name for verdict in Verdict), "decided", "says more")
     header = ("topic", "theorem", "verdict", *counts, "least slack", "median slack")
     judged = [outcome for outcome in outcomes if outcome.rows]
     rows: list[tuple[str, ...]] = [header]
@@ -78,7 +78,7 @@ def conclusion(saved: Iterable[Mapping[str, Any]]) -> str:
 
 def _cells(outcome: Checked) -> Iterator[str]:
     yield from (outcome.theorem.key, outcome.verdict.name)
-    for verdict in (Verdict.HOLDS, Verdict.VIOLATED, Verdict.VACUOUS, Verdict.UNKNOWN):
+    for verdict in Verdict:
         yield f"{outcome.counts[verdict]:,}"
     yield share(outcome.decided, outcome.rows)
     yield "" if outcome.says_more is None else share(outcome.says_more, outcome.rows)

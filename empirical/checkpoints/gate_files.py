@@ -26,10 +26,10 @@ from empirical.checkpoints.gates import GatedRows, gating, groups_of
 from empirical.errors import BadInput
 from empirical.files import foreign, make_folder, read_object, write_atomically
 from empirical.gates.groups import AXES, Groups
+from empirical.gates.saved import GATES, TABLE
 from empirical.observe.relevance import Blocks, Relation
 from empirical.shapes import Float
 
-TABLE, SAID = "gates.safetensors", "gates.json"
 AT_ONCE = 2**22  # numbers that are taken to another type together
 
 
@@ -110,7 +110,7 @@ def save_gates(
         "axes": groups.dims, "shape": groups.shape, "blocks": groups.blocks, "layout": asdict(layout),
         "model": model_digest(model), "table": hashlib.sha256(table).hexdigest(), **said,
     }  # fmt: skip
-    write_atomically(folder / SAID, (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(folder / GATES, (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_gates(folder: Path) -> SavedGates:
@@ -118,17 +118,17 @@ def read_gates(folder: Path) -> SavedGates:
     from safetensors.torch import load
 
     folder = Path(folder)
-    must = f"gates must be a folder with {TABLE} and {SAID}"
-    said = read_object(folder / SAID, f"{must}: {SAID}")
+    must = f"gates must be a folder with {TABLE} and {GATES}"
+    said = read_object(folder / GATES, f"{must}: {GATES}")
     with foreign(must, folder):
         content = (folder / TABLE).read_bytes()
         table = load(content)["gates"]
     axes, blocks = said.get("axes"), said.get("blocks")
     if not isinstance(axes, list) or not all(axis in AXES for axis in axes) or not isinstance(blocks, int):
-        raise BadInput(f"{folder / SAID} must say `axes` of {', '.join(AXES)} and a count of `blocks`, got {axes!r}")
+        raise BadInput(f"{folder / GATES} must say `axes` of {', '.join(AXES)} and a count of `blocks`, got {axes!r}")
     if said.get("table") != hashlib.sha256(content).hexdigest():
-        raise BadInput(f"{folder / SAID} must be of the table beside it, got that of another")
-    with foreign(f"{folder / SAID} must say the `layout` of its blocks", str(said.get("layout"))):
+        raise BadInput(f"{folder / GATES} must be of the table beside it, got that of another")
+    with foreign(f"{folder / GATES} must say the `layout` of its blocks", str(said.get("layout"))):
         given = said["layout"]
         names, sees = tuple(map(str, given["names"])), {str(query): list(keys) for query, keys in given["sees"].items()}
         layout = Layout(str(given["way"]), names, sees, list(given["keep"]), str(given["text"]))

@@ -27,7 +27,7 @@ from empirical.checkpoints.localise_weights import Training, train_with_gates
 from empirical.checkpoints.promises import text_digest
 from empirical.errors import BadInput
 from empirical.gates.along_penalties import STARTS, penalty_path
-from empirical.gates.pair_map import CellMap, cell_map
+from empirical.gates.pair_map import cell_map
 from empirical.gates.price import checked_path, priced
 from empirical.gates.problem import Problem
 from empirical.gates.resampling import drawn_again, interval
@@ -107,7 +107,7 @@ def localise_text(asked: Asked, aim: Aim, training: Training | None = None, tell
     choose, judge = texts.problem(0, 2), texts.problem(1, 2)
     start = perf_counter()
     at_mask = cell_map(choose)
-    each, critical = perf_counter() - start, _critical(choose, at_mask)
+    each, critical = perf_counter() - start, at_mask.lambda_crit(choose)
     if aim.penalty is None and critical == 0:
         raise BadInput("--penalty must be given where no gate wants to open at the mask, got another aim")
     penalties = [aim.penalty] if aim.penalty is not None else penalties_around(critical, RATIOS)
@@ -132,10 +132,6 @@ def localise_text(asked: Asked, aim: Aim, training: Training | None = None, tell
     }  # fmt: skip
     chosen = {f"{name}_chosen": said["held_out"][name] for name in ("loss", "omega")}
     return Localised(gates, texts, path.assign_attrs(chosen, title="Gates along penalties", unit=texts.loss), said)
-
-
-def _critical(problem: Problem, found: CellMap) -> float:
-    return float(found.critical(problem).nan_to_num(0.0).max())
 
 
 def _with_ends(path: xr.Dataset, choose: Problem, judge: Problem) -> xr.Dataset:

@@ -76,7 +76,7 @@ def train_with_gates(
     optimizer = torch.optim.AdamW(model.parameters(), training.rate, weight_decay=0.0)
     at, steps = trained_together(problem, gates, penalty, optimizer, steps=training.steps, size=size, minibatch=True)
     found = cell_map(problem)
-    critical = float(found.critical(problem).nan_to_num(0.0).max())
+    critical = found.lambda_crit(problem)
     along = fitted(problem, found.omega_of(problem))
     solved = minimised(problem, penalty, at, coordinate=along, tolerance=TOLERANCE * (critical or 1.0))
     told = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from empirical.cli.arguments import add_checkpoint, add_json, beside, document, drawn, given
 from empirical.cli.exits import OK, epilog
+from empirical.gates.saved import PATH, PRICES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from empirical.cli.arguments import Commands
 
 GROUPS = ("layer", "head")
-PRICES, PATH = "prices.nc", "path.nc"
 SHOWN = {"critical_penalty": "max", "share": "sum", "stair_share": "sum", "ablation": "sum"}
 """What is said of a layer's gates, and how they are put together."""
 

@@ -52,7 +52,6 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 def judged(dataset: xr.Dataset, requirements: Sequence[Requirement], theorems: Sequence[Theorem] = ()) -> Judged:
     """The observations against every theorem, or those asked for, and against what is required of them."""
-    from bounds.theorems import Verdict
     from empirical.check.report import conclusion
     from empirical.check.requirement import meets
     from empirical.check.verdicts import check_dataset
@@ -72,22 +71,23 @@ def judged(dataset: xr.Dataset, requirements: Sequence[Requirement], theorems: S
         "requirements": [{"requirement": str(m.requirement), "rows": m.rows, "missed": m.missed} for m in met],
     }
     asked = all if theorems else any  # without a request, one decided theorem is enough to have said something
-    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes) or any(m.missed for m in met):
-        status = REFUTED
-    else:
-        decided = asked(outcome.decided for outcome in outcomes) and all(m.rows for m in met)
-        status = OK if decided else UNDECIDED
+    decided = asked(outcome.decided for outcome in outcomes) and all(m.rows for m in met)
+    status = _status(outcomes, decided, missed=any(m.missed for m in met))
     return Judged(outcomes, status, saved, tuple(map(str, met)), bool(theorems))
 
 
 def judged_study(outcomes: tuple[Checked, ...]) -> Judged:
     """The verdicts of a study: every one of its theorems must have a decided row."""
-    from bounds.theorems import Verdict
     from empirical.check.report import conclusion
 
     plain = [outcome.as_dict() for outcome in outcomes]
-    if any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
-        status = REFUTED
-    else:
-        status = OK if outcomes and all(outcome.decided for outcome in outcomes) else UNDECIDED
+    status = _status(outcomes, bool(outcomes) and all(outcome.decided for outcome in outcomes))
     return Judged(outcomes, status, {"conclusion": conclusion(plain), "outcomes": plain})
+
+
+def _status(outcomes: Sequence[Checked], decided: bool, missed: bool = False) -> int:
+    from bounds.theorems import Verdict
+
+    if missed or any(outcome.verdict is Verdict.VIOLATED for outcome in outcomes):
+        return REFUTED
+    return OK if decided else UNDECIDED

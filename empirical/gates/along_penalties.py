@@ -44,7 +44,7 @@ def penalty_path(
     if isinstance(starts, str) or not starts or not set(starts) <= set(STARTS):
         raise BadInput(f"starts must be some of {', '.join(STARTS)} in a tuple, got {starts!r}")
     found = cell_map(problem) if at_mask is None else at_mask
-    critical = float(found.critical(problem).nan_to_num(0.0).max())
+    critical = found.lambda_crit(problem)
     if penalties is None and critical == 0:
         raise BadInput("penalties must be given where no gate wants to open at the mask, got none")
     ascending = sorted(penalties) if penalties is not None else penalties_around(critical)

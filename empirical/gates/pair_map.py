@@ -52,6 +52,10 @@ class CellMap:
         """The penalty above which each gate stays shut at the mask; NaN for one without pairs."""
         return ratio(self.price_of(problem), self.omega_of(problem))
 
+    def lambda_crit(self, problem: Problem) -> float:
+        """The largest of them: above it all gates stay shut at the mask; 0 where none wants to open."""
+        return float(self.critical(problem).nan_to_num(0.0).max())
+
     def pair_penalty(self, problem: Problem) -> Float[Tensor, "L H K K1"]:
         """The rho-weighted mean of lambda_ij over each cell, of either sign; NaN without pairs."""
         per_token = 1 / (problem.counts[0].sum() * problem.per_row[..., None, None])

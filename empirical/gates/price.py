@@ -132,7 +132,7 @@ def _at_the_mask(problem: Problem, found: CellMap, seed: int) -> xr.Dataset:
         ("pair_weight", weight, "dOmega/ds of the pairs of a cell at s = 0"),
     ):
         dataset[name] = (AXES, values.numpy(), {"long_name": meaning})
-    top = float(critical.nan_to_num(0.0).max())
+    top = found.lambda_crit(problem)
     dataset.attrs |= {
         "lambda_crit": top,
         "statement": NONE_OPENS if top == 0 else f"above {top:.6g} every gate stays shut",

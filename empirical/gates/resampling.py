@@ -17,11 +17,11 @@ from empirical.shapes import Float
 DRAWS, INTERVAL, LEAST = 1000, (0.025, 0.975), 2  # documents that an interval needs
 
 
-def drawn_again(documents: int, seed: int = 0) -> Float[torch.Tensor, "R D"]:
-    """How often each document is drawn in each of the draws; no draw of a single one."""
+def drawn_again(documents: int, seed: int = 0, draws: int = DRAWS) -> Float[torch.Tensor, "R D"]:
+    """How often each document is drawn in each of the draws, one set for all to be compared; none of a single one."""
     if documents < LEAST:
         return torch.zeros(0, documents, dtype=torch.float64)
-    found = np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), DRAWS)
+    found = np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), draws)
     return torch.as_tensor(found, dtype=torch.float64)
 
 

@@ -25,7 +25,6 @@ from empirical.gates.solve import minimised
 from empirical.shapes import Float, Int
 
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1  # of hard-concrete gates
-INTERVAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -195,18 +194,6 @@ def _reached(removed: Tensor, cost: Tensor, budget: float) -> Tensor:
 def judged(problem: Problem, gates: Float[Tensor, "N G"], trained: Outside) -> Judged:
     """The losses of all candidates."""
     return Judged(gates, torch.stack([problem.sums(one, leakage=False)[0] for one in gates]), trained)
-
-
-def drawn_again(documents: int, draws: int, seed: int = 0) -> Float[Tensor, "R D"]:
-    """How often each document is drawn: one set of draws for all that is to be compared."""
-    drawn = np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), draws)
-    return torch.as_tensor(drawn, dtype=torch.float64)
-
-
-def interval(values: Float[Tensor, "R"]) -> tuple[float, float]:
-    """95 % of the draws."""
-    low, high = np.quantile(values.numpy(), INTERVAL)
-    return float(low), float(high)
 
 
 def submodularity_ratios(problem: Problem, size: int, samples: int, seed: int = 0) -> Float[np.ndarray, "_"]:

@@ -73,7 +73,6 @@ def minimised(
     s itself; `curvature` is that of a solution before. With `weights` the penalty is on sum w_c s_c, leakage or no.
     Raises BadInput for a penalty that is negative or not finite.
     """
-
     if not 0 <= penalty < np.inf:
         raise BadInput(f"penalty must be finite and >= 0, got {penalty!r}")
     count = problem.groups.count

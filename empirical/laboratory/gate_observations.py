@@ -18,7 +18,7 @@ from torch import Tensor
 from bounds.thresholds.setting import LEVEL_BOUNDS
 from empirical.gates.groups import AXES, Groups
 from empirical.gates.merge import INSIDE
-from empirical.gates.pair_map import CellMap, cell_map
+from empirical.gates.pair_map import cell_map
 from empirical.gates.paths import leg
 from empirical.gates.problem import Problem
 from empirical.gates.solve import projected_step
@@ -32,12 +32,6 @@ from empirical.shapes import Arrays, Float, Int, plain
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the steps
 RATIOS = (0.98, 1.02)  # penalty over critical penalty: a gate opens, none does
 ROUNDING = 1e-12  # of a loss, in the error of shares
-
-
-def critical_penalty(problem: Problem, found: CellMap | None = None) -> float:
-    """The largest over the gates at the mask, 0 where none wants to open."""
-    found = cell_map(problem) if found is None else found
-    return float(found.critical(problem).nan_to_num(0.0).max())
 
 
 def loss_shut(problem: Problem) -> float:
@@ -63,7 +57,7 @@ def moment(
 ) -> dict[str, Any]:
     """Of one setting, at the weights and gates of a moment."""
     problem = gate_problem(parameters, sequences, layout, config, groups=groups)
-    critical = critical_penalty(problem)
+    critical = cell_map(problem).lambda_crit(problem)
     with torch.enable_grad():
         leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         loss, omega = loss_and_omega(leaves, gates[None], sequences, layout, config, groups)

@@ -20,13 +20,13 @@ from torch import Tensor
 from bounds.penalty.fields import Start
 from empirical.errors import BadInput
 from empirical.gates.groups import Groups, grouped
+from empirical.gates.pair_map import cell_map
 from empirical.gates.solve import projected_step
 from empirical.laboratory.config import Config
 from empirical.laboratory.gate_observations import (
     MOMENTS,
     RATIOS,
     at_the_end,
-    critical_penalty,
     loss_shut,
     moment,
 )
@@ -51,7 +51,7 @@ def localise_topics(config: Config, seed: int, report: Progress | None = None) -
     run.train(parameters, run.gates(0.0), held=True)
     double = {name: value.cpu().double() for name, value in parameters.items()}
     problem = gate_problem(double, run.sequences.cpu(), run.layout_on_cpu, config, groups=run.groups)
-    critical = critical_penalty(problem)
+    critical = cell_map(problem).lambda_crit(problem)
     if config.sweep.relative_to_critical and critical == 0:
         raise BadInput(
             f"sweep.relative_to_critical must go with a critical penalty above 0, got 0 for seed {seed}: no gate wants "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,15 +60,25 @@ def open_observations(path: Path, lazy: bool = False) -> xr.Dataset:
 
 
 def _from_nc(path: Path, lazy: bool) -> xr.Dataset:
-    must = "DIR|FILE must be a netCDF file of observations"
+    def checked(found: xr.Dataset) -> None:
+        _check_attributes(found.attrs)
+        _check_kinds({str(name): variable.dtype for name, variable in found.variables.items()})
+
+    return open_sealed(path, "DIR|FILE must be a netCDF file of observations", checked, lazy)
+
+
+def open_sealed(
+    path: Path, must: str, checked: Callable[[xr.Dataset], None] = lambda _: None, lazy: bool = False
+) -> xr.Dataset:
+    """A netCDF file that `save_dataset` wrote, whole, or `lazy` and open. Raises BadInput, which begins as `must`, for
+    one that is damaged, none, or what `checked` raises ValueError for."""
     with foreign(must, path):
         if is_broken(path):
             raise ValueError("its content is not what its digest is of")
         found = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
         try:
             unpacked_within(sum(v.size * v.dtype.itemsize for v in found.variables.values()), path.stat().st_size)
-            _check_attributes(found.attrs)
-            _check_kinds({str(name): variable.dtype for name, variable in found.variables.items()})
+            checked(found)
             if lazy:
                 return found
             with found:

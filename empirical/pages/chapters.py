@@ -136,19 +136,18 @@ def sentences(outcomes: Sequence[Checked]) -> tuple[str, ...]:
 def judged_tables(outcomes: Sequence[Checked]) -> Iterator[Table]:
     """Verdicts by topic; the row next to each bound; which hypotheses held on how many rows."""
     judged = [outcome for outcome in outcomes if outcome.rows]
-    shown = (Verdict.HOLDS, Verdict.VIOLATED, Verdict.VACUOUS, Verdict.UNKNOWN)
     rows: list[tuple[str, ...]] = []
     for topic, members in groupby(judged, key=lambda outcome: outcome.theorem.topic):
         rows.append((topic,))
         rows += [
             (
-                *(o.theorem.title, o.verdict.name, *(f"{o.counts[v]:,}" for v in shown)),
+                *(o.theorem.title, o.verdict.name, *(f"{o.counts[v]:,}" for v in Verdict)),
                 "" if o.says_more is None else share(o.says_more, o.rows),
                 *(number(o.least_slack), number(o.median_slack), unit(o)),
             )
             for o in members
         ]
-    columns = ("theorem", "verdict", *(v.name for v in shown), "says more", "least slack", "median slack", "unit")
+    columns = ("theorem", "verdict", *(v.name for v in Verdict), "says more", "least slack", "median slack", "unit")
     words = (
         "VACUOUS: a hypothesis does not hold there, so the theorem says nothing. UNKNOWN: within rounding, "
         "or a hypothesis is not certified. Says more: the rows on which the bound says more than is known without the "

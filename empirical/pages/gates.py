@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from empirical.errors import BadInput
-from empirical.files import foreign, is_broken, one_line, read_object, unpacked_within
+from empirical.files import foreign, one_line, read_object
+from empirical.gates.saved import GATES, PATH, PRICES, TABLE
+from empirical.observe.files import open_sealed
 from empirical.pages.chapters import Chapter, Table, command, listed, number
 from empirical.pages.observed import versions_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-PRICES, GATES, TABLE, PATH = "prices.nc", "gates.json", "gates.safetensors", "path.nc"
+MUST = "DIR must hold a netCDF file of localist"
 KINDS = {
     "critical_penalty": "critical penalty: above it the gate stays shut",
     "share": "share of the cost of masking everything, along the diagonal path",
@@ -35,21 +37,9 @@ def holds_gates(path: Path) -> bool:
     return (path / GATES).is_file()
 
 
-def _read(path: Path) -> xr.Dataset:
-    """A sealed netCDF file, whole. Raises BadInput for one that is damaged or none."""
-    import xarray as xr
-
-    with foreign("DIR must hold a netCDF file of localist", path):
-        if is_broken(path):
-            raise ValueError("its content is not what its digest is of")
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as found:
-            unpacked_within(sum(v.size * v.dtype.itemsize for v in found.variables.values()), path.stat().st_size)
-            return found.load()
-
-
 def prices_chapter(path: Path) -> Chapter:
     """Of a folder that `localist price` wrote. Raises BadInput for what is foreign or damaged."""
-    found = _read(path / PRICES)
+    found = open_sealed(path / PRICES, MUST)
     said = found.attrs
     wanted = ("statement", "change", "loss_as_trained", "loss_mask", "model")
     if missing := [name for name in wanted if name not in said]:
@@ -110,7 +100,7 @@ def gates_chapter(path: Path) -> Chapter:
         _grid("gates", gates, axes, "1: as trained; 0: shut, so that nothing outside the block is seen"),
     ]
     if (path / PATH).is_file():
-        tables.append(_along(_read(path / PATH)))
+        tables.append(_along(open_sealed(path / PATH, MUST)))
     facts = [
         (name.replace("_", " "), _shown(said[name]))
         for name in ("blocks_named", "documents", "loss", "penalty", "lambda_crit")

@@ -100,7 +100,7 @@ def searched(one: Twin, level: float, seed: int) -> Arrays:
     problem = one.problem(one.chosen)
     found = cell_map(problem)
     mask = problem.objective(torch.zeros(problem.groups.count, dtype=torch.float64), 0.0)[0].loss
-    critical = float(found.critical(problem).nan_to_num(0.0).max())
+    critical = found.lambda_crit(problem)
 
     along = fitted(problem, found.omega_of(problem))
 

@@ -8,15 +8,14 @@ import torch
 from planted import documents, indifferent, induction, twins
 
 from empirical.errors import BadInput
+from empirical.gates.resampling import drawn_again, interval
 from empirical.gates.selection import (
     Judged,
     Outside,
     ablated_anew,
     by_depth,
     cheapest_first,
-    drawn_again,
     hard_concrete,
-    interval,
     judged,
     outside,
     permuted,
@@ -123,15 +122,15 @@ def test_documents_are_drawn_together_for_all_ways():
     change = torch.linspace(-1, 1, 40).double()
     gates = torch.tensor([[1.0, 1.0], [0.0, 1.0]]).double()
     one = Judged(gates, torch.stack([loss, change]), trained)
-    weights = drawn_again(40, 500)
+    weights = drawn_again(40, draws=500)
     assert weights.sum(1).tolist() == [40] * 500
     both = one.reaches(0.0, weights) - one.reaches(0.0, weights)
-    assert interval(both) == (0, 0)
-    low, high = interval(one.drawn(weights)[1][:, 1])
+    assert tuple(interval(both.numpy())) == (0, 0)
+    low, high = interval(one.drawn(weights)[1][:, 1].numpy())
     spread = 1.96 * float(change.std(correction=0)) / 40**0.5
     assert low == pytest.approx(-spread, rel=0.2)
     assert high == pytest.approx(spread, rel=0.2)
-    assert interval(one.reaches(0.0, weights)) == (0, 0.5)
+    assert tuple(interval(one.reaches(0.0, weights).numpy())) == (0, 0.5)
 
 
 def test_permuted_blocks_have_the_same_sizes_and_leave_what_all_may_see():

@@ -11,7 +11,7 @@ from small import GATES, TOPICS, configured
 from bounds import design
 from bounds.penalty.fields import Start
 from empirical.errors import BadInput
-from empirical.laboratory import gate_training
+from empirical.gates.pair_map import CellMap
 from empirical.laboratory.cells import LOCALISE
 from empirical.laboratory.model import Layout, token_losses
 from empirical.laboratory.tasks import make_topics
@@ -128,7 +128,7 @@ def test_penalties_in_multiples_of_the_gates_critical_one_and_none_where_no_gate
     relative = configured(GATES, sweep={"relative_to_critical": True, "max_steps": 1})
     assert relative.digest() != configured(GATES, sweep={"max_steps": 1}).digest()
     assert float(localise(relative, 1)["critical"]) > 0
-    monkeypatch.setattr(gate_training, "critical_penalty", lambda problem: 0.0)
+    monkeypatch.setattr(CellMap, "lambda_crit", lambda found, problem: 0.0)
     with pytest.raises(BadInput, match="critical penalty above 0, got 0 for seed 1: no gate wants to open"):
         localise(relative, 1)
 
